@@ -6,6 +6,7 @@ its decoder overwrites ``partitionkey``, mistakes structured messages, and build
 client cannot send (ADR 0005).
 """
 
+import builtins
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -65,7 +66,7 @@ class Event:
     causationid: str | None = None
     traceparent: str | None = None
 
-    def payload(self, model: type[M]) -> M:
+    def payload(self, model: builtins.type[M]) -> M:
         """Return the payload as ``model``. Raises ``InvalidEventError`` for a tombstone or another type."""
         if not isinstance(self.data, model):
             raise InvalidEventError(f"{self.type} {self.id} carries no {model.__name__}")

@@ -37,7 +37,7 @@ class HitRecorded(EventModel):
 
 
 class Rollup(EventModel):
-    """Absolute counts of one dataset in one window; a later record of the same key replaces an earlier one."""
+    """Absolute counts of one dataset in one window; a later record of a key replaces an earlier one."""
 
     dataset_id: UUID
     granularity: Literal["hour", "day"]

@@ -1,0 +1,73 @@
+"""What a handler is, and what it may answer.
+
+A handler takes a batch of events of one type run, inside one transaction: ``async def
+apply_dataset_state(batch, unit_of_work, ports)``. It returns one outcome per event, or ``None`` when all
+were applied. It raises ``TransientError`` or ``InvalidEventError`` (see :mod:`shared.errors`) to steer the
+loop; any other exception is retried a bounded number of times, then dead-lettered.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import TypeAlias, TypeVar
+
+from shared.bus.ports import StartAt
+from shared.events.envelope import Event
+from shared.events.topics import ConsumerGroup
+from shared.store.unit_of_work import UnitOfWork
+
+__all__ = ["BatchHandler", "BoundHandler", "Handlers", "Outcome", "Subscription", "bind", "each"]
+
+P = TypeVar("P")
+
+
+class Outcome(StrEnum):
+    """What became of one event; the ``result`` label of ``nutmeg_events_consumed_total``."""
+
+    APPLIED = "applied"
+    IGNORED = "ignored"
+    """Seen and understood, and of no interest to this handler."""
+    DUPLICATE = "duplicate"
+    """Handled before (inbox)."""
+    STALE = "stale"
+    """Older than, or the same as, the version applied last."""
+    UNKNOWN_TYPE = "unknown_type"
+    """A type that this version does not know, or that the group has no handler for."""
+    DEAD_LETTERED = "dead_lettered"
+
+
+BatchHandler: TypeAlias = Callable[[Sequence[Event], UnitOfWork, P], Awaitable[Sequence[Outcome] | None]]
+BoundHandler: TypeAlias = Callable[[Sequence[Event], UnitOfWork], Awaitable[Sequence[Outcome] | None]]
+Handlers: TypeAlias = Mapping[str, BatchHandler[P]]
+"""Routing: event type name → handler. One literal at the foot of each ``handlers.py``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One consumer group of a service with its routing, ready to run."""
+
+    group: ConsumerGroup
+    handlers: Mapping[str, BoundHandler]
+    start: StartAt = "beginning"
+
+
+def bind(handlers: Handlers[P], ports: P) -> dict[str, BoundHandler]:
+    """Give every handler its ports."""
+    return {name: partial(_call, handler, ports) for name, handler in handlers.items()}
+
+
+def each(handler: Callable[[Event, UnitOfWork, P], Awaitable[Outcome | None]]) -> BatchHandler[P]:
+    """Lift a handler of single events to one of batches."""
+
+    async def handle_batch(batch: Sequence[Event], unit_of_work: UnitOfWork, ports: P) -> list[Outcome]:
+        return [await handler(event, unit_of_work, ports) or Outcome.APPLIED for event in batch]
+
+    handle_batch.__name__ = getattr(handler, "__name__", "handle_batch")
+    return handle_batch
+
+
+async def _call(
+    handler: BatchHandler[P], ports: P, batch: Sequence[Event], unit_of_work: UnitOfWork
+) -> Sequence[Outcome] | None:
+    return await handler(batch, unit_of_work, ports)

@@ -1,0 +1,97 @@
+"""The few facts about datasets that every service filters with, learnt from ``catalog.datasets``.
+
+Each service keeps its own copy in its own database: no call to the catalogue, no shared table.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Boolean, Column, ColumnElement, MetaData, String, Table, Text, Uuid, and_, false, or_
+
+from shared.bus.handling import Outcome
+from shared.events.catalog import DatasetChanged, DatasetRegistered, DatasetRetired, DatasetState
+from shared.events.envelope import Event
+from shared.identity.viewer import Viewer
+from shared.store.types import UTCDateTime
+from shared.store.unit_of_work import UnitOfWork
+from shared.store.upsert import upsert
+
+__all__ = ["DATASET_EVENTS", "dataset_of", "known_datasets_table", "remember_datasets", "visible_to"]
+
+DATASET_EVENTS = (DatasetRegistered, DatasetChanged, DatasetRetired)
+
+
+def known_datasets_table(metadata: MetaData) -> Table:
+    """Add the read model to a service's metadata; its first migration creates it."""
+    return Table(
+        "known_datasets",
+        metadata,
+        Column("dataset_id", Uuid, primary_key=True),
+        Column("source_id", String(200), nullable=False),
+        Column("identifier", Text, nullable=False),
+        Column("title", Text, nullable=False),
+        Column("publisher_name", Text, nullable=True),
+        Column("agency_id", Uuid, nullable=True, index=True),
+        Column("agency_name", Text, nullable=True),
+        Column("steward_id", Uuid, nullable=True, index=True),
+        Column("visibility", String(20), nullable=False),
+        Column("access_level", String(30), nullable=False),
+        Column("landing_page", Text, nullable=True),
+        Column("retired", Boolean, nullable=False),
+        Column("changed_at", UTCDateTime, nullable=False),
+    )
+
+
+def dataset_of(event: Event) -> DatasetState | None:
+    """Return the ``DatasetState`` in any dataset event; ``None`` for a tombstone."""
+    if isinstance(event.data, DATASET_EVENTS):
+        return event.data.dataset
+    return None
+
+
+async def remember_datasets(batch: Sequence[Event], unit_of_work: UnitOfWork, table: Table) -> list[Outcome]:
+    """Write the newest state of each dataset of the batch into the read model, in one statement."""
+    newest: dict[UUID, dict[str, Any]] = {}
+    gone: list[str] = []
+    for event in batch:
+        dataset = dataset_of(event)
+        if dataset is None:
+            gone.append(event.subject)
+            newest.pop(UUID(event.subject), None)
+            continue
+        newest[dataset.dataset_id] = {
+            "dataset_id": dataset.dataset_id,
+            "source_id": dataset.source_id,
+            "identifier": dataset.identifier,
+            "title": dataset.title,
+            "publisher_name": dataset.publisher_name,
+            "agency_id": dataset.agency_id,
+            "agency_name": dataset.agency_name,
+            "steward_id": dataset.steward_id,
+            "visibility": dataset.visibility,
+            "access_level": dataset.access_level,
+            "landing_page": dataset.landing_page,
+            "retired": isinstance(event.data, DatasetRetired),
+            "changed_at": event.time,
+        }
+    await upsert(unit_of_work.connection, table, list(newest.values()))
+    if gone:
+        keys = [UUID(key) for key in gone]
+        await unit_of_work.connection.execute(table.delete().where(table.c.dataset_id.in_(keys)))
+    return [Outcome.APPLIED] * len(batch)
+
+
+def visible_to(viewer: Viewer, table: Table) -> ColumnElement[bool]:
+    """Return the condition that every query on datasets carries: what ``viewer`` may see, retired ones never.
+
+    ``table`` needs the columns ``visibility``, ``agency_id`` and ``retired``.
+    """
+    seen: list[ColumnElement[bool]] = [table.c.visibility == "public"]
+    if viewer.sees_government:
+        seen.append(table.c.visibility == "government")
+    if viewer.sees_all_agencies:
+        seen.append(table.c.visibility == "agency")
+    elif viewer.agency_ids:
+        seen.append(and_(table.c.visibility == "agency", table.c.agency_id.in_(viewer.agency_ids)))
+    return and_(table.c.retired == false(), or_(*seen))

@@ -1,0 +1,110 @@
+"""One transaction of a service: its own rows and its outbox rows, committed together or not at all."""
+
+from collections.abc import Callable
+from typing import Any
+from zlib import crc32
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.clock import Clock
+from shared.events.envelope import Event, encode, new_event, tombstone
+from shared.events.model import EventModel
+from shared.events.registry import EventType
+from shared.store.bus_tables import OUTBOX_SHARDS, BusTables
+
+__all__ = ["UnitOfWork"]
+
+
+class UnitOfWork:
+    """Gives handlers the connection and takes the events they emit.
+
+    ``cause`` is the event being handled; emitted events continue its correlation and trace. The store
+    writes the outbox rows just before it commits, and wakes the relay once afterwards.
+    """
+
+    def __init__(self, connection: AsyncConnection, tables: BusTables, clock: Clock) -> None:
+        self.connection = connection
+        self.tables = tables
+        self.clock = clock
+        self.cause: Event | None = None
+        self.traceparent: str | None = None
+        self._rows: list[dict[str, Any]] = []
+        self._after_commit: list[Callable[[], None]] = []
+
+    def emit(
+        self,
+        event_type: EventType,
+        data: EventModel,
+        *,
+        subject: str,
+        subjectversion: int | None = None,
+        cause: Event | None = None,
+        event_id: str | None = None,
+    ) -> Event:
+        """Add an event to this transaction and return it.
+
+        Raises ``EventTooLargeError`` at once, so that the transaction ends and nothing stalls the relay.
+        """
+        event = new_event(
+            event_type,
+            data,
+            subject=subject,
+            time=self.clock.now(),
+            subjectversion=subjectversion,
+            cause=cause or self.cause,
+            traceparent=self.traceparent,
+            event_id=event_id,
+        )
+        self._append(event_type, event)
+        return event
+
+    def emit_tombstone(
+        self, event_type: EventType, *, subject: str, partition_key: str, subjectversion: int | None = None
+    ) -> Event:
+        """Add the record that ends a key of a compacted topic."""
+        event = tombstone(
+            event_type,
+            subject=subject,
+            partition_key=partition_key,
+            time=self.clock.now(),
+            subjectversion=subjectversion,
+            cause=self.cause,
+        )
+        self._append(event_type, event)
+        return event
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once the transaction is durable; never if it rolls back."""
+        self._after_commit.append(callback)
+
+    @property
+    def emitted_count(self) -> int:
+        """How many events this transaction will publish."""
+        return len(self._rows)
+
+    async def flush_outbox(self) -> None:
+        """Write the outbox rows in one statement. The store calls it before it commits."""
+        if self._rows:
+            await self.connection.execute(insert(self.tables.outbox), self._rows)
+
+    def committed(self) -> None:
+        """Run the callbacks. The store calls it after it committed."""
+        for callback in self._after_commit:
+            callback()
+
+    def _append(self, event_type: EventType, event: Event) -> None:
+        headers, value = encode(event)
+        partition_key = event.partitionkey or event.subject
+        self._rows.append(
+            {
+                "shard": crc32(partition_key.encode()) % OUTBOX_SHARDS,
+                "topic": event_type.topic.name,
+                "key": event.subject,
+                "partition_key": partition_key,
+                "headers": [[name, raw.decode()] for name, raw in headers],
+                "value": value,
+                "created_at": event.time,
+                "published_at": None,
+            }
+        )
