@@ -1,0 +1,115 @@
+"""The first look at many datasets: one summary for each steward instead of hundreds of alerts."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from services.quality.domain.findings import counted
+from services.quality.domain.freshness import FreshnessStatus
+
+WORST_MAX = 10
+
+_FRESHNESS_RANK: dict[FreshnessStatus, int] = {
+    "stale": 0,
+    "late": 1,
+    "not-known": 2,
+    "ok": 3,
+    "not-applicable": 3,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineMeasurement:
+    """The first measurement of one dataset. ``cures`` are those of the unmet criteria, the heaviest first."""
+
+    dataset_id: UUID
+    title: str
+    steward_id: UUID | None
+    agency_id: UUID | None
+    freshness_status: FreshnessStatus
+    freshness_reason: str
+    completeness_score: float
+    cures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorstDataset:
+    """One dataset worth a first look, and why."""
+
+    dataset_id: UUID
+    title: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineSummary:
+    """What one steward finds at the start. Datasets without a steward are summed up by agency."""
+
+    steward_id: UUID | None
+    agency_id: UUID | None
+    datasets: int
+    fresh: int
+    late: int
+    stale: int
+    not_known: int
+    not_applicable: int
+    mean_completeness: float
+    worst: tuple[WorstDataset, ...]
+    next_act: str
+
+
+def summarise_baseline(measurements: Iterable[BaselineMeasurement]) -> tuple[BaselineSummary, ...]:
+    """One summary per steward, or per agency where a dataset has no steward; in a stable order."""
+    groups: dict[tuple[UUID | None, UUID | None], list[BaselineMeasurement]] = {}
+    for one in measurements:
+        group = (one.steward_id, one.agency_id if one.steward_id is None else None)
+        groups.setdefault(group, []).append(one)
+    ordered = sorted(groups.items(), key=lambda item: (str(item[0][0]), str(item[0][1])))
+    return tuple(_summary(members) for _, members in ordered)
+
+
+def _summary(members: list[BaselineMeasurement]) -> BaselineSummary:
+    statuses = Counter(one.freshness_status for one in members)
+    ranked = sorted(
+        members, key=lambda one: (_FRESHNESS_RANK[one.freshness_status], one.completeness_score, one.title)
+    )
+    needing = [one for one in ranked if _FRESHNESS_RANK[one.freshness_status] < 2 or one.cures]
+    return BaselineSummary(
+        steward_id=members[0].steward_id,
+        agency_id=_only_agency(members),
+        datasets=len(members),
+        fresh=statuses["ok"],
+        late=statuses["late"],
+        stale=statuses["stale"],
+        not_known=statuses["not-known"],
+        not_applicable=statuses["not-applicable"],
+        mean_completeness=sum(one.completeness_score for one in members) / len(members),
+        worst=tuple(WorstDataset(one.dataset_id, one.title, _reason(one)) for one in needing[:WORST_MAX]),
+        next_act=_next_act(members, statuses),
+    )
+
+
+def _only_agency(members: list[BaselineMeasurement]) -> UUID | None:
+    agencies = {one.agency_id for one in members}
+    return agencies.pop() if len(agencies) == 1 else None
+
+
+def _reason(one: BaselineMeasurement) -> str:
+    if _FRESHNESS_RANK[one.freshness_status] < 2 or not one.cures:
+        return f"{one.freshness_status}: {one.freshness_reason}"
+    return f"description {one.completeness_score:.0%} complete. {one.cures[0]}"
+
+
+def _next_act(members: list[BaselineMeasurement], statuses: Counter[FreshnessStatus]) -> str:
+    """The act that helps the most datasets: stale data first, then the commonest gap in the descriptions."""
+    if statuses["stale"]:
+        return (
+            f"Begin with the {counted(statuses['stale'], 'stale dataset')}: publish the update, or correct "
+            "the declared update frequency."
+        )
+    cures = Counter(cure for one in members for cure in one.cures)
+    if cures:
+        cure, count = max(cures.items(), key=lambda item: (item[1], item[0]))
+        return f"Begin with what is missing in {counted(count, 'dataset')}: {cure}"
+    return "Nothing needs to be done now."
