@@ -1,0 +1,75 @@
+"""Where the next page begins, as an opaque signed text that belongs to one query of one viewer.
+
+Within the first :data:`~services.catalog.domain.search.RESCORE_WINDOW` results the place is our score and the
+dataset id; after them it is whatever the engine needs to go on in its own order (design, section 5).
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from itsdangerous import BadData, URLSafeSerializer
+
+from services.catalog.domain.search import InvalidSearchError, SearchQuery
+
+CURSOR_CHARACTERS_MAX = 4_096
+
+_RESTART = "Ask for the first page again, without a cursor."
+
+
+@dataclass(frozen=True, slots=True)
+class CursorPosition:
+    """``phase``: ``window`` with (score, id), ``engine`` with values of the engine's own.
+
+    ``step`` is the index of the relaxation that gave the first page, so later pages loosen alike.
+    """
+
+    phase: Literal["window", "engine"]
+    after: tuple[str | int | float, ...]
+    step: int = 0
+
+
+class CursorCodec:
+    """Writes and reads cursors. ``secret`` is shared by all processes that answer one installation."""
+
+    def __init__(self, secret: str) -> None:
+        self._serializer = URLSafeSerializer(
+            secret, salt="nutmeg.catalog.search.cursor", signer_kwargs={"digest_method": hashlib.sha256}
+        )
+
+    def encode(self, query: SearchQuery, position: CursorPosition) -> str:
+        """The cursor of the page after ``position``."""
+        body = [query_hash(query), position.phase, list(position.after), position.step]
+        text = self._serializer.dumps(body)
+        return text if isinstance(text, str) else text.decode("ascii")
+
+    def decode(self, query: SearchQuery) -> CursorPosition | None:
+        """The position of ``query.cursor``; None without one.
+
+        Raises :class:`~services.catalog.domain.search.InvalidSearchError` for a cursor that was not issued
+        here, or was issued for another query or another viewer.
+        """
+        if query.cursor is None:
+            return None
+        try:
+            issued_for, phase, after, step = self._serializer.loads(query.cursor[:CURSOR_CHARACTERS_MAX])
+        except (BadData, ValueError, TypeError) as error:
+            raise InvalidSearchError("cursor", f"This cursor was not issued here. {_RESTART}") from error
+        if issued_for != query_hash(query):
+            told = "This cursor belongs to another query, order or viewer."
+            raise InvalidSearchError("cursor", f"{told} {_RESTART}")
+        return CursorPosition(phase, tuple(after), step)
+
+
+def query_hash(query: SearchQuery) -> str:
+    """A hash of all that decides which results there are and their order. The page size may differ."""
+    viewer = query.viewer
+    body = [
+        query.text,
+        sorted((facet, sorted(values)) for facet, values in query.filters.items() if values),
+        query.sort,
+        viewer.level,
+        sorted(str(agency_id) for agency_id in viewer.agency_ids),
+    ]
+    return hashlib.sha256(json.dumps(body).encode("ascii")).hexdigest()[:32]

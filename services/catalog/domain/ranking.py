@@ -1,0 +1,193 @@
+"""The order of results: one pure function over the engine's first candidates, whatever the engine.
+
+Points come in two kinds. *Textual* points are whole multiples of ten, so documents fall into classes: the
+exact title, the words in a row in the title, all words in the title, how well the words are covered.
+*Tie-breakers* (quality, freshness, use) add up to less than ten together, so they order within a class and
+never outrank one; a document without use or quality loses nothing but the tie.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.catalog.domain.query_text import Alternative, QueryPlan, WordGroup, terms, title_key
+from services.catalog.domain.search import Freshness, Reason, SearchDocument
+
+CLASS_STEP_POINTS = 10
+"""Textual points are multiples of this; tie-breakers together stay below."""
+
+EXACT_TITLE_POINTS = 5_000
+EXACT_IDENTIFIER_POINTS = 4_000
+TITLE_PHRASE_POINTS = 1_000
+ALL_IN_TITLE_POINTS = 500
+PHRASE_ELSEWHERE_POINTS = 100
+WORDS_MATCHED_POINTS = 300
+FIELD_POINTS = (("title", 100), ("labels", 60), ("agency", 40), ("columns", 30), ("description", 20))
+SYNONYM_SHARE = 0.8
+TITLE_FOCUS_POINTS = 40
+
+QUALITY_POINTS = 4.0
+FRESHNESS_POINTS: dict[Freshness, float] = {
+    "ok": 2.0,
+    "not-applicable": 1.0,
+    "not-known": 1.0,
+    "late": 0.5,
+    "stale": 0.0,
+}
+USE_POINTS = 3.0
+
+DESCRIPTION_TERMS_MAX = 600
+COLUMN_TERMS_MAX = 600
+"""Terms beyond are found by the engine but count no more for the order."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankFeatures:
+    """What ranking looks at: terms joined and enclosed by single blanks, so that " a b " is a phrase test.
+
+    ``labels`` are keywords, themes and identifier, each entry apart (``|``), so no phrase spans two.
+    """
+
+    title_key: str
+    identifier_key: str
+    title: str
+    labels: str
+    agency: str
+    columns: str
+    description: str
+    standing: float
+
+
+def standing(quality_score: float | None, freshness: Freshness, popularity_bucket: int) -> float:
+    """The tie-breaker points of a dataset, 0 up to 9. Not measured counts as middling, no use as zero."""
+    return sum(points for _, points in _standing_parts(quality_score, freshness, popularity_bucket))
+
+
+def rank_features(document: SearchDocument) -> RankFeatures:
+    """What an engine stores with a document, so that its candidates can be ranked without analysis."""
+    labels = (*document.keywords, *document.themes, document.identifier or "")
+    return RankFeatures(
+        title_key=title_key(document.title),
+        identifier_key=title_key(document.identifier or ""),
+        title=_enclosed(terms(document.title)),
+        labels=_apart(labels, COLUMN_TERMS_MAX),
+        agency=_apart((document.agency_name or "", document.publisher_name or ""), COLUMN_TERMS_MAX),
+        columns=_apart((*document.column_names, *document.column_descriptions), COLUMN_TERMS_MAX),
+        description=_enclosed(terms(document.description)[:DESCRIPTION_TERMS_MAX]),
+        standing=standing(document.quality_score, document.freshness, document.popularity_bucket),
+    )
+
+
+def score(plan: QueryPlan, features: RankFeatures) -> float:
+    """Points of one candidate: the sum of :func:`explain`."""
+    return sum(reason.points for reason in explain(plan, features))
+
+
+def explain(plan: QueryPlan, features: RankFeatures) -> tuple[Reason, ...]:
+    """Why a candidate stands where it stands: reasons in words, with points that add up to its score."""
+    reasons = [*_exact(plan, features), *_coverage(plan, features)]
+    reasons.append(Reason("quality, freshness and use", round(features.standing, 3)))
+    return tuple(reason for reason in reasons if reason.points)
+
+
+def explain_standing(document: SearchDocument) -> tuple[Reason, ...]:
+    """The parts of :func:`standing`, for a page that shows them."""
+    parts = _standing_parts(document.quality_score, document.freshness, document.popularity_bucket)
+    return tuple(Reason(words, points) for words, points in parts)
+
+
+def _exact(plan: QueryPlan, features: RankFeatures) -> list[Reason]:
+    if not plan.title_key:
+        return []
+    if plan.title_key == features.title_key:
+        return [Reason("the title is exactly this", EXACT_TITLE_POINTS)]
+    if plan.title_key == features.identifier_key:
+        return [Reason("the identifier is exactly this", EXACT_IDENTIFIER_POINTS)]
+    if len(plan.terms) > 1:
+        phrase = _enclosed(plan.terms)
+        if phrase in features.title:
+            return [Reason("the title has these words in a row", TITLE_PHRASE_POINTS)]
+        if phrase in features.labels or phrase in features.description or phrase in features.columns:
+            return [Reason("the text has these words in a row", PHRASE_ELSEWHERE_POINTS)]
+    return []
+
+
+def _coverage(plan: QueryPlan, features: RankFeatures) -> list[Reason]:
+    """How many of the words were found, and where: the best field of each word counts."""
+    groups = plan.groups
+    if not groups:
+        return []
+    title_length = max(1, features.title.count(" ") - 1)
+    matched = in_title = direct_title_terms = 0
+    field_points = 0.0
+    for group in groups:
+        field_name, points, alternative = _best_match(group, features)
+        field_points += points
+        matched += alternative is not None
+        if field_name == "title" and alternative is not None:
+            in_title += 1
+            direct_title_terms += len(alternative.terms)
+    reasons = [
+        Reason(
+            f"{matched} of {len(groups)} words found", _stepped(WORDS_MATCHED_POINTS * matched / len(groups))
+        ),
+        Reason("where the words stand", _stepped(field_points / len(groups))),
+    ]
+    if in_title == len(groups):
+        reasons.append(Reason("all words in the title", ALL_IN_TITLE_POINTS))
+    share = min(1.0, direct_title_terms / title_length)
+    reasons.append(Reason("the title says little else", _stepped(TITLE_FOCUS_POINTS * share)))
+    return reasons
+
+
+def _best_match(group: WordGroup, features: RankFeatures) -> tuple[str, float, Alternative | None]:
+    """The weightiest field in which a word was found: its name, its points, and what was found there."""
+    best: tuple[str, float, Alternative | None] = ("", 0.0, None)
+    for field_name, field_points in FIELD_POINTS:
+        if field_points <= best[1]:
+            break
+        text: str = getattr(features, field_name)
+        for alternative in group.alternatives:
+            points = field_points if alternative.direct else field_points * SYNONYM_SHARE
+            if points > best[1] and _found(alternative, text):
+                best = (field_name, points, alternative)
+    return best
+
+
+def _found(alternative: Alternative, text: str) -> bool:
+    if alternative.ordered or len(alternative.terms) == 1:
+        return f" {' '.join(alternative.terms)} " in text
+    return all(f" {term} " in text for term in alternative.terms)
+
+
+def _stepped(points: float) -> int:
+    """Points rounded to whole classes, so that tie-breakers decide between near equals."""
+    return CLASS_STEP_POINTS * round(points / CLASS_STEP_POINTS)
+
+
+def _standing_parts(
+    quality_score: float | None, freshness: Freshness, popularity_bucket: int
+) -> tuple[tuple[str, float], ...]:
+    quality = 0.5 if quality_score is None else min(1.0, max(0.0, quality_score))
+    bucket = max(0, popularity_bucket)
+    return (
+        ("quality", QUALITY_POINTS * quality),
+        ("freshness", FRESHNESS_POINTS.get(freshness, FRESHNESS_POINTS["not-known"])),
+        ("use", USE_POINTS * bucket / (bucket + 3)),
+    )
+
+
+def _enclosed(found: Sequence[str]) -> str:
+    return f" {' '.join(found)} " if found else " "
+
+
+def _apart(entries: Sequence[str], terms_max: int) -> str:
+    """Entries' terms with a bar between entries, at most ``terms_max`` terms."""
+    found: list[str] = []
+    for entry in entries:
+        entry_terms = terms(entry)
+        if entry_terms:
+            found += entry_terms
+            found.append("|")
+        if len(found) >= terms_max:
+            break
+    return _enclosed(found[:terms_max])
