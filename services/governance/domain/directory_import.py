@@ -1,0 +1,213 @@
+"""Agencies, people and stewardships as they come in CSV files: rows in, typed rows and problems out."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Generic, TypeVar, get_args
+
+from shared.datasets.frequency import english_to_iso, parse_periodicity
+from shared.events.catalog import AccessLevel, Visibility
+from shared.identity.viewer import Role
+
+__all__ = [
+    "AgencyRow",
+    "Parsed",
+    "PersonRow",
+    "RowProblem",
+    "StewardshipRow",
+    "parse_agencies",
+    "parse_people",
+    "parse_stewardships",
+]
+
+ROWS_MAX = 1_000_000
+FIELD_CHARS_MAX = 1_000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RowProblem:
+    """A row that was not taken: its line, the column, what is wrong and how to mend it."""
+
+    line: int
+    field: str
+    message: str
+    cure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed(Generic[T]):
+    """The rows that can be used, and the problems of the others."""
+
+    rows: list[T] = field(default_factory=list)
+    problems: list[RowProblem] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class AgencyRow:
+    """An agency, its aliases, and the role mailbox of its data officer."""
+
+    code: str
+    name: str
+    aliases: tuple[str, ...]
+    data_officer_email: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRow:
+    """A person with one grant; several rows of one address add grants."""
+
+    email: str
+    display_name: str
+    role: Role
+    agency_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StewardshipRow:
+    """Who answers for a dataset, and what was promised for it. ``None`` leaves what the feed says."""
+
+    identifier: str
+    agency_code: str | None
+    steward_email: str | None
+    accrual_periodicity: str | None
+    data_updated_on: date | None
+    access_level: AccessLevel | None
+    visibility: Visibility | None
+
+
+def parse_agencies(text: str) -> Parsed[AgencyRow]:
+    """Columns: ``code``, ``name``; optional ``aliases`` (parted by ``|``) and ``data_officer_email``."""
+    parsed: Parsed[AgencyRow] = Parsed()
+    for line, row in _rows(text, ("code", "name"), parsed.problems):
+        email = row.get("data_officer_email") or None
+        if email and not _is_address(email):
+            parsed.problems.append(_bad_address(line, "data_officer_email", email))
+            continue
+        aliases = tuple(part.strip() for part in row.get("aliases", "").split("|") if part.strip())
+        parsed.rows.append(AgencyRow(row["code"], row["name"], aliases, email))
+    return parsed
+
+
+def parse_people(text: str) -> Parsed[PersonRow]:
+    """Columns: ``email``, ``display_name``, ``role``; optional ``agency_code`` (empty: all agencies)."""
+    parsed: Parsed[PersonRow] = Parsed()
+    known = ", ".join(role.value for role in Role if role is not Role.PUBLIC)
+    for line, row in _rows(text, ("email", "display_name", "role"), parsed.problems):
+        if not _is_address(row["email"]):
+            parsed.problems.append(_bad_address(line, "email", row["email"]))
+            continue
+        if row["role"] not in {role.value for role in Role}:
+            parsed.problems.append(
+                RowProblem(line, "role", f"{row['role']!r} is not a role", f"Use one of: {known}.")
+            )
+            continue
+        parsed.rows.append(
+            PersonRow(row["email"], row["display_name"], Role(row["role"]), row.get("agency_code") or None)
+        )
+    return parsed
+
+
+def parse_stewardships(text: str) -> Parsed[StewardshipRow]:
+    """Column ``identifier``; optional ``agency_code``, ``steward_email``, ``accrual_periodicity`` or
+    ``update_frequency``, ``data_updated_on``, ``access_level`` and ``visibility``.
+    """
+    parsed: Parsed[StewardshipRow] = Parsed()
+    for line, row in _rows(text, ("identifier",), parsed.problems):
+        problem = _stewardship_problem(line, row)
+        if problem is not None:
+            parsed.problems.append(problem)
+            continue
+        updated = row.get("data_updated_on")
+        parsed.rows.append(
+            StewardshipRow(
+                identifier=row["identifier"],
+                agency_code=row.get("agency_code") or None,
+                steward_email=row.get("steward_email") or None,
+                accrual_periodicity=_periodicity(row),
+                data_updated_on=date.fromisoformat(updated) if updated else None,
+                access_level=_one_of(row.get("access_level"), get_args(AccessLevel)),
+                visibility=_one_of(row.get("visibility"), get_args(Visibility)),
+            )
+        )
+    return parsed
+
+
+def _stewardship_problem(line: int, row: Mapping[str, str]) -> RowProblem | None:
+    email = row.get("steward_email")
+    if email and not _is_address(email):
+        return _bad_address(line, "steward_email", email)
+    updated = row.get("data_updated_on")
+    if updated:
+        try:
+            date.fromisoformat(updated)
+        except ValueError:
+            return RowProblem(
+                line, "data_updated_on", f"{updated!r} is not a date", "Write it as 2026-01-31."
+            )
+    for name, allowed in (("access_level", get_args(AccessLevel)), ("visibility", get_args(Visibility))):
+        value = row.get(name)
+        if value and value not in allowed:
+            return RowProblem(line, name, f"{value!r} is not known", f"Use one of: {', '.join(allowed)}.")
+    frequency = row.get("accrual_periodicity")
+    if frequency and parse_periodicity(frequency) is None:
+        return RowProblem(
+            line,
+            "accrual_periodicity",
+            f"{frequency!r} is not a repeating interval",
+            "Write R/P1M for monthly.",
+        )
+    return None
+
+
+def _periodicity(row: Mapping[str, str]) -> str | None:
+    return row.get("accrual_periodicity") or english_to_iso(row.get("update_frequency") or "") or None
+
+
+def _one_of(value: str | None, allowed: Iterable[T]) -> T | None:
+    for choice in allowed:
+        if value == choice:
+            return choice
+    return None
+
+
+def _rows(
+    text: str, required: tuple[str, ...], problems: list[RowProblem]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+    missing = [name for name in required if name not in (reader.fieldnames or [])]
+    if missing:
+        found = ", ".join(reader.fieldnames or []) or "nothing"
+        problems.append(
+            RowProblem(1, missing[0], f"the column is missing; found: {found}", f"Add {', '.join(missing)}.")
+        )
+        return
+    for raw in reader:
+        line = reader.line_num
+        if line > ROWS_MAX:
+            problems.append(RowProblem(line, "*", f"more than {ROWS_MAX:,} rows", "Split the file."))
+            return
+        row = {name: (value or "").strip() for name, value in raw.items() if isinstance(name, str)}
+        empty = next((name for name in required if not row.get(name)), None)
+        if empty is not None:
+            problems.append(RowProblem(line, empty, "the field is empty", "Fill it in or remove the row."))
+            continue
+        long = next((name for name, value in row.items() if len(value) > FIELD_CHARS_MAX), None)
+        if long is not None:
+            problems.append(
+                RowProblem(line, long, f"longer than {FIELD_CHARS_MAX} characters", "Shorten it.")
+            )
+            continue
+        yield line, row
+
+
+def _is_address(text: str) -> bool:
+    local, at, domain = text.rpartition("@")
+    return bool(at and local and "." in domain) and not any(char.isspace() or char in "<>,;" for char in text)
+
+
+def _bad_address(line: int, name: str, value: str) -> RowProblem:
+    return RowProblem(line, name, f"{value!r} is not an e-mail address", "Write it as name@example.org.")
