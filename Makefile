@@ -1,0 +1,87 @@
+# Everything a developer does, behind one door: `make help` lists it.
+# Needed: Python 3.11 or newer and a package index. Another interpreter: make setup PYTHON=python3.12
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME_STAMP := $(VENV)/.nutmeg-runtime
+DEV_STAMP := $(VENV)/.nutmeg-dev
+# `make demo ARGS="--port 9000"` hands the rest to the command.
+ARGS ?=
+
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
+# The build backend is installed from the lock too, so that the project itself needs no download.
+BUILD_REQUIRES := $(BIN)/python -c 'import tomllib; \
+	print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")'
+
+.PHONY: help setup demo dev test lint types check-fast format bench schemas lock clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Use
+setup: $(RUNTIME_STAMP) ## make .venv with nutmeg in it
+
+demo: setup ## install, start Nutmeg on the sample catalogue, and print where to look
+	@$(BIN)/nutmeg demo $(ARGS)
+
+##@ Develop
+dev: $(DEV_STAMP) ## make .venv with the tools and test libraries too
+
+test: lint types ## install and pass every test: style, types, architecture, contracts, units, faults, browser
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not faults and not browser"
+	$(BIN)/pytest -m "faults or browser"
+
+lint: dev ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: dev ## check types, strictly
+	$(BIN)/mypy services shared tests
+
+check-fast: lint ## what a commit should pass: style, architecture and contracts
+	$(BIN)/pytest -q tests/architecture tests/contracts
+
+format: dev ## rewrite files in the house style
+	$(BIN)/ruff check --fix --exit-zero .
+	$(BIN)/ruff format .
+
+bench: dev ## measure, and add the figures to the history
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+schemas: dev ## write event schemas and docs/asyncapi.yaml from the models
+	$(BIN)/python -m shared.events.contracts write
+
+lock: dev ## resolve the dependencies of pyproject.toml into requirements/, with hashes
+	$(BUILD_REQUIRES) | $(COMPILE) $(ARGS) pyproject.toml - --output-file requirements/requirements.txt
+	$(BUILD_REQUIRES) | $(COMPILE) $(ARGS) pyproject.toml - --extra dev \
+		--constraints requirements/requirements.txt --output-file requirements/requirements-dev.txt
+
+clean: ## remove the environment and every cache; data directories stay
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find services shared tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "There is no $(PYTHON) here. Install Python 3.11 or newer, or name yours: make setup PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Nutmeg needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)." \
+			"Name a newer one: make setup PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) comes without venv. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME_STAMP): $(BIN)/python pyproject.toml requirements/requirements.txt
+	$(INSTALL) --require-hashes --requirement requirements/requirements.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV_STAMP): $(RUNTIME_STAMP) requirements/requirements-dev.txt
+	$(INSTALL) --require-hashes --requirement requirements/requirements-dev.txt
+	@touch $@
