@@ -17,7 +17,7 @@ from shared.store.types import UTCDateTime
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
-__all__ = ["DATASET_EVENTS", "dataset_of", "known_datasets_table", "remember_datasets", "visible_to"]
+__all__ = ["DATASET_EVENTS", "KnownDatasets", "dataset_of", "known_datasets_table", "visible_to"]
 
 DATASET_EVENTS = (DatasetRegistered, DatasetChanged, DatasetRetired)
 
@@ -50,36 +50,31 @@ def dataset_of(event: Event) -> DatasetState | None:
     return None
 
 
-async def remember_datasets(batch: Sequence[Event], unit_of_work: UnitOfWork, table: Table) -> list[Outcome]:
-    """Write the newest state of each dataset of the batch into the read model, in one statement."""
-    newest: dict[UUID, dict[str, Any]] = {}
-    gone: list[str] = []
-    for event in batch:
-        dataset = dataset_of(event)
-        if dataset is None:
-            gone.append(event.subject)
-            newest.pop(UUID(event.subject), None)
-            continue
-        newest[dataset.dataset_id] = {
-            "dataset_id": dataset.dataset_id,
-            "source_id": dataset.source_id,
-            "identifier": dataset.identifier,
-            "title": dataset.title,
-            "publisher_name": dataset.publisher_name,
-            "agency_id": dataset.agency_id,
-            "agency_name": dataset.agency_name,
-            "steward_id": dataset.steward_id,
-            "visibility": dataset.visibility,
-            "access_level": dataset.access_level,
-            "landing_page": dataset.landing_page,
-            "retired": isinstance(event.data, DatasetRetired),
-            "changed_at": event.time,
-        }
-    await upsert(unit_of_work.connection, table, list(newest.values()))
-    if gone:
-        keys = [UUID(key) for key in gone]
-        await unit_of_work.connection.execute(table.delete().where(table.c.dataset_id.in_(keys)))
-    return [Outcome.APPLIED] * len(batch)
+class KnownDatasets:
+    """A service's copy of the facts. ``table`` comes from :func:`known_datasets_table`."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    async def remember(self, batch: Sequence[Event], work: UnitOfWork) -> list[Outcome]:
+        """Write the newest state of each dataset of the batch, in one statement; forget tombstoned ones."""
+        newest: dict[UUID, dict[str, Any]] = {}
+        gone: set[UUID] = set()
+        for event in batch:
+            dataset = dataset_of(event)
+            if dataset is None:
+                gone.add(UUID(event.subject))
+                newest.pop(UUID(event.subject), None)
+                continue
+            newest[dataset.dataset_id] = _row(dataset, event)
+        await upsert(work.connection, self.table, list(newest.values()))
+        if gone:
+            await work.connection.execute(self.table.delete().where(self.table.c.dataset_id.in_(gone)))
+        return [Outcome.APPLIED] * len(batch)
+
+    def visible_to(self, viewer: Viewer) -> ColumnElement[bool]:
+        """Return the condition that every query on datasets carries; see :func:`visible_to`."""
+        return visible_to(viewer, self.table)
 
 
 def visible_to(viewer: Viewer, table: Table) -> ColumnElement[bool]:
@@ -95,3 +90,21 @@ def visible_to(viewer: Viewer, table: Table) -> ColumnElement[bool]:
     elif viewer.agency_ids:
         seen.append(and_(table.c.visibility == "agency", table.c.agency_id.in_(viewer.agency_ids)))
     return and_(table.c.retired == false(), or_(*seen))
+
+
+def _row(dataset: DatasetState, event: Event) -> dict[str, Any]:
+    return {
+        "dataset_id": dataset.dataset_id,
+        "source_id": dataset.source_id,
+        "identifier": dataset.identifier,
+        "title": dataset.title,
+        "publisher_name": dataset.publisher_name,
+        "agency_id": dataset.agency_id,
+        "agency_name": dataset.agency_name,
+        "steward_id": dataset.steward_id,
+        "visibility": dataset.visibility,
+        "access_level": dataset.access_level,
+        "landing_page": dataset.landing_page,
+        "retired": isinstance(event.data, DatasetRetired),
+        "changed_at": event.time,
+    }

@@ -1,0 +1,267 @@
+"""The directory on SQLAlchemy: SQLite and PostgreSQL alike."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.governance.adapters.tables import (
+    AGENCIES,
+    AGENCY_ALIASES,
+    GRANTS,
+    OPEN_PUBLISHERS,
+    PEOPLE,
+    SIGN_IN_CODES,
+    STEWARDSHIPS,
+    TOKENS,
+)
+from services.governance.domain.agencies import AgencyName, PublisherMatch
+from shared.datasets.publisher_names import normalise_publisher
+from shared.events.governance import GrantState, PersonState, StewardshipState
+from shared.store.unit_of_work import UnitOfWork
+from shared.store.upsert import upsert
+
+__all__ = ["SqlDirectory"]
+
+CHUNK = 500
+REVOKED_TOKENS_MAX = 200
+"""More revocations than this on one person become one moment before which every token is refused."""
+
+
+class SqlDirectory:
+    """Implements :class:`services.governance.ports.Directory`."""
+
+    def __init__(self, jurisdiction_words: Collection[str]) -> None:
+        self._jurisdiction_words = frozenset(jurisdiction_words)
+
+    async def agencies(self, work: UnitOfWork) -> list[AgencyName]:
+        rows = (await work.connection.execute(select(AGENCIES).order_by(AGENCIES.c.code))).all()
+        aliases: dict[UUID, list[str]] = defaultdict(list)
+        for row in await work.connection.execute(select(AGENCY_ALIASES).order_by(AGENCY_ALIASES.c.spelling)):
+            aliases[row.agency_id].append(row.spelling)
+        return [AgencyName(row.agency_id, row.code, row.name, tuple(aliases[row.agency_id])) for row in rows]
+
+    async def put_agency(
+        self, work: UnitOfWork, *, code: str, name: str, aliases: Mapping[str, str]
+    ) -> tuple[AgencyName, int] | None:
+        known = (
+            await work.connection.execute(select(AGENCIES).where(AGENCIES.c.code == code).with_for_update())
+        ).one_or_none()
+        agency_id = known.agency_id if known else uuid4()
+        version = known.version + 1 if known else 1
+        now = work.clock.now()
+        row = {"agency_id": agency_id, "code": code, "name": name, "version": version, "changed_at": now}
+        added = await self._new_aliases(work.connection, aliases)
+        if known is not None and known.name == name and not added:
+            return None
+        await upsert(work.connection, AGENCIES, [row])
+        if added:
+            await work.connection.execute(
+                insert(AGENCY_ALIASES),
+                [
+                    {
+                        "normalised": normalised,
+                        "spelling": spelling,
+                        "agency_id": agency_id,
+                        "rule": rule,
+                        "settled_at": now,
+                    }
+                    for normalised, (spelling, rule) in added.items()
+                ],
+            )
+            await work.connection.execute(
+                delete(OPEN_PUBLISHERS).where(OPEN_PUBLISHERS.c.normalised.in_(list(added)))
+            )
+        spellings = await work.connection.scalars(
+            select(AGENCY_ALIASES.c.spelling)
+            .where(AGENCY_ALIASES.c.agency_id == agency_id)
+            .order_by(AGENCY_ALIASES.c.spelling)
+        )
+        return AgencyName(agency_id, code, name, tuple(spellings)), version
+
+    async def note_open_publisher(self, work: UnitOfWork, spelling: str, match: PublisherMatch) -> None:
+        candidates = [
+            {"agency_id": str(one.agency_id), "name": one.name, "similarity": one.similarity}
+            for one in match.candidates
+        ]
+        row = {
+            "normalised": self._normalised(spelling),
+            "spelling": spelling,
+            "candidates": candidates,
+            "first_seen_at": work.clock.now(),
+        }
+        await upsert(work.connection, OPEN_PUBLISHERS, [row], update=["candidates"])
+
+    async def put_person(
+        self, work: UnitOfWork, *, email: str, display_name: str, grants: Collection[GrantState]
+    ) -> tuple[PersonState, int] | None:
+        known = (
+            await work.connection.execute(select(PEOPLE).where(PEOPLE.c.email == email).with_for_update())
+        ).one_or_none()
+        person_id = known.person_id if known else uuid4()
+        held = await self._grants(work.connection, person_id)
+        missing = [grant for grant in grants if (grant.role, grant.agency_id) not in held]
+        if known is not None and known.display_name == display_name and not missing:
+            return None
+        row = {
+            "person_id": person_id,
+            "email": email,
+            "display_name": display_name,
+            "tokens_valid_from": known.tokens_valid_from if known else None,
+            "version": known.version + 1 if known else 1,
+            "changed_at": work.clock.now(),
+            "erased": False,
+        }
+        await upsert(work.connection, PEOPLE, [row])
+        if missing:
+            await work.connection.execute(
+                insert(GRANTS),
+                [
+                    {"person_id": person_id, "role": grant.role, "agency_id": grant.agency_id}
+                    for grant in missing
+                ],
+            )
+        return await self._person(work.connection, person_id)
+
+    async def person_ids_by_email(self, work: UnitOfWork, emails: Collection[str]) -> dict[str, UUID]:
+        wanted = sorted(set(emails))
+        found: dict[str, UUID] = {}
+        for start in range(0, len(wanted), CHUNK):
+            chosen = PEOPLE.c.email.in_(wanted[start : start + CHUNK])
+            for row in await work.connection.execute(
+                select(PEOPLE.c.email, PEOPLE.c.person_id).where(chosen)
+            ):
+                found[row.email] = row.person_id
+        return found
+
+    async def revoke_tokens(
+        self, work: UnitOfWork, person_id: UUID, token_id: str | None
+    ) -> tuple[PersonState, int]:
+        now = work.clock.now()
+        await self._locked_person(work.connection, person_id)
+        change: dict[str, Any] = {"version": PEOPLE.c.version + 1, "changed_at": now}
+        revoked = TOKENS.c.person_id == person_id
+        if token_id is None:
+            change["tokens_valid_from"] = now
+        else:
+            revoked = revoked & (TOKENS.c.token_id == token_id)
+        await work.connection.execute(
+            update(TOKENS).where(revoked, TOKENS.c.revoked_at.is_(None)).values(revoked_at=now)
+        )
+        await work.connection.execute(update(PEOPLE).where(PEOPLE.c.person_id == person_id).values(change))
+        return await self._person(work.connection, person_id)
+
+    async def erase_person(self, work: UnitOfWork, person_id: UUID) -> int:
+        known = await self._locked_person(work.connection, person_id)
+        version = int(known.version) + 1
+        await work.connection.execute(delete(GRANTS).where(GRANTS.c.person_id == person_id))
+        await work.connection.execute(delete(TOKENS).where(TOKENS.c.person_id == person_id))
+        await work.connection.execute(delete(SIGN_IN_CODES).where(SIGN_IN_CODES.c.person_id == person_id))
+        # The row stays as id and version: a late copy of an older state must not bring the person back.
+        await work.connection.execute(
+            update(PEOPLE)
+            .where(PEOPLE.c.person_id == person_id)
+            .values(
+                email=None,
+                display_name=None,
+                tokens_valid_from=None,
+                version=version,
+                changed_at=work.clock.now(),
+                erased=True,
+            )
+        )
+        return version
+
+    async def put_stewardships(
+        self, work: UnitOfWork, rows: Sequence[StewardshipState]
+    ) -> list[tuple[StewardshipState, int]]:
+        changed: list[tuple[StewardshipState, int]] = []
+        for start in range(0, len(rows), CHUNK):
+            part = {row.identifier: row for row in rows[start : start + CHUNK]}
+            known = {
+                row.identifier: row
+                for row in await work.connection.execute(
+                    select(STEWARDSHIPS).where(STEWARDSHIPS.c.identifier.in_(list(part))).with_for_update()
+                )
+            }
+            new: list[dict[str, Any]] = []
+            for identifier, state in part.items():
+                old = known.get(identifier)
+                if old is not None and _stewardship(old) == state:
+                    continue
+                version = old.version + 1 if old else 1
+                new.append({**state.model_dump(), "version": version})
+                changed.append((state, version))
+            await upsert(work.connection, STEWARDSHIPS, new)
+        return changed
+
+    async def _new_aliases(
+        self, connection: AsyncConnection, aliases: Mapping[str, str]
+    ) -> dict[str, tuple[str, str]]:
+        wanted = {self._normalised(spelling): (spelling, rule) for spelling, rule in aliases.items()}
+        if not wanted:
+            return {}
+        taken = set(
+            await connection.scalars(
+                select(AGENCY_ALIASES.c.normalised).where(AGENCY_ALIASES.c.normalised.in_(list(wanted)))
+            )
+        )
+        return {normalised: value for normalised, value in wanted.items() if normalised not in taken}
+
+    def _normalised(self, spelling: str) -> str:
+        return normalise_publisher(spelling, self._jurisdiction_words)
+
+    async def _locked_person(self, connection: AsyncConnection, person_id: UUID) -> Any:
+        row = (
+            await connection.execute(
+                select(PEOPLE)
+                .where(PEOPLE.c.person_id == person_id, PEOPLE.c.erased.is_(False))
+                .with_for_update()
+            )
+        ).one_or_none()
+        if row is None:
+            raise LookupError(f"no person has the id {person_id}")
+        return row
+
+    async def _grants(self, connection: AsyncConnection, person_id: UUID) -> set[tuple[str, UUID | None]]:
+        rows = await connection.execute(
+            select(GRANTS.c.role, GRANTS.c.agency_id).where(GRANTS.c.person_id == person_id)
+        )
+        return {(row.role, row.agency_id) for row in rows}
+
+    async def _person(self, connection: AsyncConnection, person_id: UUID) -> tuple[PersonState, int]:
+        row = (await connection.execute(select(PEOPLE).where(PEOPLE.c.person_id == person_id))).one()
+        grants = await self._grants(connection, person_id)
+        revoked = await connection.scalars(
+            select(TOKENS.c.token_id)
+            .where(TOKENS.c.person_id == person_id, TOKENS.c.revoked_at.is_not(None))
+            .order_by(TOKENS.c.revoked_at.desc())
+            .limit(REVOKED_TOKENS_MAX)
+        )
+        state = PersonState(
+            person_id=person_id,
+            display_name=row.display_name,
+            email=row.email,
+            grants=[
+                GrantState(role=role, agency_id=agency_id)
+                for role, agency_id in sorted(grants, key=lambda held: (held[0], str(held[1])))
+            ],
+            tokens_valid_from=row.tokens_valid_from,
+            revoked_token_ids=sorted(revoked),
+        )
+        return state, row.version
+
+
+def _stewardship(row: Any) -> StewardshipState:
+    return StewardshipState(
+        identifier=row.identifier,
+        agency_id=row.agency_id,
+        steward_id=row.steward_id,
+        accrual_periodicity=row.accrual_periodicity,
+        data_updated_on=row.data_updated_on,
+        access_level=row.access_level,
+        visibility=row.visibility,
+    )

@@ -1,0 +1,321 @@
+"""What people ask governance to do: import the directory, settle a publisher, ask for data, decide.
+
+Each command runs inside one unit of work: state, audit line and event are committed together.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+from services.governance.domain.agencies import AgencyName
+from services.governance.domain.directory_import import (
+    AgencyRow,
+    Parsed,
+    PersonRow,
+    RowProblem,
+    StewardshipRow,
+)
+from services.governance.domain.sharing import Action, NewRequest, SharingRequest, act, submit
+from services.governance.ports import GovernancePorts
+from shared.events.governance import (
+    AgencyChanged,
+    AgencyState,
+    GrantState,
+    PersonChanged,
+    SharingRequestApproved,
+    SharingRequestDenied,
+    SharingRequestReturned,
+    SharingRequestState,
+    SharingRequestSubmitted,
+    SharingRequestWithdrawn,
+    StewardshipChanged,
+    StewardshipState,
+)
+from shared.events.registry import (
+    AGENCY_CHANGED,
+    PERSON_CHANGED,
+    SHARING_REQUEST_APPROVED,
+    SHARING_REQUEST_DENIED,
+    SHARING_REQUEST_RETURNED,
+    SHARING_REQUEST_SUBMITTED,
+    SHARING_REQUEST_WITHDRAWN,
+    STEWARDSHIP_CHANGED,
+)
+from shared.identity.viewer import Role, Viewer
+from shared.store.unit_of_work import UnitOfWork
+
+__all__ = [
+    "ImportReport",
+    "add_person",
+    "ask_for_data",
+    "decide_on_request",
+    "erase_person",
+    "import_agencies",
+    "import_people",
+    "import_stewardships",
+    "publish_agency",
+    "revoke_tokens",
+    "settle_publisher",
+]
+
+_STEP_EVENTS = {
+    Action.RETURN: (SHARING_REQUEST_RETURNED, SharingRequestReturned),
+    Action.APPROVE: (SHARING_REQUEST_APPROVED, SharingRequestApproved),
+    Action.DENY: (SHARING_REQUEST_DENIED, SharingRequestDenied),
+    Action.RESUBMIT: (SHARING_REQUEST_SUBMITTED, SharingRequestSubmitted),
+    Action.WITHDRAW: (SHARING_REQUEST_WITHDRAWN, SharingRequestWithdrawn),
+}
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """What an import did: rows read, records changed, rows refused."""
+
+    rows: int = 0
+    changed: int = 0
+    problems: list[RowProblem] = field(default_factory=list)
+
+
+async def import_agencies(
+    work: UnitOfWork, ports: GovernancePorts, parsed: Parsed[AgencyRow]
+) -> ImportReport:
+    """Create or change agencies, and give each data officer's mailbox the role for that agency."""
+    report = ImportReport(rows=len(parsed.rows), problems=list(parsed.problems))
+    for row in parsed.rows:
+        aliases = dict.fromkeys(row.aliases, "import")
+        put = await ports.directory.put_agency(work, code=row.code, name=row.name, aliases=aliases)
+        if put is not None:
+            report.changed += 1
+            publish_agency(work, *put)
+        if row.data_officer_email:
+            agency = next(one for one in await ports.directory.agencies(work) if one.code == row.code)
+            await add_person(
+                work,
+                ports,
+                email=row.data_officer_email,
+                display_name=f"{row.code} agency data officer",
+                grants=[GrantState(role=Role.AGENCY_DATA_OFFICER, agency_id=agency.agency_id)],
+            )
+    return report
+
+
+async def import_people(work: UnitOfWork, ports: GovernancePorts, parsed: Parsed[PersonRow]) -> ImportReport:
+    """Create people and add their grants. A row with an unknown agency code is refused."""
+    report = ImportReport(rows=len(parsed.rows), problems=list(parsed.problems))
+    codes = {agency.code: agency.agency_id for agency in await ports.directory.agencies(work)}
+    for line, row in enumerate(parsed.rows, start=2):
+        if row.agency_code is not None and row.agency_code not in codes:
+            report.problems.append(_unknown_agency(line, row.agency_code))
+            continue
+        agency_id = codes[row.agency_code] if row.agency_code else None
+        grant = GrantState(role=row.role, agency_id=agency_id)
+        if await add_person(work, ports, email=row.email, display_name=row.display_name, grants=[grant]):
+            report.changed += 1
+    return report
+
+
+async def import_stewardships(
+    work: UnitOfWork, ports: GovernancePorts, parsed: Parsed[StewardshipRow]
+) -> ImportReport:
+    """Create or change who answers for which dataset. Unknown stewards become people with that role."""
+    report = ImportReport(rows=len(parsed.rows), problems=list(parsed.problems))
+    codes = {agency.code: agency.agency_id for agency in await ports.directory.agencies(work)}
+    usable: list[StewardshipRow] = []
+    for line, row in enumerate(parsed.rows, start=2):
+        if row.agency_code is not None and row.agency_code not in codes:
+            report.problems.append(_unknown_agency(line, row.agency_code))
+            continue
+        usable.append(row)
+    stewards = await _put_stewards(work, ports, usable, codes)
+    states = [
+        StewardshipState(
+            identifier=row.identifier,
+            agency_id=codes[row.agency_code] if row.agency_code else None,
+            steward_id=stewards.get(row.steward_email or ""),
+            accrual_periodicity=row.accrual_periodicity,
+            data_updated_on=row.data_updated_on,
+            access_level=row.access_level,
+            visibility=row.visibility,
+        )
+        for row in usable
+    ]
+    for state, version in await ports.directory.put_stewardships(work, states):
+        report.changed += 1
+        work.emit(
+            STEWARDSHIP_CHANGED,
+            StewardshipChanged(stewardship=state),
+            subject=state.identifier,
+            subjectversion=version,
+        )
+    return report
+
+
+async def add_person(
+    work: UnitOfWork,
+    ports: GovernancePorts,
+    *,
+    email: str,
+    display_name: str,
+    grants: Sequence[GrantState],
+) -> bool:
+    """Create a person or add grants; tell it if anything changed, and return whether it did."""
+    put = await ports.directory.put_person(work, email=email, display_name=display_name, grants=grants)
+    if put is None:
+        return False
+    state, version = put
+    work.emit(
+        PERSON_CHANGED, PersonChanged(person=state), subject=str(state.person_id), subjectversion=version
+    )
+    return True
+
+
+async def revoke_tokens(
+    work: UnitOfWork, ports: GovernancePorts, person_id: UUID, token_id: str | None
+) -> None:
+    """Revoke one token, or all issued so far, everywhere. Raises ``LookupError`` for an unknown person."""
+    state, version = await ports.directory.revoke_tokens(work, person_id, token_id)
+    work.emit(PERSON_CHANGED, PersonChanged(person=state), subject=str(person_id), subjectversion=version)
+
+
+async def erase_person(work: UnitOfWork, ports: GovernancePorts, person_id: UUID) -> None:
+    """Remove a person here and, by a tombstone, everywhere. Raises ``LookupError``."""
+    version = await ports.directory.erase_person(work, person_id)
+    work.emit_tombstone(
+        PERSON_CHANGED, subject=str(person_id), partition_key=str(person_id), subjectversion=version
+    )
+
+
+async def settle_publisher(
+    work: UnitOfWork, ports: GovernancePorts, *, spelling: str, agency_id: UUID
+) -> None:
+    """Take a person's word for what a spelling means. Raises ``LookupError`` for an unknown agency."""
+    agencies = await ports.directory.agencies(work)
+    agency = next((one for one in agencies if one.agency_id == agency_id), None)
+    if agency is None:
+        raise LookupError(f"no agency has the id {agency_id}")
+    put = await ports.directory.put_agency(
+        work, code=agency.code, name=agency.name, aliases={spelling: "a person"}
+    )
+    if put is not None:
+        publish_agency(work, *put)
+
+
+async def ask_for_data(
+    work: UnitOfWork,
+    ports: GovernancePorts,
+    content: NewRequest,
+    *,
+    dataset_id: UUID,
+    dataset_title: str,
+    agency_id: UUID | None,
+    requester_id: UUID,
+) -> SharingRequest:
+    """Open a sharing request and tell it."""
+    request = submit(
+        content,
+        request_id=uuid4(),
+        dataset_id=dataset_id,
+        dataset_title=dataset_title,
+        agency_id=agency_id,
+        requester_id=requester_id,
+        now=ports.clock.now(),
+    )
+    event = work.emit(
+        SHARING_REQUEST_SUBMITTED,
+        SharingRequestSubmitted(request=_state(request)),
+        subject=str(request.request_id),
+        subjectversion=request.version,
+    )
+    await ports.requests.add(work, request, event_id=event.id)
+    return request
+
+
+async def decide_on_request(
+    work: UnitOfWork,
+    ports: GovernancePorts,
+    request_id: UUID,
+    action: Action,
+    *,
+    viewer: Viewer,
+    reason: str | None = None,
+    content: NewRequest | None = None,
+) -> SharingRequest:
+    """Carry a request one step further and tell it.
+
+    Raises ``LookupError``, ``NotAllowedError``, ``WrongStateError`` or ``ValueError`` as
+    :func:`services.governance.domain.sharing.act` does.
+    """
+    before = await ports.requests.locked(work, request_id)
+    after = act(before, action, viewer=viewer, now=ports.clock.now(), reason=reason, content=content)
+    event_type, payload = _STEP_EVENTS[action]
+    event = work.emit(
+        event_type,
+        payload(request=_state(after)),
+        subject=str(request_id),
+        subjectversion=after.version,
+    )
+    if viewer.person_id is None:
+        raise ValueError("a step needs a person")
+    await ports.requests.put(
+        work, after, action=action, person_id=viewer.person_id, reason=reason, event_id=event.id
+    )
+    return after
+
+
+def publish_agency(work: UnitOfWork, agency: AgencyName, version: int) -> None:
+    """Tell an agency's new state."""
+    state = AgencyState(
+        agency_id=agency.agency_id, code=agency.code, name=agency.name, aliases=list(agency.aliases)
+    )
+    work.emit(
+        AGENCY_CHANGED, AgencyChanged(agency=state), subject=str(agency.agency_id), subjectversion=version
+    )
+
+
+async def _put_stewards(
+    work: UnitOfWork, ports: GovernancePorts, rows: Sequence[StewardshipRow], codes: dict[str, UUID]
+) -> dict[str, UUID]:
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row.steward_email:
+            wanted[row.steward_email].add(row.agency_code or "")
+    for email, agency_codes in wanted.items():
+        grants = [
+            GrantState(role=Role.STEWARD, agency_id=codes[code]) for code in sorted(agency_codes) if code
+        ]
+        label = " ".join(sorted(code for code in agency_codes if code))
+        await add_person(
+            work,
+            ports,
+            email=email,
+            display_name=f"{label} data steward ({email.split('@', 1)[0]})".strip(),
+            grants=grants,
+        )
+    return await ports.directory.person_ids_by_email(work, wanted)
+
+
+def _unknown_agency(line: int, code: str) -> RowProblem:
+    return RowProblem(
+        line, "agency_code", f"no agency has the code {code!r}", "Import the agency first, or mend the code."
+    )
+
+
+def _state(request: SharingRequest) -> SharingRequestState:
+    return SharingRequestState(
+        request_id=request.request_id,
+        dataset_id=request.dataset_id,
+        dataset_title=request.dataset_title,
+        agency_id=request.agency_id,
+        requester_id=request.requester_id,
+        status=request.status.value,
+        purpose=request.content.purpose,
+        data_wanted=request.content.data_wanted,
+        legal_basis=request.content.legal_basis,
+        retention=request.content.retention,
+        submitted_at=request.submitted_at,
+        changed_at=request.changed_at,
+        decided_by=request.decided_by,
+        decision_reason=request.decision_reason,
+        due_on=request.due_on,
+    )

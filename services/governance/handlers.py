@@ -1,0 +1,61 @@
+"""What governance does when the catalogue changes: remember datasets, and settle new publisher names."""
+
+from collections.abc import Sequence
+
+from services.governance.commands import publish_agency
+from services.governance.domain.agencies import reconcile_publisher
+from services.governance.ports import GovernancePorts
+from shared.bus.handling import Handlers, Outcome
+from shared.datasets.read_model import dataset_of
+from shared.events.envelope import Event
+from shared.events.registry import DATASET_CHANGED, DATASET_REGISTERED, DATASET_RETIRED
+from shared.store.unit_of_work import UnitOfWork
+
+__all__ = ["EVENT_HANDLERS", "remember_and_reconcile"]
+
+
+async def remember_and_reconcile(
+    batch: Sequence[Event], work: UnitOfWork, ports: GovernancePorts
+) -> list[Outcome]:
+    """Keep the dataset read model, and find the agency of each publisher that has none yet.
+
+    A spelling that can be settled becomes an alias of its agency, which the catalogue learns from the
+    agency's event; any other is listed for a person.
+    """
+    outcomes = await ports.datasets.remember(batch, work)
+    spellings = {
+        dataset.publisher_name
+        for event in batch
+        if (dataset := dataset_of(event)) is not None
+        and dataset.publisher_name is not None
+        and dataset.agency_id is None
+    }
+    if spellings:
+        await _settle(work, ports, sorted(spellings))
+    return outcomes
+
+
+async def _settle(work: UnitOfWork, ports: GovernancePorts, spellings: Sequence[str]) -> None:
+    agencies = await ports.directory.agencies(work)
+    found: dict[str, dict[str, str]] = {}
+    for spelling in spellings:
+        match = reconcile_publisher(spelling, agencies, ports.jurisdiction_words)
+        if match.agency_id is None:
+            await ports.directory.note_open_publisher(work, spelling, match)
+            continue
+        code = next(agency.code for agency in agencies if agency.agency_id == match.agency_id)
+        found.setdefault(code, {})[spelling] = match.rule
+    for agency in agencies:
+        if agency.code in found:
+            put = await ports.directory.put_agency(
+                work, code=agency.code, name=agency.name, aliases=found[agency.code]
+            )
+            if put is not None:
+                publish_agency(work, *put)
+
+
+EVENT_HANDLERS: Handlers[GovernancePorts] = {
+    DATASET_REGISTERED.name: remember_and_reconcile,
+    DATASET_CHANGED.name: remember_and_reconcile,
+    DATASET_RETIRED.name: remember_and_reconcile,
+}

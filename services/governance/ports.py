@@ -1,0 +1,116 @@
+"""The roles that governance's handlers and commands need, by name of what they do.
+
+Each is implemented on SQLAlchemy once, and that runs on SQLite and on PostgreSQL; the conformance suite
+``tests/conformance/test_governance_store.py`` runs over both.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from services.governance.domain.agencies import AgencyName, PublisherMatch
+from services.governance.domain.sharing import Action, SharingRequest
+from shared.clock import Clock
+from shared.datasets.read_model import KnownDatasets
+from shared.events.governance import GrantState, PersonState, StewardshipState
+from shared.store.unit_of_work import UnitOfWork
+
+__all__ = ["Directory", "GovernancePorts", "RequestBook", "RequestStep"]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStep:
+    """One line of a request's audit table."""
+
+    action: str
+    person_id: UUID
+    reason: str | None
+    happened_at: datetime
+
+
+class Directory(Protocol):
+    """Keeps agencies, people, grants and stewardships. Writes happen inside the given unit of work."""
+
+    async def agencies(self, work: UnitOfWork) -> list[AgencyName]:
+        """Return every agency with its aliases."""
+        ...
+
+    async def put_agency(
+        self, work: UnitOfWork, *, code: str, name: str, aliases: Mapping[str, str]
+    ) -> tuple[AgencyName, int] | None:
+        """Create or change the agency of this code; ``aliases``: spelling → rule that settled it.
+
+        Returns the new state and version, or ``None`` when nothing changed.
+        """
+        ...
+
+    async def note_open_publisher(self, work: UnitOfWork, spelling: str, match: PublisherMatch) -> None:
+        """List a spelling for a person to settle, with the candidates."""
+        ...
+
+    async def put_person(
+        self, work: UnitOfWork, *, email: str, display_name: str, grants: Collection[GrantState]
+    ) -> tuple[PersonState, int] | None:
+        """Create or change the person of this address, adding grants. ``None`` when nothing changed."""
+        ...
+
+    async def person_ids_by_email(self, work: UnitOfWork, emails: Collection[str]) -> dict[str, UUID]:
+        """Return the known people of these addresses."""
+        ...
+
+    async def revoke_tokens(
+        self, work: UnitOfWork, person_id: UUID, token_id: str | None
+    ) -> tuple[PersonState, int]:
+        """Revoke one token, or all issued so far. Raises ``LookupError`` for an unknown person."""
+        ...
+
+    async def erase_person(self, work: UnitOfWork, person_id: UUID) -> int:
+        """Remove address, name, grants and tokens; return the version of the tombstone.
+
+        Raises ``LookupError`` for an unknown person.
+        """
+        ...
+
+    async def put_stewardships(
+        self, work: UnitOfWork, rows: Sequence[StewardshipState]
+    ) -> list[tuple[StewardshipState, int]]:
+        """Create or change stewardships; return those that changed, with their versions."""
+        ...
+
+
+class RequestBook(Protocol):
+    """Keeps sharing requests and their steps."""
+
+    async def add(self, work: UnitOfWork, request: SharingRequest, *, event_id: str) -> None:
+        """Write a new request and its first step."""
+        ...
+
+    async def locked(self, work: UnitOfWork, request_id: UUID) -> SharingRequest:
+        """Return a request under a row lock. Raises ``LookupError``."""
+        ...
+
+    async def put(
+        self,
+        work: UnitOfWork,
+        request: SharingRequest,
+        *,
+        action: Action,
+        person_id: UUID,
+        reason: str | None,
+        event_id: str,
+    ) -> None:
+        """Write the new state and the step that led to it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class GovernancePorts:
+    """Everything the handlers and commands are given."""
+
+    clock: Clock
+    datasets: KnownDatasets
+    directory: Directory
+    requests: RequestBook
+    jurisdiction_words: frozenset[str]
