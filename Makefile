@@ -23,7 +23,7 @@ BUILD_REQUIRES := $(BIN)/python -c 'import tomllib; \
 .PHONY: help setup demo dev test lint types check-fast format bench schemas lock clean
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##@ Use
 setup: $(RUNTIME_STAMP) ## make .venv with nutmeg in it

@@ -13,10 +13,12 @@ from pydantic import Field
 from shared.events.model import EventModel
 
 AccessLevel = Literal["public", "restricted public", "non-public"]
-"""Who may get the *data* (DCAT-US 1.1, ``accessLevel``)."""
+"""Who may get the *data* (DCAT-US 1.1, ``accessLevel``): the values known today. Events may carry others."""
 
 Visibility = Literal["public", "government", "agency"]
-"""Who may see the *record*: everyone, any signed-in government person, or the owning agency alone."""
+"""Who may see the *record*: everyone, any signed-in government person, or the owning agency alone.
+
+Events may carry other values; a consumer that does not know one hides the record."""
 
 DESCRIPTION_BYTES_MAX = 64 * 1024
 """A longer text is cut here and marked with its length and hash (design, section 3, rule 6)."""
@@ -74,8 +76,8 @@ class DatasetState(EventModel):
     steward_id: UUID | None = None
     contact_name: str | None = None
     contact_email: str | None = None
-    access_level: AccessLevel = "public"
-    visibility: Visibility = "public"
+    access_level: AccessLevel | str = "public"
+    visibility: Visibility | str = "public"
     rights: str | None = None
     license: str | None = None
     landing_page: str | None = None
@@ -136,7 +138,7 @@ class PublicDataset(EventModel):
     keywords: list[str] = Field(default_factory=list)
     themes: list[str] = Field(default_factory=list)
     agency_name: str | None = None
-    access_level: AccessLevel = "public"
+    access_level: AccessLevel | str = "public"
     license: str | None = None
     landing_page: str | None = None
     modified: str | None = None

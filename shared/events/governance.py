@@ -81,8 +81,8 @@ class StewardshipState(EventModel):
     steward_id: UUID | None = None
     accrual_periodicity: str | None = None
     data_updated_on: date | None = None
-    access_level: AccessLevel | None = None
-    visibility: Visibility | None = None
+    access_level: AccessLevel | str | None = None
+    visibility: Visibility | str | None = None
 
 
 class StewardshipChanged(EventModel):

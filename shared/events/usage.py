@@ -14,6 +14,7 @@ from shared.events.model import EventModel
 __all__ = ["Hit", "HitRecorded", "Rollup", "RollupUpdated"]
 
 HitKind = Literal["view", "download", "api-call"]
+"""The kinds counted today. Events may carry others, which are counted under no kind."""
 
 
 class Hit(EventModel):
@@ -21,12 +22,12 @@ class Hit(EventModel):
 
     hit_id: UUID
     dataset_id: UUID
-    kind: HitKind
+    kind: HitKind | str
     visitor_hash: str
     visitor_bucket: str = Field(
         description="00 to 63, from the visitor hash: keeps sessions in one partition"
     )
-    access_method: Literal["regular", "tdm", "crawler"] = "regular"
+    access_method: Literal["regular", "tdm", "crawler"] | str = "regular"
     occurred_at: datetime
 
 
@@ -40,7 +41,7 @@ class Rollup(EventModel):
     """Absolute counts of one dataset in one window; a later record of a key replaces an earlier one."""
 
     dataset_id: UUID
-    granularity: Literal["hour", "day"]
+    granularity: Literal["hour", "day"] | str
     window_start: datetime
     views: int = 0
     downloads: int = 0
