@@ -196,6 +196,11 @@ class SampleDataset:
         return self.access == "public"
 
     @property
+    def has_rows(self) -> bool:
+        """Whether the file holds rows. The dataset under notice of retirement keeps its header only."""
+        return self.has_file and self.shows != "retirement-notice"
+
+    @property
     def license(self) -> str | None:
         """The licence as a URI (DCAT-US 1.1, ``license``); none for data that isn't public."""
         if not self.has_file:

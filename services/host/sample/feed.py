@@ -84,7 +84,8 @@ def has_open_dictionary(slug: str) -> bool:
 def build_dictionary(slug: str) -> dict[str, Any]:
     """The data dictionary of one dataset as a Frictionless Table Schema 2.0.
 
-    Raises ``KeyError`` when the sample has no such dataset. Ask :func:`has_open_dictionary` before serving it.
+    Raises ``KeyError`` when the sample has no such dataset. Ask :func:`has_open_dictionary` before
+    serving it.
     """
     dataset = sample_dataset(slug)
     schema: dict[str, Any] = {
@@ -155,7 +156,7 @@ def _describe(dataset: SampleDataset, base_url: str, modified: str) -> dict[str,
 
 
 def _distribution(dataset: SampleDataset, base_url: str) -> dict[str, Any] | None:
-    """A file for public data, the place to ask for restricted data, and nothing for data that isn't public."""
+    """A file for public data, the place to ask for restricted data, nothing for the rest."""
     if dataset.has_file:
         return {
             "@type": "dcat:Distribution",

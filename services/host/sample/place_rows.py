@@ -48,7 +48,8 @@ _DRIVER_GROUPS = (
 _STOP_REASONS = (("Moving", 0.62), ("Equipment", 0.2), ("Administrative", 0.18))
 _LICENSE_TYPES = {
     "Trade": "Electrician|Plumber|Home improvement contractor|Heating and cooling technician|Roofer"
-    "|Solar installer|Sheet metal worker|Elevator technician|Well driller|Land surveyor|Architect|Professional engineer",
+    "|Solar installer|Sheet metal worker|Elevator technician|Well driller|Land surveyor|Architect"
+    "|Professional engineer",
     "Health": "Pharmacist|Pharmacy technician|Registered nurse|Physician|Dentist|Physical therapist"
     "|Optometrist|Veterinarian|Paramedic|Social worker|Dental hygienist|Respiratory therapist",
     "Business": "Real estate broker|Real estate salesperson|Liquor permit|Bakery|Grocery beer permit|Pharmacy"
