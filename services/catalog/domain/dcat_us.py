@@ -1,8 +1,8 @@
 """Reads one dataset of a DCAT-US 1.1 feed, leniently: what can be repaired is kept and marked.
 
-Refused are only records without identity (no usable ``identifier``; landing pages and titles change, so they
-are none) and records above the size of one event. Everything else that breaks the standard becomes a ``Cure``:
-the field, what was wrong, and what was done.
+Refused are only records without identity (no usable ``identifier``; landing pages and titles change, so
+they are none) and records above the size of one event. Everything else that breaks the standard becomes a
+``Cure``: the field, what was wrong, and what was done.
 """
 
 import hashlib
@@ -176,7 +176,7 @@ def _known_spellings(raw: dict[str, object], repairs: Repairs) -> dict[str, obje
 
 
 def _read_identifier(fields: dict[str, object], repairs: Repairs) -> str | Cure:
-    """The identity, or why there is none. An Identifier object (DCAT-US 3.0) or the record's ``@id`` will do."""
+    """The identity, or why there is none. DCAT-US 3.0's Identifier or the record's ``@id`` will do."""
     value = fields.get("identifier")
     text = value.get("@id", value.get("notation")) if isinstance(value, dict) else value
     if not isinstance(text, str) or not text.strip():

@@ -1,0 +1,158 @@
+"""Reads data dictionaries: Frictionless Table Schema v2 and Socrata view metadata, as columns.
+
+Lenient and bounded: an entry without a name is left out, long texts are cut, and the whole stays so small that
+a dataset with its dictionary still fits into one event.
+"""
+
+import re
+
+from services.catalog.domain.source_text import plain_text, text_of
+from shared.events.catalog import Column, DatasetState
+from shared.events.topics import RECORD_BYTES_MAX
+
+COLUMNS_MAX = 2_000
+NAME_CHARACTERS_MAX = 300
+DESCRIPTION_CHARACTERS_MAX = 2_000
+STATE_BYTES_MAX = RECORD_BYTES_MAX - 8 * 1024
+"""What a dataset with its columns may take of one event; the rest is for the names of changed fields."""
+
+TABLE_SCHEMA_TYPES = frozenset(
+    {"string", "number", "integer", "boolean", "object", "array", "list", "date", "time", "datetime", "year"}
+    | {"yearmonth", "duration", "geopoint", "geojson", "any"}
+)
+"""Field types of Frictionless Table Schema v2."""
+
+# Types of Socrata's catalogue, and of databases where a dictionary was written from one.
+_TYPE_NAMES = {
+    "text": "string",
+    "varchar": "string",
+    "character varying": "string",
+    "html": "string",
+    "url": "string",
+    "email": "string",
+    "phone": "string",
+    "photo": "string",
+    "document": "string",
+    "document_obsolete": "string",
+    "drop_down_list": "string",
+    "blob": "string",
+    "double": "number",
+    "float": "number",
+    "decimal": "number",
+    "numeric": "number",
+    "money": "number",
+    "percent": "number",
+    "stars": "number",
+    "int": "integer",
+    "bigint": "integer",
+    "smallint": "integer",
+    "checkbox": "boolean",
+    "flag": "string",
+    "bool": "boolean",
+    "calendar_date": "datetime",
+    "floating_timestamp": "datetime",
+    "fixed_timestamp": "datetime",
+    "timestamp": "datetime",
+    "meta_data": "object",
+    "nested_table": "array",
+    "location": "geopoint",
+    "point": "geojson",
+    "line": "geojson",
+    "polygon": "geojson",
+    "multipoint": "geojson",
+    "multiline": "geojson",
+    "multipolygon": "geojson",
+}
+
+
+def parse_dictionary(raw: object) -> list[Column]:
+    """The columns in a Table Schema, a Data Package or a Socrata view; empty when it is none of these."""
+    if not isinstance(raw, dict):
+        return []
+    if isinstance(raw.get("columns"), list):
+        return parse_socrata_view(raw)
+    return parse_table_schema(raw)
+
+
+def parse_table_schema(raw: object) -> list[Column]:
+    """The ``fields`` of a Frictionless Table Schema v2, also inside a Data Package (the first resource's)."""
+    if not isinstance(raw, dict):
+        return []
+    fields = raw.get("fields")
+    if fields is None and isinstance(raw.get("schema"), dict):
+        fields = raw["schema"].get("fields")
+    resources = raw.get("resources")
+    if fields is None and isinstance(resources, list) and resources and isinstance(resources[0], dict):
+        return parse_table_schema({"schema": resources[0].get("schema")})
+    return _columns(fields, name_key="name", title_key="title", type_key="type")
+
+
+def parse_socrata_view(raw: object) -> list[Column]:
+    """The ``columns`` of Socrata view metadata; its own system columns (``:id``) are left out."""
+    columns = raw.get("columns") if isinstance(raw, dict) else None
+    return _columns(columns, name_key="fieldName", title_key="name", type_key="dataTypeName")
+
+
+def _columns(entries: object, *, name_key: str, title_key: str, type_key: str) -> list[Column]:
+    if not isinstance(entries, list):
+        return []
+    columns: dict[str, Column] = {}
+    for entry in entries[:COLUMNS_MAX]:
+        if isinstance(entry, str):
+            entry = {name_key: entry}
+        if not isinstance(entry, dict):
+            continue
+        name = _line(entry.get(name_key), NAME_CHARACTERS_MAX) or _line(
+            entry.get(title_key), NAME_CHARACTERS_MAX
+        )
+        if name is None or name.startswith(":") or name in columns:
+            continue
+        title = _line(entry.get(title_key), NAME_CHARACTERS_MAX)
+        columns[name] = Column(
+            name=name,
+            title=title if title != name else None,
+            type=_type(entry.get(type_key)),
+            description=_line(entry.get("description"), DESCRIPTION_CHARACTERS_MAX),
+        )
+    return list(columns.values())
+
+
+def _line(value: object, characters_max: int) -> str | None:
+    text = text_of(value)
+    if text is None:
+        return None
+    line = " ".join(plain_text(text[: characters_max * 4])[0].split())
+    return line[:characters_max].rstrip() or None
+
+
+def _type(value: object) -> str | None:
+    """The Table Schema type; another name is kept as it is, in lower case."""
+    name = _line(value, 60)
+    if name is None:
+        return None
+    key = re.sub(r"\(.*", "", name.lower()).strip()
+    return key if key in TABLE_SCHEMA_TYPES else _TYPE_NAMES.get(key, key)
+
+
+def attach_columns(
+    state: DatasetState, columns: list[Column], bytes_max: int = STATE_BYTES_MAX
+) -> DatasetState:
+    """The dataset with its dictionary; if too large for one event, without column descriptions, then columns."""
+    for candidate in (columns, [column.model_copy(update={"description": None}) for column in columns]):
+        described = state.model_copy(update={"columns": candidate})
+        if _size_bytes(described) <= bytes_max:
+            return described
+    bare = state.model_copy(update={"columns": []})
+    spare = bytes_max - _size_bytes(bare)
+    fitting: list[Column] = []
+    for column in columns:
+        shortened = column.model_copy(update={"description": None})
+        spare -= len(shortened.model_dump_json().encode()) + 1
+        if spare < 0:
+            break
+        fitting.append(shortened)
+    return state.model_copy(update={"columns": fitting})
+
+
+def _size_bytes(state: DatasetState) -> int:
+    return len(state.model_dump_json(exclude_none=True).encode())
