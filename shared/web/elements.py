@@ -70,12 +70,13 @@ class FieldError:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a process. ``note`` says who or what; ``at`` when it was reached."""
+    """One step of a process: ``note`` says who or what, ``at`` when, ``word`` replaces the state's own word."""
 
     title: str
     state: Literal["done", "current", "todo", "stopped"]
     note: str = ""
     at: datetime | None = None
+    word: str = ""
 
 
 @dataclass(frozen=True, slots=True)

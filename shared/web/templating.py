@@ -8,7 +8,8 @@ A page template extends ``layout.html`` and imports ``components.html`` as ``ui`
 What every page gets without asking, and where it comes from:
 
 ==================  =============================================================================
-``viewer``          ``request.state.viewer``: a ``Viewer``, or None
+``viewer``          ``request.state.viewer``: an ``identity`` Viewer, ``ANONYMOUS`` by default
+``viewer_name``     ``request.state.viewer_name``, or the viewer's own ``display_name``: text, or blank
 ``csrf_token``      ``request.state.csrf_token``: text, or blank
 ``now``             ``request.app.state.now()``: an aware datetime; the system clock by default
 ``installation``    ``request.app.state.installation_name``: text, "Nutmeg" by default
@@ -20,15 +21,16 @@ What every page gets without asking, and where it comes from:
 A name given to ``render`` wins over these.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from shared.identity.viewer import ANONYMOUS
 from shared.web import charts, elements, wording
 from shared.web.icons import icon
 from shared.web.static_files import static_url
@@ -36,19 +38,6 @@ from shared.web.static_files import static_url
 TEMPLATE_DIRECTORY: Final = Path(__file__).parent / "templates"
 
 DEFAULT_INSTALLATION_NAME: Final = "Nutmeg"
-
-
-class Viewer(Protocol):
-    """Who looks at the page."""
-
-    @property
-    def display_name(self) -> str: ...
-
-    @property
-    def roles(self) -> Collection[str]: ...
-
-    @property
-    def is_signed_in(self) -> bool: ...
 
 
 class Templates:
@@ -79,8 +68,10 @@ def page_context(request: Request) -> dict[str, object]:
     state = request.app.state
     now: Callable[[], datetime] = getattr(state, "now", _system_now)
     footer_facts: Callable[[], Sequence[tuple[str, str]]] = getattr(state, "footer_facts", tuple)
+    viewer = getattr(request.state, "viewer", None) or ANONYMOUS
     return {
-        "viewer": getattr(request.state, "viewer", None),
+        "viewer": viewer,
+        "viewer_name": getattr(request.state, "viewer_name", "") or getattr(viewer, "display_name", ""),
         "csrf_token": getattr(request.state, "csrf_token", None) or "",
         "now": now(),
         "installation": getattr(state, "installation_name", None) or DEFAULT_INSTALLATION_NAME,
