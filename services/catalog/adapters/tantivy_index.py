@@ -1,0 +1,267 @@
+"""The catalogue index on tantivy, inside this process: the embedded profile's search engine.
+
+tantivy's calls block, so they run in threads: searches in a small pool, writes one after another. The
+searches release the interpreter's lock while tantivy works.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+from services.catalog.adapters.tantivy_generations import Generation, GenerationDirectory
+from services.catalog.adapters.tantivy_searching import GenerationSearcher
+from services.catalog.adapters.tantivy_writing import GenerationWriter, RebuildInProgress
+from services.catalog.domain.cursor import CursorCodec
+from services.catalog.domain.query_text import plan_query, relaxations, title_key
+from services.catalog.domain.search import (
+    FACETS,
+    Facet,
+    FacetCount,
+    IndexedRevision,
+    IndexStatus,
+    InvalidSearchError,
+    RebuildReport,
+    SearchDocument,
+    SearchPage,
+    SearchQuery,
+    Suggestion,
+    UpsertOutcome,
+    ViewerScope,
+)
+from services.catalog.domain.search_vocabulary import DEFAULT_VOCABULARY, Vocabulary
+from services.catalog.ports import CatalogIndexError
+
+SUGGESTION_PREFIX_CHARACTERS_MAX = 100
+SUGGESTIONS_MAX = 20
+REBUILD_BATCH = 1_000
+CACHED_FACETS_MAX = 256
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class TantivySettings:
+    """Buffers: ``writer_memory_bytes`` for live writes, ``rebuild_memory_bytes`` only during a rebuild."""
+
+    writer_memory_bytes: int = 30_000_000
+    rebuild_memory_bytes: int = 200_000_000
+    rebuild_threads: int = 2
+    search_threads: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """What answers now. ``stamp`` changes with every commit: facets counted before are not reused."""
+
+    generation: Generation
+    writer: GenerationWriter
+    stamp: int
+
+
+class TantivyCatalogIndex:
+    """A :class:`~services.catalog.ports.CatalogIndex` in a folder of its own. Open with :meth:`open`."""
+
+    def __init__(
+        self,
+        directory: GenerationDirectory,
+        codec: CursorCodec,
+        vocabulary: Vocabulary,
+        settings: TantivySettings,
+    ) -> None:
+        self._directory = directory
+        self._codec = codec
+        self._vocabulary = vocabulary
+        self._settings = settings
+        self._readers = ThreadPoolExecutor(settings.search_threads, thread_name_prefix="catalog-search")
+        self._writers = ThreadPoolExecutor(1, thread_name_prefix="catalog-index")
+        self._writing = asyncio.Lock()
+        self._rebuild: RebuildInProgress | None = None
+        self._facets: OrderedDict[object, dict[Facet, tuple[FacetCount, ...]]] = OrderedDict()
+        generation = directory.open_current()
+        self._live = _Live(generation, self._writer_of(generation), 0)
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path,
+        *,
+        codec: CursorCodec,
+        vocabulary: Vocabulary = DEFAULT_VOCABULARY,
+        settings: TantivySettings | None = None,
+    ) -> "TantivyCatalogIndex":
+        """Open the index in ``path``, or make an empty one: see :meth:`status` for whether to rebuild."""
+        chosen = settings or TantivySettings()
+        return await asyncio.to_thread(cls, GenerationDirectory(path), codec, vocabulary, chosen)
+
+    async def upsert(self, documents: Sequence[SearchDocument]) -> list[UpsertOutcome]:
+        """See the port. One commit a call: batches are cheap, single documents are not."""
+        if not documents:
+            return []
+        async with self._writing:
+            outcomes = await self._in_thread(self._writers, self._live.writer.upsert, documents)
+            self._new_stamp()
+            if self._rebuild is not None:
+                pairs = zip(documents, outcomes, strict=True)
+                applied = [document for document, outcome in pairs if outcome.status == "applied"]
+                await self._in_thread(self._writers, self._rebuild.add_live, applied)
+        return outcomes
+
+    async def purge(self, dataset_ids: Sequence[UUID]) -> int:
+        """See the port."""
+        async with self._writing:
+            forgotten = await self._in_thread(self._writers, self._live.writer.purge, dataset_ids)
+            self._new_stamp()
+            if self._rebuild is not None:
+                await self._in_thread(self._writers, self._rebuild.purge, dataset_ids)
+        return forgotten
+
+    async def search(self, query: SearchQuery) -> SearchPage:
+        """See the port."""
+        return await self._in_thread(self._readers, self._search, query)
+
+    async def suggest(self, prefix: str, viewer: ViewerScope, size: int = 8) -> tuple[Suggestion, ...]:
+        """See the port."""
+        prefix = prefix[:SUGGESTION_PREFIX_CHARACTERS_MAX]
+        if not title_key(prefix):
+            return ()
+        size = min(max(1, size), SUGGESTIONS_MAX)
+        return await self._in_thread(self._readers, _searcher_of(self._live).suggest, prefix, viewer, size)
+
+    async def count(self, *, hidden: bool = False) -> int:
+        """See the port."""
+        return await self._in_thread(self._readers, partial(_searcher_of(self._live).count, hidden=hidden))
+
+    async def scan(self) -> AsyncIterator[IndexedRevision]:
+        """See the port."""
+        batches = _searcher_of(self._live).scan()
+        while (batch := await self._in_thread(self._readers, _next_batch, batches)) is not None:
+            for revision in batch:
+                yield revision
+
+    async def rebuild(self, documents: AsyncIterator[SearchDocument]) -> RebuildReport:
+        """See the port. The old generation answers until one rename; a failure leaves no trace."""
+        if self._rebuild is not None:
+            raise CatalogIndexError("A rebuild is already running. Wait for it to end.")
+        generation = await asyncio.to_thread(self._directory.create)
+        chosen = self._settings
+        writer = GenerationWriter(
+            generation, memory_bytes=chosen.rebuild_memory_bytes, threads=chosen.rebuild_threads
+        )
+        rebuild = RebuildInProgress(writer)
+        self._rebuild = rebuild
+        try:
+            await _feed(rebuild, documents)
+            await asyncio.to_thread(rebuild.finish)
+            async with self._writing:
+                await self._swap(rebuild, generation, writer)
+        except BaseException:
+            self._rebuild = None
+            writer.abandon()
+            await asyncio.to_thread(self._directory.remove, generation)
+            raise
+        return RebuildReport(rebuild.applied, rebuild.caught_up, tuple(rebuild.refused))
+
+    async def status(self) -> IndexStatus:
+        """See the port."""
+        generation = self._live.generation
+        held = await self.count() + await self.count(hidden=True)
+        return IndexStatus(held, generation.name, generation.needs_rebuild)
+
+    async def close(self) -> None:
+        """See the port."""
+        async with self._writing:
+            await self._in_thread(self._writers, self._live.writer.close)
+        self._readers.shutdown(wait=True)
+        self._writers.shutdown(wait=True)
+
+    async def _swap(
+        self, rebuild: RebuildInProgress, generation: Generation, writer: GenerationWriter
+    ) -> None:
+        """With writes held: keep what was carried over last, then let the new generation answer."""
+        await asyncio.to_thread(rebuild.finish)
+        # The big buffers of the rebuild go; the next write opens a small writer.
+        await asyncio.to_thread(writer.close)
+        await asyncio.to_thread(partial(self._directory.make_current, generation, complete=True))
+        old, self._rebuild = self._live, None
+        self._live = _Live(
+            replace(generation, needs_rebuild=None), self._writer_of(generation), old.stamp + 1
+        )
+        await self._in_thread(self._writers, old.writer.close)
+        await asyncio.to_thread(self._directory.remove, old.generation)
+
+    def _search(self, query: SearchQuery) -> SearchPage:
+        position = self._codec.decode(query)
+        steps = relaxations(plan_query(query.text, self._vocabulary))
+        live = self._live
+        searcher = _searcher_of(live)
+        tried = range(len(steps)) if position is None else [min(position.step, len(steps) - 1)]
+        for number in tried:
+            step = steps[number]
+            found = searcher.page(step, query, position)
+            if found.total:
+                break
+        if not found.total:
+            number, step = 0, steps[0]
+        facets = self._counted(live, searcher, number, query) if query.with_facets else {}
+        next_cursor = None
+        if found.next_position is not None:
+            next_cursor = self._codec.encode(query, replace(found.next_position, step=number))
+        return SearchPage(found.total, "eq", found.hits, facets, next_cursor, step.told)
+
+    def _counted(
+        self, live: _Live, searcher: GenerationSearcher, number: int, query: SearchQuery
+    ) -> dict[Facet, tuple[FacetCount, ...]]:
+        """Facets, kept until the next commit: the pages of one result and the start page ask for the same."""
+        filters = frozenset((facet, query.filters[facet]) for facet in FACETS if query.filters.get(facet))
+        key = (live.stamp, live.generation.name, query.text, filters, query.viewer, number)
+        with suppress(KeyError):
+            return self._facets[key]
+        step = relaxations(plan_query(query.text, self._vocabulary))[number]
+        counted = searcher.facets(step, query)
+        self._facets[key] = counted
+        while len(self._facets) > CACHED_FACETS_MAX:
+            with suppress(KeyError):
+                self._facets.popitem(last=False)
+        return counted
+
+    def _writer_of(self, generation: Generation) -> GenerationWriter:
+        return GenerationWriter(generation, memory_bytes=self._settings.writer_memory_bytes, threads=1)
+
+    def _new_stamp(self) -> None:
+        self._live = replace(self._live, stamp=self._live.stamp + 1)
+
+    async def _in_thread(
+        self, pool: ThreadPoolExecutor, call: Callable[..., _Answer], *arguments: Any
+    ) -> _Answer:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, partial(call, *arguments))
+        except InvalidSearchError:
+            raise
+        except (ValueError, OSError) as error:
+            raise CatalogIndexError(f"The search index failed: {error}") from error
+
+
+async def _feed(rebuild: RebuildInProgress, documents: AsyncIterator[SearchDocument]) -> None:
+    """Hand the stream over in batches, in a thread."""
+    batch: list[SearchDocument] = []
+    async for document in documents:
+        batch.append(document)
+        if len(batch) == REBUILD_BATCH:
+            await asyncio.to_thread(rebuild.add_from_stream, batch)
+            batch = []
+    await asyncio.to_thread(rebuild.add_from_stream, batch)
+
+
+def _searcher_of(live: _Live) -> GenerationSearcher:
+    return GenerationSearcher(live.generation.index.searcher(), live.generation.schema)
+
+
+def _next_batch(batches: Iterator[list[IndexedRevision]]) -> list[IndexedRevision] | None:
+    return next(batches, None)
