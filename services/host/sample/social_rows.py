@@ -63,7 +63,7 @@ def district_enrollment(rng: Random) -> Iterator[Row]:
             total = round(enrolled)
             yield (
                 school_year,
-                f"{number:05d}",
+                f"D{number:03d}",
                 f"{town.name} School District",
                 total,
                 part_of(rng, total, learners_share),
@@ -83,7 +83,7 @@ def chronic_absenteeism(rng: Random) -> Iterator[Row]:
                 absent = part_of(rng, enrolled, absence_share * level)
                 yield (
                     school_year,
-                    f"{number:05d}",
+                    f"D{number:03d}",
                     f"{town.name} School District",
                     group,
                     enrolled,
