@@ -303,7 +303,7 @@ def _empty_cell_findings(baseline: Profile, current: Profile) -> tuple[Finding, 
         Finding(
             kind="nulls-risen",
             severity=max(findings, key=lambda finding: finding.severity == "error").severity,
-            cause=f"Far more cells than before are empty in {counted(len(names), 'column')}: {joined(names)}.",
+            cause=f"More cells than before are empty in {counted(len(names), 'column')}: {joined(names)}.",
             next_act="Publish the complete file again, or say in the data dictionary why cells are empty.",
             evidence=tuple(evidence for finding in findings for evidence in finding.evidence)[:EVIDENCE_MAX],
         ),

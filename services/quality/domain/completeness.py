@@ -220,8 +220,8 @@ CRITERIA: tuple[Criterion, ...] = (
         "understandability",
         2.0,
         _described,
-        f"Write at least {DESCRIPTION_CHARACTERS_MIN} characters: what the data is, what one row is, and where "
-        "it comes from.",
+        f"Write at least {DESCRIPTION_CHARACTERS_MIN} characters: what the data is, what one row is, and "
+        "where it comes from.",
     ),
     Criterion(
         "columns-documented",
