@@ -93,7 +93,7 @@ def parse_agencies(text: str) -> Parsed[AgencyRow]:
 
 
 def parse_people(text: str) -> Parsed[PersonRow]:
-    """Columns: ``email``, ``display_name``, ``role``; optional ``agency_code`` (empty: all agencies)."""
+    """Columns: ``email``, ``display_name``, ``role``; optional ``agency_code`` (empty or ``*``: all agencies)."""
     parsed: Parsed[PersonRow] = Parsed()
     known = ", ".join(role.value for role in Role if role is not Role.PUBLIC)
     for line, row in _rows(text, ("email", "display_name", "role"), parsed.problems):
@@ -105,9 +105,7 @@ def parse_people(text: str) -> Parsed[PersonRow]:
                 RowProblem(line, "role", f"{row['role']!r} is not a role", f"Use one of: {known}.")
             )
             continue
-        parsed.rows.append(
-            PersonRow(row["email"], row["display_name"], Role(row["role"]), row.get("agency_code") or None)
-        )
+        parsed.rows.append(PersonRow(row["email"], row["display_name"], Role(row["role"]), _agency_code(row)))
     return parsed
 
 
@@ -125,7 +123,7 @@ def parse_stewardships(text: str) -> Parsed[StewardshipRow]:
         parsed.rows.append(
             StewardshipRow(
                 identifier=row["identifier"],
-                agency_code=row.get("agency_code") or None,
+                agency_code=_agency_code(row),
                 steward_email=row.get("steward_email") or None,
                 accrual_periodicity=_periodicity(row),
                 data_updated_on=date.fromisoformat(updated) if updated else None,
@@ -161,6 +159,11 @@ def _stewardship_problem(line: int, row: Mapping[str, str]) -> RowProblem | None
             "Write R/P1M for monthly.",
         )
     return None
+
+
+def _agency_code(row: Mapping[str, str]) -> str | None:
+    code = row.get("agency_code")
+    return None if code in {None, "", "*"} else code
 
 
 def _periodicity(row: Mapping[str, str]) -> str | None:
