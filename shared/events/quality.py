@@ -24,7 +24,7 @@ class DimensionScore(EventModel):
     """One ISO/IEC 25012 characteristic, 0 to 1. ``None`` is *not measured*, never 0."""
 
     dimension: str
-    score: float | None
+    score: float | None = None
     reason: str
 
 
