@@ -24,6 +24,7 @@ SPLIT_CHARACTERS_MIN = 3
 
 _WORD = re.compile(r"(?:[^\W\d_]\.){2,}|[^\W_]+(?:['\u2019\u02bc][^\W_]+)*")
 _QUOTED = re.compile(r"[\"\u201c\u201d\u201e]([^\"\u201c\u201d\u201e]*)[\"\u201c\u201d\u201e]")
+_APOSTROPHES = str.maketrans("\u2019\u02bc", "''")
 _IRREGULAR = {"children": "child", "women": "woman", "men": "man", "mice": "mouse", "feet": "foot"}
 
 
@@ -89,12 +90,12 @@ def composed(text: str) -> str:
 @lru_cache(maxsize=65_536)
 def folded(word: str) -> str:
     """A word without case, accents, apostrophes and the dots of an abbreviation; possessives lose their s."""
-    word = word.casefold()
     if not word.isascii():
-        word = word.replace("\u2019", "'").replace("\u02bc", "'")
-        decomposed = unicodedata.normalize("NFKD", word)
-        word = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-    word = word.removesuffix("'s").replace("'", "").replace(".", "")
+        # Compatibility letters come apart here, even into blanks: only letters and digits are kept.
+        word = word.translate(_APOSTROPHES)
+        decomposed = unicodedata.normalize("NFKD", word.casefold())
+        word = "".join(letter for letter in decomposed if letter.isalnum() or letter == "'")
+    word = word.casefold().removesuffix("'s").replace("'", "").replace(".", "")
     return word[:TERM_CHARACTERS_MAX]
 
 
@@ -166,8 +167,8 @@ def relaxations(plan: QueryPlan) -> list[Relaxation]:
         told = "Nothing has these exact words in a row. These results have the words in any order."
         steps.append(Relaxation(plan, len(plan.required), told))
     asked = len(plan.required)
-    for minimum in sorted({asked - 1, asked // 2, 1} - {asked}, reverse=True):
-        if minimum >= 1:
+    for minimum in sorted({asked - 1, asked // 2, 1}, reverse=True):
+        if 1 <= minimum < asked:
             told = f"Nothing has all {asked} words. These results have at least {minimum} of them."
             steps.append(Relaxation(plan, minimum, told))
     return steps
