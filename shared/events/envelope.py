@@ -145,8 +145,11 @@ def partition_for(partition_key: str, partitions: int) -> int:
 def encode(event: Event) -> tuple[list[tuple[str, bytes]], bytes | None]:
     """Return the headers and the value of ``event``.
 
-    Raises ``EventTooLargeError`` above 900 KiB, naming the subject and the largest field.
+    Raises ``EventTooLargeError`` above 900 KiB, naming the subject and the largest field, and ``ValueError``
+    for a time without a zone.
     """
+    if event.time.tzinfo is None:
+        raise ValueError(f"the time of {event.type} {event.id} has no zone; pass UTC moments")
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", event.id.encode()),
