@@ -83,7 +83,8 @@ class LogConsumer(Protocol):
     async def poll(self, *, records_max: int = 500, timeout_seconds: float = 1.0) -> list[LogRecord]:
         """Return the next records, in offset order within each partition; empty after the timeout.
 
-        Returns as soon as anything is there. Raises ``TransientError`` while the log is away.
+        Returns as soon as anything is there. May be cancelled: what was not returned is read again.
+        Raises ``TransientError`` while the log is away.
         """
         ...
 
@@ -153,6 +154,21 @@ class EventLog(Protocol):
 
     async def committed(self, group: str) -> Mapping[TopicPartition, int]:
         """Return the group's offsets: what it will read next, per partition."""
+        ...
+
+    async def epochs(self) -> Sequence[str]:
+        """Return the names of this log's histories, the present one first.
+
+        Offsets mean something only within one log. A mark made under a name that is not listed here was made
+        in another log; one made under a listed name can be compared with :meth:`end_offsets`.
+        """
+        ...
+
+    async def begin_epoch(self, reason: str) -> str:
+        """Begin a new history because acknowledged records are gone, and return its name.
+
+        A log whose name is not ours to give (Kafka: the cluster id) returns the one it has.
+        """
         ...
 
     async def close(self) -> None:
