@@ -1,7 +1,7 @@
 """Reads data dictionaries: Frictionless Table Schema v2 and Socrata view metadata, as columns.
 
-Lenient and bounded: an entry without a name is left out, long texts are cut, and the whole stays so small that
-a dataset with its dictionary still fits into one event.
+Lenient and bounded: an entry without a name is left out, long texts are cut, and the whole stays so small
+that a dataset with its dictionary still fits into one event.
 """
 
 import re
@@ -137,7 +137,7 @@ def _type(value: object) -> str | None:
 def attach_columns(
     state: DatasetState, columns: list[Column], bytes_max: int = STATE_BYTES_MAX
 ) -> DatasetState:
-    """The dataset with its dictionary; if too large for one event, without column descriptions, then columns."""
+    """The dataset with its dictionary; if too large for one event, first without descriptions of columns."""
     for candidate in (columns, [column.model_copy(update={"description": None}) for column in columns]):
         described = state.model_copy(update={"columns": candidate})
         if _size_bytes(described) <= bytes_max:

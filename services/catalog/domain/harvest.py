@@ -148,7 +148,7 @@ def _duplicate(record: ParsedRecord, first: int, position: int) -> RejectedRecor
 def plan_harvest(
     known: Mapping[str, KnownRecord], records: Iterable[ParsedRecord | RejectedRecord]
 ) -> HarvestPlan:
-    """The plan for a whole feed; ``known`` maps identifiers to all datasets of the source, also retired ones."""
+    """The plan for a whole feed; ``known`` maps identifiers to the source's datasets, also retired ones."""
     diff = HarvestDiff()
     batch = diff.take(records, known)
     end = diff.end(identifier for identifier, held in known.items() if not held.retired)

@@ -43,6 +43,7 @@ _KINDS = (
 )
 _POSSESSIVE = re.compile(r"['’]s\b")
 _PARENTHESIS = re.compile(r"\([^()]*\)")
+_INITIALS = re.compile(r"\b(?:[a-z]\.){2,6}")
 _TOKEN = re.compile(r"[^\W_]+|&")
 
 
@@ -71,6 +72,7 @@ def normalise_publisher(name: str, jurisdiction_words: Sequence[str] = ()) -> st
     aliases. A name that consists of nothing else keeps its words. The result is lower case without accents.
     """
     folded = _POSSESSIVE.sub("", _fold(name[:NAME_CHARACTERS_MAX]))
+    folded = _INITIALS.sub(lambda match: match[0].replace(".", "") + " ", folded)
     words = _TOKEN.findall(_PARENTHESIS.sub(" ", folded)) or _TOKEN.findall(folded)
     plain = [_ABBREVIATIONS.get(word, word) for word in words]
     text = " ".join(plain)
@@ -78,8 +80,8 @@ def normalise_publisher(name: str, jurisdiction_words: Sequence[str] = ()) -> st
     if pattern is not None:
         text = pattern.sub(" ", text)
     kept = [word for word in text.split() if word not in _STOP_WORDS]
-    if kept and kept[0] == "state" and len(kept) > 1:
-        kept = kept[1:]
+    if any(word not in _KINDS and word != "state" for word in kept):
+        kept = [word for word in kept if word != "state"]
     kind = next((word for word in _KINDS if word in kept), None)
     if kind is not None:
         kept.remove(kind)

@@ -55,8 +55,10 @@ def text_of(value: object, depth: int = 0) -> str | None:
         return None
     if isinstance(value, int):
         return str(value) if abs(value) < _INTEGER_MAX else None
-    if isinstance(value, (float, Decimal)):
-        return f"{float(value):g}" if isfinite(value) else None
+    if isinstance(value, Decimal):
+        return text_of(float(value), depth) if value.is_finite() else None
+    if isinstance(value, float):
+        return f"{value:.15g}" if isfinite(value) else None
     if isinstance(value, dict):
         keys = (
             "@value",
