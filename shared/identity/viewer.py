@@ -29,6 +29,16 @@ GOVERNMENT_ROLES = frozenset(
 """Roles that may see records of visibility *government*."""
 
 
+_WIDEST_FIRST = (
+    Role.CHIEF_DATA_OFFICER,
+    Role.AGENCY_DATA_OFFICER,
+    Role.STEWARD,
+    Role.OPERATOR,
+    Role.SERVICE,
+    Role.REQUESTER,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A role for one agency; ``agency_id=None`` means all of them (``*``)."""
@@ -52,6 +62,14 @@ class Viewer:
     @property
     def roles(self) -> frozenset[Role]:
         return frozenset(grant.role for grant in self.grants)
+
+    @property
+    def display_name(self) -> str:
+        """What a page calls this person: the widest role held. Names stay in the directory."""
+        if not self.is_signed_in:
+            return "Visitor"
+        held = [role for role in _WIDEST_FIRST if role in self.roles]
+        return held[0].value.replace("-", " ").capitalize() if held else "Requester"
 
     @property
     def sees_government(self) -> bool:

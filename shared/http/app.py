@@ -1,0 +1,180 @@
+"""The one way to build an HTTP application: every service and the one-process host call :func:`build_app`.
+
+Layers, from the outside in; each is there for those inside it:
+
+1. security headers (on every answer, errors too)
+2. request id, trace, access log, metrics, and the answer to what nobody handled
+3. Host header
+4. compression
+5. body size
+6. who looks (token or cookie)
+7. rate limit (it counts per token, so it comes after 6)
+8. problems made of exceptions, then the routes, each behind its declared access (CSRF included)
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from limits import parse
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import Lifespan
+
+from shared.clock import Clock
+from shared.http.csrf import CSRFTokens
+from shared.http.cursors import CursorCodec
+from shared.http.gates import BodyLimitMiddleware, BodyLimitOverride, HostMiddleware, RateLimitMiddleware
+from shared.http.probes import Readiness, probe_router
+from shared.http.problem_pages import problem_page
+from shared.http.problems import ProblemDocument, install_problem_handlers, problem_responses
+from shared.http.request_context import RequestContextMiddleware
+from shared.http.security_headers import SecurityHeadersMiddleware
+from shared.http.settings import HTTPSettings
+from shared.http.viewing import Access, ViewerMiddleware, declared_access
+from shared.identity.principals import Authenticator
+from shared.identity.signing_key import SigningKey
+from shared.telemetry.metrics import Metrics
+from shared.web.static_files import mount_static
+from shared.web.templating import build_templates
+
+__all__ = ["OPENAPI_PATH", "build_app", "routes_without_access"]
+
+OPENAPI_PATH = "/api/v1/openapi.json"
+COMPRESSED_BYTES_MIN = 1024
+
+
+def build_app(
+    *,
+    title: str,
+    routers: Sequence[APIRouter],
+    authenticator: Authenticator,
+    signing_key: SigningKey,
+    metrics: Metrics,
+    clock: Clock,
+    installation: str,
+    settings: HTTPSettings,
+    readiness: Readiness,
+    version: str = "0.1.0",
+    lifespan: Lifespan[FastAPI] | None = None,
+    before_scrape: Sequence[Callable[[], Awaitable[None]]] = (),
+) -> FastAPI:
+    """Build the application. Raises ``ValueError`` for a route without exactly one declared access.
+
+    ``readiness`` returns why the process cannot serve, nothing when it can; ``before_scrape`` is awaited
+    before each reading of the metrics, to set gauges that only a query can tell.
+    """
+    csrf_tokens = CSRFTokens(signing_key)
+    overrides: list[BodyLimitOverride] = []
+    app = FastAPI(
+        title=title,
+        version=version,
+        lifespan=lifespan,
+        openapi_url=OPENAPI_PATH,
+        docs_url=None,
+        redoc_url=None,
+        responses=problem_responses(400, 401, 403, 404, 422, 429),
+        middleware=_layers(authenticator, csrf_tokens, metrics, settings, overrides),
+    )
+    app.state.http_settings = settings
+    app.state.installation_name = installation
+    app.state.now = clock.now
+    app.state.csrf_tokens = csrf_tokens
+    app.state.cursors = CursorCodec(signing_key)
+    app.state.render_problem_page = problem_page(build_templates())
+    install_problem_handlers(app)
+    for router in (*routers, probe_router(metrics, readiness, before_scrape)):
+        app.include_router(router)
+    mount_static(app)
+    _describe_problems(app)
+    if undeclared := routes_without_access(app):
+        raise ValueError(
+            "these routes do not say who may call them, or say it twice; give each (or its router) "
+            f'dependencies=[access("public")] or access(Role.…): {", ".join(undeclared)}'
+        )
+    overrides.extend(_body_limits(app))
+    return app
+
+
+def routes_without_access(app: FastAPI) -> list[str]:
+    """Return the routes of included routers that do not declare exactly one access."""
+    return [
+        f"{'/'.join(sorted(route.methods or ()))} {route.path}"
+        for route in iter_route_contexts(app.routes)
+        if _is_ours(route) and len(_access_of(route)) != 1
+    ]
+
+
+def _is_ours(route: RouteContext) -> bool:
+    return isinstance(route.original_route, APIRoute) or (
+        # A plain Starlette route knows no dependencies, hence no access; only OpenAPI's own may be one.
+        route.methods is not None and route.path != OPENAPI_PATH
+    )
+
+
+def _access_of(route: RouteContext) -> list[Access]:
+    dependant = getattr(route, "dependant", None)
+    return [] if dependant is None else list(declared_access(dependant))
+
+
+def _body_limits(app: FastAPI) -> list[BodyLimitOverride]:
+    return [
+        BodyLimitOverride(route.path_regex, frozenset(route.methods or ()), access.body_bytes_max)
+        for route in iter_route_contexts(app.routes)
+        for access in _access_of(route)
+        if access.body_bytes_max is not None
+    ]
+
+
+def _layers(
+    authenticator: Authenticator,
+    csrf_tokens: CSRFTokens,
+    metrics: Metrics,
+    settings: HTTPSettings,
+    overrides: Sequence[BodyLimitOverride],
+) -> list[Middleware]:
+    layers = [
+        Middleware(SecurityHeadersMiddleware, is_https=settings.is_https),
+        Middleware(RequestContextMiddleware, metrics=metrics),
+        Middleware(HostMiddleware, hosts=settings.hosts, metrics=metrics),
+        Middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES_MIN, compresslevel=5),
+        Middleware(
+            BodyLimitMiddleware,
+            bytes_max=settings.body_bytes_max,
+            overrides=overrides,
+            metrics=metrics,
+        ),
+        Middleware(
+            ViewerMiddleware,
+            authenticator=authenticator,
+            csrf_tokens=csrf_tokens,
+            is_https=settings.is_https,
+        ),
+    ]
+    if settings.rate_limit:
+        layers.append(
+            Middleware(
+                RateLimitMiddleware,
+                limit=parse(settings.rate_limit),
+                exempt_networks=settings.rate_limit_exempt_networks,
+                metrics=metrics,
+            )
+        )
+    return layers
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Make OpenAPI tell the problem schema, and that errors are problems."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = describe()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        if "ProblemDocument" not in schemas:
+            schema = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(schema.pop("$defs", {}))
+            schemas["ProblemDocument"] = schema
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI documents this as the way to extend it

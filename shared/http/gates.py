@@ -1,0 +1,220 @@
+"""What turns a request away before any route sees it: wrong host, too large a body, too many requests."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from re import Pattern
+
+from limits import RateLimitItem
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.http.problems import FieldProblem, ProblemError, problem_response
+from shared.telemetry.metrics import Metrics
+
+__all__ = [
+    "BodyLimitMiddleware",
+    "BodyLimitOverride",
+    "HostMiddleware",
+    "RateLimitMiddleware",
+    "is_direct_client_in",
+]
+
+CLIENTS_TRACKED_MAX = 50_000
+_FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip")
+
+
+class HostMiddleware:
+    """Answers only to our own names: a foreign name that points here reads nothing (DNS rebinding)."""
+
+    def __init__(self, app: ASGIApp, *, hosts: frozenset[str], metrics: Metrics) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._is_ours(Headers(scope=scope).get("host", "")):
+            self._metrics.count("nutmeg_http_refusals_total", reason="host")
+            problem = ProblemError(
+                400,
+                "unknown-host",
+                "This name is not served here",
+                "The Host header names no host of this installation.",
+                errors=[
+                    FieldProblem(
+                        "unknown host",
+                        "Use the installation's own address, or add the name to NUTMEG_HTTP_ALLOWED_HOSTS.",
+                        header="Host",
+                        code="unknown_host",
+                    )
+                ],
+            )
+            await problem_response(Request(scope, receive), problem)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _is_ours(self, host: str) -> bool:
+        name = host.lower()
+        if not name.endswith("]"):
+            head, colon, port = name.rpartition(":")
+            name = head if colon and port.isdigit() else name
+        return name in self._hosts or any(
+            pattern.startswith("*.") and name.endswith(pattern[1:]) for pattern in self._hosts
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimitOverride:
+    """A route that takes larger (or only smaller) bodies than the rest."""
+
+    path: Pattern[str]
+    methods: frozenset[str]
+    bytes_max: int
+
+
+class BodyLimitMiddleware:
+    """Refuses a body above its limit: by Content-Length at once, else as soon as it has streamed too much."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        bytes_max: int,
+        overrides: Sequence[BodyLimitOverride],
+        metrics: Metrics,
+    ) -> None:
+        self._app = app
+        self._bytes_max = bytes_max
+        self._overrides = overrides
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        bytes_max = self._limit_of(scope)
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdigit() and int(declared) > bytes_max:
+            self._metrics.count("nutmeg_http_refusals_total", reason="size")
+            response = problem_response(Request(scope, receive), _too_large(bytes_max))
+            await response(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_limited() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > bytes_max:
+                self._metrics.count("nutmeg_http_refusals_total", reason="size")
+                raise HTTPException(413, _too_large(bytes_max).detail)
+            return message
+
+        await self._app(scope, receive_limited, send)
+
+    def _limit_of(self, scope: Scope) -> int:
+        for override in self._overrides:
+            if scope["method"] in override.methods and override.path.match(scope["path"]):
+                return override.bytes_max
+        return self._bytes_max
+
+
+def _too_large(bytes_max: int) -> ProblemError:
+    return ProblemError(
+        413,
+        "too-large",
+        "The request is too large",
+        f"This address takes at most {bytes_max:,} bytes. Send less at once, or in several requests.",
+    )
+
+
+class RateLimitMiddleware:
+    """Counts requests per client in fixed windows: per token where one was verified, else per address.
+
+    Every limited answer tells where the client stands (RateLimit and RateLimit-Policy, IETF draft
+    httpapi-ratelimit-headers); a refused one also says when to come back (Retry-After).
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limit: RateLimitItem,
+        exempt_networks: Sequence[IPv4Network | IPv6Network],
+        metrics: Metrics,
+    ) -> None:
+        self._app = app
+        self._limit = limit
+        self._exempt_networks = tuple(exempt_networks)
+        self._metrics = metrics
+        self._storage = MemoryStorage()
+        self._limiter = FixedWindowRateLimiter(self._storage)
+        self._policy = f'"default";q={limit.amount};w={limit.get_expiry()}'
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or is_direct_client_in(scope, self._exempt_networks):
+            await self._app(scope, receive, send)
+            return
+        client = _client_key(scope)
+        if len(self._storage.storage) > CLIENTS_TRACKED_MAX:
+            # Forgetting all at once is bounded and rare; the flood that caused it starts its count anew.
+            await self._storage.reset()
+        is_within = await self._limiter.hit(self._limit, client)
+        window = await self._limiter.get_window_stats(self._limit, client)
+        seconds = max(1, round(window.reset_time - time.time()))
+
+        async def send_with_standing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["RateLimit-Policy"] = self._policy
+                headers["RateLimit"] = f'"default";r={max(0, window.remaining)};t={seconds}'
+            await send(message)
+
+        if is_within:
+            await self._app(scope, receive, send_with_standing)
+            return
+        self._metrics.count("nutmeg_http_refusals_total", reason="rate")
+        problem = ProblemError(
+            429,
+            "too-many-requests",
+            "Too many requests",
+            f"At most {self._limit} are answered. Try again in {seconds} seconds.",
+            headers={"Retry-After": str(seconds)},
+        )
+        await problem_response(Request(scope, receive), problem)(scope, receive, send_with_standing)
+
+
+def is_direct_client_in(scope: Scope, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Tell whether the client is in one of ``networks`` and no proxy stands between.
+
+    A forwarding header makes the answer no, so that nobody seems local because a proxy is.
+    """
+    headers = Headers(scope=scope)
+    client = scope.get("client")
+    if client is None or any(name in headers for name in _FORWARDING_HEADERS):
+        return False
+    try:
+        address = ip_address(client[0])
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in networks if address.version == network.version)
+
+
+def _client_key(scope: Scope) -> str:
+    viewer = scope.get("state", {}).get("viewer")
+    if viewer is not None and viewer.token_id is not None:
+        return f"token:{viewer.token_id}"
+    host = (scope.get("client") or ("unknown",))[0]
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return f"address:{host}"
+    # One subscriber holds a whole IPv6 /64.
+    return f"address:{ip_network((address, 64), strict=False) if address.version == 6 else address}"

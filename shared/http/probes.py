@@ -1,0 +1,59 @@
+"""What machines ask of a process: is it alive, can it serve, and how does it do."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import ip_network
+from typing import TypeAlias
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from shared.http.gates import is_direct_client_in
+from shared.http.viewing import ViewerDependency, access, require
+from shared.identity.viewer import Role
+from shared.telemetry.metrics import METRICS_CONTENT_TYPE, Metrics
+
+__all__ = ["Readiness", "probe_router"]
+
+Readiness: TypeAlias = Callable[[], Awaitable[Sequence[str]]]
+"""Returns in words why the process cannot serve; empty when it can."""
+
+_LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+
+
+class Health(BaseModel):
+    """``status`` is ok or unavailable; ``causes`` say why, in words."""
+
+    status: str
+    causes: list[str] = []
+
+
+def probe_router(
+    metrics: Metrics, readiness: Readiness, before_scrape: Sequence[Callable[[], Awaitable[None]]]
+) -> APIRouter:
+    """Return ``/healthz``, ``/readyz`` (503 with its causes) and ``/metrics``."""
+    router = APIRouter(tags=["operations"], dependencies=[access("public")])
+
+    @router.get("/healthz")
+    async def tell_alive() -> Health:
+        """Tell that the process answers."""
+        return Health(status="ok")
+
+    @router.get("/readyz", responses={503: {"model": Health}})
+    async def tell_ready() -> Response:
+        """Tell whether the process can serve, and what keeps it from it."""
+        causes = list(await readiness())
+        health = Health(status="unavailable" if causes else "ok", causes=causes)
+        return JSONResponse(health.model_dump(), status_code=503 if causes else 200)
+
+    @router.get("/metrics", include_in_schema=False)
+    async def show_metrics(request: Request, viewer: ViewerDependency) -> Response:
+        """Show all metrics to clients on this machine, and to operators and services elsewhere."""
+        if not is_direct_client_in(request.scope, _LOOPBACK):
+            require(viewer, Role.OPERATOR, Role.SERVICE)
+        for prepare in before_scrape:
+            await prepare()
+        return Response(metrics.render(), headers={"Content-Type": METRICS_CONTENT_TYPE})
+
+    return router

@@ -1,0 +1,221 @@
+"""Who looks, and which doors are open to whom.
+
+Every route declares its access, or the application does not start::
+
+    @router.get("/datasets/{id}", dependencies=[access("public")])
+    async def show_dataset(id: UUID, viewer: ViewerDependency) -> DatasetDocument: ...
+
+    @router.post("/sources", dependencies=[access(Role.STEWARD, Role.AGENCY_DATA_OFFICER)])
+
+A role opens the door; whether it is held for the agency at hand is asked inside, with :func:`require`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal, TypeAlias
+from urllib.parse import quote
+from uuid import UUID
+
+from fastapi import Depends
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.http.csrf import CSRFTokens, check_csrf, is_same_site
+from shared.http.problems import FieldProblem, ProblemError, is_page_request
+from shared.identity.principals import Authenticator
+from shared.identity.sessions import SESSION_COOKIE, clear_session
+from shared.identity.tokens import AuthenticationError
+from shared.identity.viewer import ANONYMOUS, Role, Viewer
+
+__all__ = [
+    "Access",
+    "AccessWord",
+    "ViewerDependency",
+    "ViewerMiddleware",
+    "access",
+    "current_viewer",
+    "declared_access",
+    "require",
+]
+
+AccessWord: TypeAlias = Literal["public", "signed-in"]
+
+
+class ViewerMiddleware:
+    """Finds out once per request who looks, from a Bearer token or the session cookie.
+
+    Sets ``request.state.viewer``, ``.is_bearer`` and ``.csrf_token`` (blank without a cookie session). A
+    bad Bearer token is a 401 on every route; a bad cookie is one on the API, and on pages it is dropped.
+    The 401 is raised by the route's access, so that a stream of bad tokens meets the rate limit first.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, authenticator: Authenticator, csrf_tokens: CSRFTokens, is_https: bool
+    ) -> None:
+        self._app = app
+        self._authenticator = authenticator
+        self._csrf_tokens = csrf_tokens
+        self._is_https = is_https
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        bearer = _bearer_token(request.headers)
+        token = bearer or request.cookies.get(SESSION_COOKIE)
+        state = scope.setdefault("state", {})
+        state.update(
+            viewer=ANONYMOUS, is_bearer=bearer is not None, csrf_token="", authentication_problem=None
+        )
+        if token:
+            try:
+                viewer = await self._authenticator.authenticate(token)
+            except AuthenticationError as error:
+                if bearer is not None or request.url.path.startswith("/api/"):
+                    state["authentication_problem"] = _bad_token(error)
+                else:
+                    send = self._dropping_the_cookie(send)
+            else:
+                state["viewer"] = viewer
+                if bearer is None and viewer.token_id is not None:
+                    state["csrf_token"] = self._csrf_tokens.issue(viewer.token_id)
+        await self._app(scope, receive, send)
+
+    def _dropping_the_cookie(self, send: Send) -> Send:
+        empty = Response()
+        clear_session(empty, is_https=self._is_https)
+        dropped = empty.headers["set-cookie"]
+
+        async def send_dropping(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                is_signing_in = any(
+                    value.startswith(f"{SESSION_COOKIE}=") for value in headers.getlist("set-cookie")
+                )
+                if not is_signing_in:
+                    headers.append("set-cookie", dropped)
+            await send(message)
+
+        return send_dropping
+
+
+class Access:
+    """What a route asks of who calls it. A dependency: it runs before the route does."""
+
+    def __init__(
+        self,
+        words: Sequence[AccessWord | Role],
+        *,
+        takes_cross_site: bool = False,
+        body_bytes_max: int | None = None,
+    ) -> None:
+        if not words:
+            raise ValueError('say who may call: access("public"), access("signed-in") or access(Role.…)')
+        self.roles = frozenset(word for word in words if isinstance(word, Role))
+        self.is_public = "public" in words or Role.PUBLIC in words
+        self.is_signed_in_enough = "signed-in" in words
+        self.takes_cross_site = takes_cross_site
+        self.body_bytes_max = body_bytes_max
+
+    async def __call__(self, request: Request) -> None:
+        if request.state.authentication_problem is not None:
+            raise request.state.authentication_problem
+        if self.takes_cross_site:
+            if not request.state.is_bearer and not is_same_site(request):
+                request.state.viewer = ANONYMOUS
+        else:
+            await check_csrf(request)
+        if not self.is_public:
+            self._check(request, current_viewer(request))
+
+    def _check(self, request: Request, viewer: Viewer) -> None:
+        if not viewer.is_signed_in:
+            raise _not_signed_in(request)
+        if not self.is_signed_in_enough and not viewer.roles & self.roles:
+            raise _not_allowed(self.roles)
+
+
+def access(
+    *words: AccessWord | Role, takes_cross_site: bool = False, body_bytes_max: int | None = None
+) -> Any:
+    """Declare who may call a route, or all routes of a router: ``dependencies=[access(…)]``.
+
+    One declaration per route: either its own or its router's. ``takes_cross_site`` lets pages of other
+    sites send to it (the usage beacon): never with a cookie's rights. ``body_bytes_max`` replaces the
+    application's body limit.
+    """
+    return Depends(
+        Access(words, takes_cross_site=takes_cross_site, body_bytes_max=body_bytes_max),
+    )
+
+
+def declared_access(dependant: Any) -> Iterator[Access]:
+    """Yield every access declaration among a route's dependencies."""
+    for dependency in dependant.dependencies:
+        if isinstance(dependency.call, Access):
+            yield dependency.call
+        yield from declared_access(dependency)
+
+
+def current_viewer(request: Request) -> Viewer:
+    """Return who looks; ``ANONYMOUS`` without a sign-in."""
+    viewer: Viewer = getattr(request.state, "viewer", ANONYMOUS)
+    return viewer
+
+
+ViewerDependency = Annotated[Viewer, Depends(current_viewer)]
+
+
+def require(viewer: Viewer, *roles: Role, agency_id: UUID | None = None) -> None:
+    """Raise the 403 problem (401 without a sign-in) unless one of ``roles`` is held for the agency.
+
+    Without ``agency_id`` the role must be held for all agencies.
+    """
+    if not viewer.is_signed_in:
+        raise _not_signed_in(None)
+    if not viewer.has(*roles, agency_id=agency_id):
+        raise _not_allowed(frozenset(roles))
+
+
+def _bearer_token(headers: Headers) -> str | None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _bad_token(error: AuthenticationError) -> ProblemError:
+    return ProblemError(
+        401,
+        f"token-{error.reason}",
+        "The token is not accepted",
+        str(error),
+        errors=[FieldProblem(str(error), "Get a new token.", header="Authorization", code=error.reason)],
+        headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
+    )
+
+
+def _not_signed_in(request: Request | None) -> ProblemError:
+    next_steps = []
+    if request is not None and is_page_request(request):
+        back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        back = back if request.method in ("GET", "HEAD") else "/"
+        next_steps = [("Sign in", f"/sign-in?next={quote(back, safe='')}")]
+    return ProblemError(
+        401,
+        "unauthenticated",
+        "Sign in to do this",
+        "This needs somebody who is signed in. Programs send Authorization: Bearer with their token.",
+        headers={"WWW-Authenticate": "Bearer"},
+        next_steps=next_steps,
+    )
+
+
+def _not_allowed(roles: frozenset[Role]) -> ProblemError:
+    names = ", ".join(sorted(role.value.replace("-", " ") for role in roles))
+    return ProblemError(
+        403,
+        "forbidden",
+        "You may not do this",
+        f"It takes one of these roles, for the agency concerned: {names}. An operator can grant one.",
+    )
