@@ -16,6 +16,7 @@ from shared.bus.ports import StartAt
 from shared.events.envelope import Event
 from shared.events.topics import ConsumerGroup
 from shared.store.unit_of_work import UnitOfWork
+from shared.telemetry.tracing import use_traceparent
 
 __all__ = ["BatchHandler", "BoundHandler", "Handlers", "Outcome", "Subscription", "bind", "each"]
 
@@ -53,15 +54,28 @@ class Subscription:
 
 
 def bind(handlers: Handlers[P], ports: P) -> dict[str, BoundHandler]:
-    """Give every handler its ports."""
-    return {name: partial(_call, handler, ports) for name, handler in handlers.items()}
+    """Give every handler its ports. Names that share a handler share the bound one: they form one run."""
+    bound = {handler: partial(_call, handler, ports) for handler in handlers.values()}
+    return {name: bound[handler] for name, handler in handlers.items()}
 
 
 def each(handler: Callable[[Event, UnitOfWork, P], Awaitable[Outcome | None]]) -> BatchHandler[P]:
-    """Lift a handler of single events to one of batches."""
+    """Lift a handler of single events to one of batches.
+
+    Each event is the ``cause`` of what is emitted for it, and its trace is the current one.
+    """
 
     async def handle_batch(batch: Sequence[Event], unit_of_work: UnitOfWork, ports: P) -> list[Outcome]:
-        return [await handler(event, unit_of_work, ports) or Outcome.APPLIED for event in batch]
+        outcomes = []
+        outer = unit_of_work.cause
+        try:
+            for event in batch:
+                unit_of_work.cause = event
+                with use_traceparent(event.traceparent):
+                    outcomes.append(await handler(event, unit_of_work, ports) or Outcome.APPLIED)
+        finally:
+            unit_of_work.cause = outer
+        return outcomes
 
     handle_batch.__name__ = getattr(handler, "__name__", "handle_batch")
     return handle_batch

@@ -1,4 +1,4 @@
-"""The four tables that every service's database has, so that state and events are one transaction."""
+"""The five tables that every service's database has, so that state and events are one transaction."""
 
 from dataclasses import dataclass
 
@@ -15,12 +15,14 @@ _Identity = BigInteger().with_variant(Integer(), "sqlite")
 
 @dataclass(frozen=True, slots=True)
 class BusTables:
-    """Outbox (events to publish), inbox and applied versions (events handled), log marks (what was acked)."""
+    """Outbox (events to publish), inbox and applied versions (events handled), log marks (what was acked),
+    dead-letter replays (what an operator asked to be handled again, and what became of it)."""
 
     outbox: Table
     inbox: Table
     applied_versions: Table
     log_marks: Table
+    dead_letter_replays: Table
 
 
 def bus_tables(metadata: MetaData) -> BusTables:
@@ -40,8 +42,8 @@ def bus_tables(metadata: MetaData) -> BusTables:
     )
     Index(
         "ix_outbox_unpublished",
-        outbox.c.shard,
         outbox.c.id,
+        outbox.c.shard,
         sqlite_where=outbox.c.published_at.is_(None),
         postgresql_where=outbox.c.published_at.is_(None),
     )
@@ -72,4 +74,18 @@ def bus_tables(metadata: MetaData) -> BusTables:
         Column("epoch", String(40), nullable=False),
         Column("acknowledged_offset", BigInteger, nullable=False),
     )
-    return BusTables(outbox, inbox, applied_versions, log_marks)
+    dead_letter_replays = Table(
+        "dead_letter_replays",
+        metadata,
+        Column("dead_letter_id", String(36), primary_key=True),
+        Column("group_name", String(120), nullable=False),
+        Column("topic", String(120), nullable=False),
+        Column("partition", Integer, nullable=False),
+        Column("offset", BigInteger, nullable=False),
+        Column("state", String(20), nullable=False),
+        Column("detail", Text, nullable=True),
+        Column("requested_at", UTCDateTime, nullable=False),
+        Column("finished_at", UTCDateTime, nullable=True),
+    )
+    Index("ix_dead_letter_replays_state", dead_letter_replays.c.group_name, dead_letter_replays.c.state)
+    return BusTables(outbox, inbox, applied_versions, log_marks, dead_letter_replays)

@@ -6,6 +6,7 @@ error, design section 3), and a separate engine for reads.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +27,22 @@ __all__ = ["Store", "sqlite_url"]
 
 BUSY_TIMEOUT_MS = 10_000
 READ_CONNECTIONS_MAX = 4
+PRIMARY_CODE_MASK = 0xFF
+"""SQLite's extended result codes carry the primary one in their lowest byte."""
+
+PASSING_CODES = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    }
+)
 
 
 def sqlite_url(path: Path) -> str:
@@ -124,10 +141,10 @@ def _is_passing(error: DBAPIError) -> bool:
     """Tell an absent or busy database from a wrong statement, which no waiting cures."""
     if error.connection_invalidated:
         return True
-    if not isinstance(error, OperationalError):
-        return False
-    words = str(error.orig).lower()
-    return not any(mark in words for mark in ("no such", "syntax error", "has no column", "already exists"))
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return code & PRIMARY_CODE_MASK in PASSING_CODES
+    return isinstance(error, OperationalError)
 
 
 def _sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:

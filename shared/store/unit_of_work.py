@@ -11,7 +11,9 @@ from shared.clock import Clock
 from shared.events.envelope import Event, encode, new_event, tombstone
 from shared.events.model import EventModel
 from shared.events.registry import EventType
+from shared.events.topics import Freshness
 from shared.store.bus_tables import OUTBOX_SHARDS, BusTables
+from shared.telemetry.tracing import current_traceparent
 
 __all__ = ["UnitOfWork"]
 
@@ -19,8 +21,10 @@ __all__ = ["UnitOfWork"]
 class UnitOfWork:
     """Gives handlers the connection and takes the events they emit.
 
-    ``cause`` is the event being handled; emitted events continue its correlation and trace. The store
-    writes the outbox rows just before it commits, and wakes the relay once afterwards.
+    ``cause`` is the event being handled; emitted events continue its correlation and trace. It is set while
+    events are handled one by one; a handler of whole batches passes ``cause`` with each event it emits.
+    Without a cause, events continue the trace of the request being served. The store writes the outbox
+    rows just before it commits, and wakes the relay once afterwards.
     """
 
     def __init__(self, connection: AsyncConnection, tables: BusTables, clock: Clock) -> None:
@@ -28,7 +32,7 @@ class UnitOfWork:
         self.tables = tables
         self.clock = clock
         self.cause: Event | None = None
-        self.traceparent: str | None = None
+        self.traceparent: str | None = current_traceparent()
         self._rows: list[dict[str, Any]] = []
         self._after_commit: list[Callable[[], None]] = []
 
@@ -44,23 +48,33 @@ class UnitOfWork:
     ) -> Event:
         """Add an event to this transaction and return it.
 
-        Raises ``EventTooLargeError`` at once, so that the transaction ends and nothing stalls the relay.
+        Raises ``EventTooLargeError`` at once, so that the transaction ends and nothing stalls the relay;
+        ``ValueError`` for entity state without ``subjectversion``, which no consumer could put in order.
         """
+        if subjectversion is None and event_type.topic.freshness is Freshness.VERSION:
+            raise ValueError(f"{event_type.name} is entity state: pass subjectversion")
+        cause = cause or self.cause
         event = new_event(
             event_type,
             data,
             subject=subject,
             time=self.clock.now(),
             subjectversion=subjectversion,
-            cause=cause or self.cause,
-            traceparent=self.traceparent,
+            cause=cause,
+            traceparent=(cause.traceparent if cause else None) or self.traceparent,
             event_id=event_id,
         )
         self._append(event_type, event)
         return event
 
     def emit_tombstone(
-        self, event_type: EventType, *, subject: str, partition_key: str, subjectversion: int | None = None
+        self,
+        event_type: EventType,
+        *,
+        subject: str,
+        partition_key: str,
+        subjectversion: int | None = None,
+        cause: Event | None = None,
     ) -> Event:
         """Add the record that ends a key of a compacted topic."""
         event = tombstone(
@@ -69,7 +83,7 @@ class UnitOfWork:
             partition_key=partition_key,
             time=self.clock.now(),
             subjectversion=subjectversion,
-            cause=self.cause,
+            cause=cause or self.cause,
         )
         self._append(event_type, event)
         return event
