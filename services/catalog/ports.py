@@ -15,6 +15,16 @@ from services.catalog.domain.search import (
     UpsertOutcome,
     ViewerScope,
 )
+from services.catalog.views import (
+    AgencyView,
+    DatasetView,
+    HarvestView,
+    HomeView,
+    RetiredView,
+    SearchView,
+    ThemeTile,
+)
+from shared.identity.viewer import Viewer
 
 
 class CatalogIndexError(Exception):
@@ -73,4 +83,46 @@ class CatalogIndex(Protocol):
 
     async def close(self) -> None:
         """Release files, locks and connections. Nothing that was answered is lost."""
+        ...
+
+
+class CatalogReader(Protocol):
+    """Reads for pages and the API. Every answer holds only what the given viewer may see.
+
+    Raises ``TransientError`` when the store, and :class:`CatalogIndexError` when the index is away.
+    """
+
+    async def home(self, viewer: Viewer) -> HomeView:
+        """What the home page shows."""
+        ...
+
+    async def search(self, query: SearchQuery, viewer: Viewer) -> SearchView:
+        """One page of results; ``query.viewer`` is replaced by the scope of ``viewer``.
+
+        Raises :class:`~services.catalog.domain.search.InvalidSearchError` for a bad cursor.
+        """
+        ...
+
+    async def suggest(self, prefix: str, viewer: Viewer, size: int = 8) -> tuple[Suggestion, ...]:
+        """Titles that begin like the words typed."""
+        ...
+
+    async def dataset(self, dataset_id: UUID, viewer: Viewer) -> DatasetView | RetiredView | None:
+        """A dataset page; None for an unknown and for a hidden dataset alike."""
+        ...
+
+    async def agencies(self, viewer: Viewer) -> tuple[AgencyView, ...]:
+        """Every agency by name, with its number of datasets."""
+        ...
+
+    async def themes(self, viewer: Viewer) -> tuple[ThemeTile, ...]:
+        """Every theme in use by name, with its number of datasets."""
+        ...
+
+    async def harvests(self, limit: int = 50) -> tuple[HarvestView, ...]:
+        """The latest harvests, newest first, without rejections. The caller checks the right to see them."""
+        ...
+
+    async def harvest(self, harvest_id: UUID) -> HarvestView | None:
+        """One harvest with its rejections. The caller checks the right to see it."""
         ...
