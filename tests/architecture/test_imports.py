@@ -11,8 +11,20 @@ import pytest
 from tests.conftest import PROJECT_ROOT
 
 CONFIGURATION = PROJECT_ROOT / ".importlinter"
-SERVICES = "catalog governance notify quality usage".split()
-SHARED = "bus clock datasets errors events http identity runtime store telemetry web".split()
+SERVICES = ["catalog", "governance", "notify", "quality", "usage"]
+SHARED = [
+    "bus",
+    "clock",
+    "datasets",
+    "errors",
+    "events",
+    "http",
+    "identity",
+    "runtime",
+    "store",
+    "telemetry",
+    "web",
+]
 
 BREAKS = {
     "services-independent": ("services/catalog/handlers.py", "import services.usage"),
