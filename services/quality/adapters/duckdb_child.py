@@ -21,13 +21,11 @@ from services.quality.adapters.duckdb_exits import EXIT_OUT_OF_MEMORY, EXIT_OVER
 from services.quality.adapters.table_profile import profile_table
 
 NICENESS = 5
-WATCH_SECONDS = 0.1
+WATCH_SECONDS = 0.05
 DEADLINE_MARGIN_SECONDS = 5.0
 """The parent kills at the timeout; the process ends itself a little later, should the parent be gone."""
 RESIDENT_MARGIN_MB = 192
 """Memory of the interpreter, of DuckDB's code and of the copies that DuckDB does not count."""
-ADDRESS_SPACE_MARGIN_MB = 1_024
-"""DuckDB reserves far more address space than it uses, and crashes where a tighter limit refuses it."""
 MESSAGE_CHARACTERS_MAX = 300
 
 _STATM = Path("/proc/self/statm")
@@ -66,29 +64,20 @@ class _Watch:
             deadline, resident_bytes_max = self._deadline, self._resident_bytes_max
             if os.getppid() != self._parent_id or (deadline is not None and time.monotonic() > deadline):
                 os._exit(EXIT_OVERDUE)
-            if resident_bytes_max is not None and _memory_bytes()[1] > resident_bytes_max:
+            if resident_bytes_max is not None and _resident_bytes() > resident_bytes_max:
                 os._exit(EXIT_OUT_OF_MEMORY)
 
 
-def _memory_bytes() -> tuple[int, int]:
-    """Address space and resident memory of this process; zeros where the system does not tell."""
+def _resident_bytes() -> int:
+    """Memory that this process really holds; 0 where the system does not tell.
+
+    Address space says nothing here: DuckDB reserves many times what it uses, and a limit on it
+    (``RLIMIT_AS``) crashes the process on wide tables that need little memory.
+    """
     try:
-        pages = _STATM.read_text().split()
+        return int(_STATM.read_text().split()[1]) * _PAGE_BYTES
     except OSError:
-        return 0, 0
-    return int(pages[0]) * _PAGE_BYTES, int(pages[1]) * _PAGE_BYTES
-
-
-def _limit_address_space(memory_mb: int) -> None:
-    """A backstop behind DuckDB's own limit and the watch; soft, so that the next request may have another."""
-    used = _memory_bytes()[0]
-    if used == 0:
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = used + (memory_mb + ADDRESS_SPACE_MARGIN_MB) * _MB
-    resource.setrlimit(
-        resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
-    )
+        return 0
 
 
 def _connect(
@@ -138,7 +127,6 @@ def _profile(request: dict[str, Any]) -> dict[str, Any]:
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """``{"profile": …}``, or ``{"error": "unreadable" | "memory", "message": …}`` for a bad file."""
     try:
-        _limit_address_space(int(request["memory_mb"]))
         return {"profile": _profile(request)}
     except (MemoryError, duckdb.OutOfMemoryException):
         return {"error": "memory", "message": ""}

@@ -18,7 +18,8 @@ from services.quality.domain.profile import (
 )
 
 HEAD_ROWS = 200
-COLUMNS_PER_QUERY = 50
+COLUMNS_PER_QUERY = 20
+"""More columns in one query cost DuckDB far more memory, and save no time."""
 REJECTS_MAX = 100_000
 """So many rejected rows are kept; beyond it their number is a lower bound."""
 COLUMNS_READABLE_MAX = 20_000
@@ -264,20 +265,50 @@ _FIGURES = 7
 
 
 def _query(
-    connection: duckdb.DuckDBPyConnection,
-    positions: list[int],
-    readings: list[list[_Reading]],
-    attempt: int,
+    connection: duckdb.DuckDBPyConnection, positions: list[int], readings: list[list[_Reading]], attempt: int
 ) -> dict[int, dict[str, Any]]:
+    """The inner query understands each cell once; the outer one counts."""
     chosen = {position: readings[position][attempt] for position in positions}
-    wanted = ", ".join(_figures_sql(f"c{position}", reading) for position, reading in chosen.items())
-    row = connection.execute(f"SELECT count(*), {wanted} FROM measured").fetchone() or ()
+    cells = ", ".join(_cells_sql(position, reading) for position, reading in chosen.items())
+    wanted = ", ".join(_figures_sql(position, reading.type) for position, reading in chosen.items())
+    row = (
+        connection.execute(f"SELECT count(*), {wanted} FROM (SELECT {cells} FROM measured)").fetchone() or ()
+    )
     return {
         position: _figures(
             row[0], row[1 + index * _FIGURES : 1 + (index + 1) * _FIGURES], chosen[position].type
         )
         for index, position in enumerate(positions)
     }
+
+
+def _cells_sql(position: int, reading: _Reading) -> str:
+    """Per cell: is it there (n), is it blank (b), and its value (v), NULL where the reading does not fit."""
+    column = f"c{position}"
+    if reading.type in ("object", "array"):
+        return f"{column} IS NOT NULL AS n{position}"
+    value = reading.value.replace("{c}", column)
+    blank = f"trim(CAST({column} AS VARCHAR), '{_BLANKS}') = ''"
+    return (
+        f"{column} IS NOT NULL AS n{position}, {blank} AS b{position}, "
+        f"CASE WHEN NOT {blank} THEN {value} END AS v{position}"
+    )
+
+
+def _figures_sql(position: int, type_name: str) -> str:
+    """Seven expressions: empty, blank and misfitting cells, different values, minimum, maximum, mean."""
+    present = f"count_if(n{position})"
+    if type_name in ("object", "array"):
+        return f"count(*) - {present}, 0, 0, 0, NULL, NULL, NULL"
+    value = f"v{position}"
+    kept = f" FILTER (WHERE isfinite({value}))" if type_name == "number" else ""
+    mean = f"avg(CAST({value} AS DOUBLE)){kept}" if type_name in ("integer", "number") else "NULL"
+    return (
+        f"count(*) - {present}, count_if(b{position}), {present} - count_if(b{position}) - count({value}), "
+        f"approx_count_distinct({value}), "
+        f"left(CAST(min({value}){kept} AS VARCHAR), {VALUE_CHARACTERS_MAX + 1}), "
+        f"left(CAST(max({value}){kept} AS VARCHAR), {VALUE_CHARACTERS_MAX + 1}), {mean}"
+    )
 
 
 def _figures(row_count: int, figures: tuple[Any, ...], type_name: str) -> dict[str, Any]:
@@ -292,31 +323,6 @@ def _figures(row_count: int, figures: tuple[Any, ...], type_name: str) -> dict[s
         "maximum": _bound(maximum, type_name),
         "mean": mean if mean is not None and math.isfinite(mean) else None,
     }
-
-
-def _figures_sql(column: str, reading: _Reading) -> str:
-    """Seven expressions: empty, blank and misfitting cells, different values, minimum, maximum, mean."""
-    if reading.type in ("object", "array"):
-        return f"count(*) - count({column}), 0, 0, 0, NULL, NULL, NULL"
-    value = reading.value.replace("{c}", column)
-    text = f"CAST({column} AS VARCHAR)"
-    blank = f"trim({text}, '{_BLANKS}') = ''"
-    bounded = f"left({value}, {VALUE_CHARACTERS_MAX + 1})" if reading.type == "string" else value
-    counted = f"{column} IS NOT NULL AND NOT ({blank})"
-    if reading.type == "number":
-        counted = f"{counted} AND isfinite({value})"
-    mean = (
-        f"avg(CAST({value} AS DOUBLE)) FILTER (WHERE {counted})"
-        if reading.type in ("integer", "number")
-        else "CAST(NULL AS DOUBLE)"
-    )
-    return (
-        f"count(*) - count({column}), count(*) FILTER (WHERE {blank}), "
-        f"count(*) FILTER (WHERE {column} IS NOT NULL AND NOT ({blank}) AND ({value}) IS NULL), "
-        f"approx_count_distinct({value}) FILTER (WHERE {counted}), "
-        f"CAST(min({bounded}) FILTER (WHERE {counted}) AS VARCHAR), "
-        f"CAST(max({bounded}) FILTER (WHERE {counted}) AS VARCHAR), {mean}"
-    )
 
 
 def _bound(text: str | None, type_name: str) -> str | None:
