@@ -15,7 +15,7 @@ from services.catalog.domain.search import (
     UpsertOutcome,
     ViewerScope,
 )
-from services.catalog.views import (
+from services.catalog.domain.views import (
     AgencyView,
     DatasetView,
     HarvestView,

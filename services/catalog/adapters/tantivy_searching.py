@@ -39,6 +39,9 @@ PLACES_BEFORE = 32
 
 SCAN_BATCH = 20_000
 
+SAFE_COUNT_FACTOR = 10
+"""Facet counts this many times above the engine's error bound are taken as exact; others are counted again."""
+
 Place = tantivy.DocAddress
 
 
@@ -243,10 +246,11 @@ class GenerationSearcher:
         if not facets:
             return {}
         asked = self._queries.matching(relaxation, query, without=without)
-        wanted = {
-            facet: {"terms": {"field": _count_field(facet), "size": FACET_VALUES_MAX}} for facet in facets
-        }
+        wanted = {facet: _counting(facet) for facet in facets}
         answer = self._searcher.aggregate(asked, wanted)
+        doubtful = {facet: buckets for facet in facets if (buckets := _doubtful_values(answer[facet]))}
+        if doubtful:
+            answer |= self._searcher.aggregate(asked, {f: _counting(f, doubtful[f]) for f in doubtful})
         counted: dict[Facet, tuple[FacetCount, ...]] = {}
         for facet in facets:
             chosen = {facet_value(facet, value) for value in query.filters.get(facet, frozenset())}
@@ -269,8 +273,26 @@ def _total(result: tantivy.SearchResult) -> int:
     return int(result.count)  # type: ignore[attr-defined]
 
 
-def _count_field(facet: Facet) -> str:
-    return AGENCY_LABEL_FIELD if facet == "agency" else FACET_FIELDS[facet]
+def _counting(facet: Facet, values: list[str] | None = None) -> dict[str, Any]:
+    """The aggregation that counts a facet's most frequent values, or exactly these values."""
+    field_name = AGENCY_LABEL_FIELD if facet == "agency" else FACET_FIELDS[facet]
+    counting: dict[str, Any] = {"field": field_name, "size": FACET_VALUES_MAX[facet]}
+    if values is not None:
+        counting["include"] = values
+    return {"terms": counting}
+
+
+def _doubtful_values(answer: dict[str, Any]) -> list[str]:
+    """The listed values when their counts may be short, else none.
+
+    Each segment reports only its most frequent values, so a value rare in one segment can lose its count
+    there, at most the error bound. Values far above the bound are among the most frequent everywhere.
+    """
+    buckets = answer["buckets"]
+    bound = answer.get("doc_count_error_upper_bound") or 0
+    if not bound or buckets[-1]["doc_count"] >= SAFE_COUNT_FACTOR * bound:
+        return []
+    return [str(bucket["key"]) for bucket in buckets]
 
 
 def _facet_count(facet: Facet, bucket: dict[str, Any], chosen: set[str]) -> FacetCount:

@@ -223,8 +223,8 @@ def read_languages(value: object, repairs: Repairs) -> list[str]:
 def read_references(value: object, repairs: Repairs) -> list[str]:
     """Related documents: valid URLs, each once."""
     found: dict[str, None] = {}
-    for index, text in enumerate(read_list(value, "references", repairs, separators=r"[\s,;]+(?=https?://)")):
-        url = read_url(text, f"references[{index}]", repairs)
+    for index, text in enumerate(read_list(value, "references", repairs, separators=r"[\s,;](?=https?://)")):
+        url = read_url(text.rstrip(",; "), f"references[{index}]", repairs)
         if url is not None:
             found[url] = None
     return list(found)

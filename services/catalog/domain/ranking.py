@@ -125,7 +125,7 @@ def _coverage(plan: QueryPlan, features: RankFeatures) -> list[Reason]:
         matched += alternative is not None
         if field_name == "title" and alternative is not None:
             in_title += 1
-            direct_title_terms += len(alternative.terms)
+            direct_title_terms += len(alternative.terms) if alternative.direct else 0
     reasons = [
         Reason(
             f"{matched} of {len(groups)} words found", _stepped(WORDS_MATCHED_POINTS * matched / len(groups))

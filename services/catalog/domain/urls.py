@@ -14,7 +14,7 @@ _VALID_URL = re.compile(
     rf"(?:\?{_QUERY}(?:{_ESCAPED}{_QUERY})*)?(?:#{_QUERY}(?:{_ESCAPED}{_QUERY})*)?",
     re.IGNORECASE,
 )
-_SEVERAL = re.compile(r"[,;|]?\s+(?=(?:https?|ftps?)://)", re.IGNORECASE)
+_SEVERAL = re.compile(r"[,;|]? (?=(?:https?|ftps?)://)", re.IGNORECASE)
 _HOST_FIRST = re.compile(r"(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?:[:/?#]|$)")
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SAFE = "/?:@!$&'()*+,;=-._~%"
@@ -38,7 +38,8 @@ def repair_url(text: str) -> str | None:
     """
     if len(text) > URL_CHARACTERS_MAX:
         return None
-    candidate = _SEVERAL.split(text.strip().strip("<>\"'").strip(), maxsplit=1)[0].replace("\\", "/")
+    spaced_once = " ".join(text.split()).strip("<>\"' ")
+    candidate = _SEVERAL.split(spaced_once, maxsplit=1)[0].replace("\\", "/")
     if candidate.startswith("//") and not candidate.startswith("///"):
         candidate = f"https:{candidate}"
     elif "://" not in candidate and _HOST_FIRST.match(candidate):

@@ -3,11 +3,11 @@
 import csv
 
 import pytest
-from dcat_inputs import real_file, real_records
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.catalog.domain.publisher_names import normalise_publisher
+from tests.unit.catalog.dcat_inputs import real_file, real_records
 
 CONNECTICUT = ("Connecticut", "CT")
 
