@@ -70,7 +70,7 @@ class FieldError:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a process: ``note`` says who or what, ``at`` when, ``word`` replaces the state's own word."""
+    """One step of a process. ``note`` says who or what; ``word`` replaces the state's own word."""
 
     title: str
     state: Literal["done", "current", "todo", "stopped"]
@@ -81,7 +81,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One box of an event's path. ``milliseconds`` is the time since the hop before, None while it waits."""
+    """One box of an event's path. ``milliseconds`` are those since the hop before, None while it waits."""
 
     name: str
     detail: str = ""

@@ -9,7 +9,6 @@ What every page gets without asking, and where it comes from:
 
 ==================  =============================================================================
 ``viewer``          ``request.state.viewer``: an ``identity`` Viewer, ``ANONYMOUS`` by default
-``viewer_name``     ``request.state.viewer_name``, or the viewer's own ``display_name``: text, or blank
 ``csrf_token``      ``request.state.csrf_token``: text, or blank
 ``now``             ``request.app.state.now()``: an aware datetime; the system clock by default
 ``installation``    ``request.app.state.installation_name``: text, "Nutmeg" by default
@@ -68,10 +67,8 @@ def page_context(request: Request) -> dict[str, object]:
     state = request.app.state
     now: Callable[[], datetime] = getattr(state, "now", _system_now)
     footer_facts: Callable[[], Sequence[tuple[str, str]]] = getattr(state, "footer_facts", tuple)
-    viewer = getattr(request.state, "viewer", None) or ANONYMOUS
     return {
-        "viewer": viewer,
-        "viewer_name": getattr(request.state, "viewer_name", "") or getattr(viewer, "display_name", ""),
+        "viewer": getattr(request.state, "viewer", None) or ANONYMOUS,
         "csrf_token": getattr(request.state, "csrf_token", None) or "",
         "now": now(),
         "installation": getattr(state, "installation_name", None) or DEFAULT_INSTALLATION_NAME,

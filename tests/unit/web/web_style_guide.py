@@ -1,7 +1,8 @@
-"""A page that shows every component with usual, empty, very long and very many contents, and an app that serves it."""
+"""Pages that show every component with usual, empty, very long and very many contents, and their app."""
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from fastapi import FastAPI, Request
@@ -17,10 +18,10 @@ from shared.web.templating import build_templates
 NOW = datetime(2026, 3, 15, 9, 30, tzinfo=UTC)
 
 LONG_TITLE = (
-    "Number of emergency department visits and inpatient hospital stays for asthma, by town of residence, age "
-    "group, race and ethnicity, payer and calendar year, with age-adjusted rates for each 10,000 residents, "
-    "confidence intervals, suppression of small cells, and the flags that say where a rate is not to be trusted"
-).ljust(300, ".")
+    "Number of emergency department visits and inpatient hospital stays for asthma, by town of residence, "
+    "age group, race and ethnicity, payer and calendar year, with age-adjusted rates for each 10,000 people, "
+    "confidence intervals, suppression of small cells, and the flags that say where a rate is unsafe"
+)
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -34,7 +35,10 @@ _DOWNLOADS = (412, 388, 505, 471, 0, None, 690, 733, 702, 941, 1_204, 2_380)
 def months() -> list[Point]:
     return [
         Point(
-            label, value, note={"Apr": "2025", "Jan": "2026"}.get(label, ""), is_accented=position == len(_MONTHS) - 1
+            label,
+            value,
+            note={"Apr": "2025", "Jan": "2026"}.get(label, ""),
+            is_accented=position == len(_MONTHS) - 1,
         )
         for position, (label, value) in enumerate(zip(_MONTHS, _DOWNLOADS, strict=True))
     ]
@@ -42,12 +46,25 @@ def months() -> list[Point]:
 
 def facet_groups() -> list[Facet]:
     agencies = [
-        FacetOption(f"Department of Public Matter {position}", 400 - 9 * position, f"?agency={position}", position == 2)
+        FacetOption(
+            f"Department of Public Matter {position}",
+            400 - 9 * position,
+            f"?agency={position}",
+            position == 2,
+        )
         for position in range(40)
     ]
-    formats = [FacetOption("CSV", 212, "?format=csv", is_chosen=True), FacetOption("GeoJSON", 18, "?format=geojson")]
+    formats = [
+        FacetOption("CSV", 212, "?format=csv", is_chosen=True),
+        FacetOption("GeoJSON", 18, "?format=geojson"),
+    ]
     long_one = [FacetOption(LONG_TITLE, 1, "?theme=long"), FacetOption("Health", None, "?theme=health")]
-    return [Facet("Agency", agencies), Facet("Format", formats), Facet("Theme", long_one), Facet("Licence", [])]
+    return [
+        Facet("Agency", agencies),
+        Facet("Format", formats),
+        Facet("Theme", long_one),
+        Facet("Licence", []),
+    ]
 
 
 def steps() -> list[Step]:
@@ -76,18 +93,27 @@ def problem() -> Problem:
         detail="Two fields need correcting before anyone can look at it.",
         kept="Your answers were kept as a draft.",
         errors=[("Purpose", "is empty.", "Say in one sentence what you will do with the data.")],
-        next_steps=[("Correct the request", "/sharing-requests/1/edit"), ("Ask the data officer for help", "")],
+        next_steps=[
+            ("Correct the request", "/sharing-requests/1/edit"),
+            ("Ask the data officer for help", ""),
+        ],
         request_id="0f8c2f9e",
     )
 
 
-def style_guide_context() -> dict[str, object]:
+def style_guide_context() -> dict[str, Any]:
     return {
         "long_title": LONG_TITLE,
         "months": months(),
-        "long_points": [Point(LONG_TITLE, 40), Point("Hartford", 1_204_551, is_accented=True), Point("Bolton", None)],
+        "long_points": [
+            Point(LONG_TITLE, 40),
+            Point("Hartford", 1_204_551, is_accented=True),
+            Point("Bolton", None),
+        ],
         "scores": [
-            Score("Completeness", 0.82, "9 of 11 wanted fields are filled in; licence and contact are missing."),
+            Score(
+                "Completeness", 0.82, "9 of 11 wanted fields are filled in; licence and contact are missing."
+            ),
             Score("Currentness", 1.0, "Updated 2 days ago; promised monthly."),
             Score("Accuracy", None, "No one has written a check for this dataset yet."),
             Score("Consistency", 0.0),
@@ -114,7 +140,6 @@ def build_style_guide() -> FastAPI:
         if "public" not in request.query_params:
             grants = frozenset({Grant(Role.OPERATOR)})
             request.state.viewer = Viewer(person_id=UUID(int=7), grants=grants)
-            request.state.viewer_name = "Rosalind Alvarez-Montgomery"
             request.state.csrf_token = "token-1"
         response = await call_next(request)
         response.headers["content-security-policy"] = CONTENT_SECURITY_POLICY
@@ -133,4 +158,3 @@ def build_style_guide() -> FastAPI:
         return templates.render(request, "search-guide.html", **style_guide_context())
 
     return app
-
