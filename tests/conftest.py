@@ -12,8 +12,7 @@ import pytest
 
 from shared.clock import SimulatedClock
 
-PROJECT_ROOT = Path(__file__).parent.parent
-REAL_DATA = PROJECT_ROOT.parent / "shared" / "data"
+REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session", autouse=True)

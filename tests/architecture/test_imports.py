@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT_ROOT
+from tests.architecture.project import PROJECT_ROOT
 
 CONFIGURATION = PROJECT_ROOT / ".importlinter"
 SERVICES = ["catalog", "governance", "notify", "quality", "usage"]
@@ -51,7 +51,12 @@ def _contracts() -> dict[str, str]:
 
 
 def _lint(root: Path) -> subprocess.CompletedProcess[str]:
-    command = [Path(sys.executable).parent / "lint-imports", "--no-cache", "--config", CONFIGURATION]
+    command = [
+        str(Path(sys.executable).parent / "lint-imports"),
+        "--no-cache",
+        "--config",
+        str(CONFIGURATION),
+    ]
     return subprocess.run(
         command,
         cwd=root,
