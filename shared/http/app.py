@@ -82,6 +82,7 @@ def build_app(
     app.state.now = clock.now
     app.state.csrf_tokens = csrf_tokens
     app.state.cursors = CursorCodec(signing_key)
+    app.state.idempotent_requests_running = set()
     app.state.render_problem_page = problem_page(build_templates())
     install_problem_handlers(app)
     for router in (*routers, probe_router(metrics, readiness, before_scrape)):

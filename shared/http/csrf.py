@@ -15,7 +15,7 @@ from starlette.requests import Request
 from shared.http.problems import FieldProblem, ProblemError
 from shared.identity.signing_key import SigningKey
 
-__all__ = ["CSRF_FIELD", "CSRF_HEADER", "CSRFTokens", "check_csrf", "is_same_site"]
+__all__ = ["CSRF_FIELD", "CSRF_HEADER", "CSRFTokens", "check_csrf", "is_form", "is_same_site"]
 
 CSRF_FIELD = "csrf_token"
 CSRF_HEADER = "X-CSRF-Token"
@@ -75,8 +75,13 @@ def is_same_site(request: Request) -> bool:
     return urlsplit(origin).netloc.lower() in (request.headers.get("host", "").lower(), own.lower())
 
 
+def is_form(request: Request) -> bool:
+    """Tell whether the body is a form, whose fields are read with ``await request.form()``."""
+    return request.headers.get("content-type", "").startswith(_FORM_TYPES)
+
+
 async def _form_field(request: Request) -> str:
-    if not request.headers.get("content-type", "").startswith(_FORM_TYPES):
+    if not is_form(request):
         return ""
     form = await request.form()
     value = form.get(CSRF_FIELD)
