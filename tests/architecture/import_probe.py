@@ -35,10 +35,11 @@ def main() -> None:
             if writes or (own and path.suffix not in _CODE):
                 print(f"{current}: open {path.name}")
 
-    def start(thread: threading.Thread) -> None:
-        print(f"{current}: started thread {thread.name}")
+    def start(self: threading.Thread) -> None:
+        print(f"{current}: started thread {self.name}")
 
-    threading.Thread.start = start  # type: ignore[method-assign]
+    # No audit event tells of threads before Python 3.12.
+    setattr(threading.Thread, "start", start)  # noqa: B010 - mypy forbids the plain assignment
     sys.addaudithook(watch)
     for name in sys.stdin.read().split():
         current = name
