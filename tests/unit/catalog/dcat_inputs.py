@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -113,6 +114,7 @@ def parse_all(records: Iterable[object]) -> tuple[list[ParsedRecord], list[Rejec
     return kept, [result for result in results if isinstance(result, RejectedRecord)]
 
 
+@cache
 def official_validator() -> Draft202012Validator:
     """The judge of exports: the official schema with format checking on."""
     schema = json.loads(real_file("schemas/dcatus1.1/non-federal_dataset.json").read_bytes())

@@ -5,7 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from dcat_inputs import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.catalog.domain.dcat_export import RIGHTS_NOT_STATED, export_catalog, export_dataset, is_exported
+from shared.events.catalog import DatasetState, Distribution
+from tests.unit.catalog.dcat_inputs import (
+    GOOD_RECORD,
     INSTALLATION,
     NOW,
     official_validator,
@@ -14,9 +20,6 @@ from dcat_inputs import (
     real_records,
     state_of,
 )
-
-from services.catalog.domain.dcat_export import RIGHTS_NOT_STATED, export_catalog, export_dataset, is_exported
-from shared.events.catalog import DatasetState, Distribution
 
 
 def problems_of(dataset: object) -> list[str]:
@@ -140,3 +143,27 @@ def test_an_empty_catalogue_is_still_a_catalogue() -> None:
     catalog = json.loads(b"".join(export_catalog([], INSTALLATION)))
     assert catalog["dataset"] == []
     assert catalog["conformsTo"] == "https://project-open-data.cio.gov/v1.1/schema"
+
+
+texts = st.text(alphabet=st.characters(codec=None), max_size=30)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | texts | st.dates().map(str) | st.sampled_from(
+        ["https://x.gov/ä b", "mailto:a@x.gov", "2011-2013", "R/P1W", "en_US", "text/csv;x",
+         "[[REDACTED]]", "A B <c@d.gov>"]
+    ),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(["name", "fn", "hasEmail", "downloadURL", "accessURL", "mediaType", "startDate",
+                         "coordinates"]),
+        inner, max_size=3,
+    ),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from(list(GOOD_RECORD)), values, max_size=6))
+def test_any_record_that_is_kept_is_published_validly(changes: dict[str, object]) -> None:
+    kept, rejected = parse_all([{**GOOD_RECORD, **changes}])
+    assert len(kept) + len(rejected) == 1
+    assert [problem for result in kept for problem in problems_of(export(state_of(result)))] == []

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from dcat_inputs import DEFAULTS, GOOD_RECORD, cured_fields, parse_all, parsed, real_records, record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,15 @@ from services.catalog.domain.dcat_us import (
 )
 from services.catalog.domain.repairs import CURES_MAX
 from shared.events.catalog import RejectedRecord
+from tests.unit.catalog.dcat_inputs import (
+    DEFAULTS,
+    GOOD_RECORD,
+    cured_fields,
+    parse_all,
+    parsed,
+    real_records,
+    record,
+)
 
 
 def test_a_good_record_is_kept_as_it_is_without_any_cure() -> None:
@@ -333,12 +341,13 @@ field_values = json_values | surrogates | st.sampled_from(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(json_values)
 def test_any_json_value_gives_one_of_the_two_results(value: object) -> None:
     assert isinstance(parse_record(value, defaults=DEFAULTS), (ParsedRecord, RejectedRecord))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.dictionaries(st.sampled_from([*GOOD_RECORD, "accessURL", "Title", "tags"]), field_values, max_size=8)
 )
@@ -352,6 +361,7 @@ def test_any_value_in_any_field_is_kept_or_cured_and_can_be_told_as_json(changes
         assert all(json.loads(cure.model_dump_json()) for cure in result.cures)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.dictionaries(

@@ -3,8 +3,7 @@
 import json
 
 import pytest
-from dcat_inputs import parsed, real_file, state_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.catalog.domain.dictionary import (
@@ -17,6 +16,7 @@ from services.catalog.domain.dictionary import (
     parse_table_schema,
 )
 from shared.events.catalog import Column
+from tests.unit.catalog.dcat_inputs import parsed, real_file, state_of
 
 TABLE_SCHEMA = {
     "$schema": "https://datapackage.org/profiles/2.0/tableschema.json",
@@ -101,6 +101,7 @@ def test_a_dataset_with_a_huge_dictionary_still_fits_into_one_event() -> None:
         assert len(described.model_dump_json(exclude_none=True).encode()) <= limit
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(),

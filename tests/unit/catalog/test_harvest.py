@@ -7,12 +7,12 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import pytest
-from dcat_inputs import DEFAULTS, NOW, parse_all, parsed, real_file, record, state_of
 
 from services.catalog.domain.dcat_us import ParsedRecord, content_hash, parse_record
 from services.catalog.domain.harvest import HarvestDiff, KnownRecord, changed_fields, plan_harvest
 from services.catalog.domain.stewardship import Stewardship, merge_stewardship
 from shared.events.catalog import RejectedRecord
+from tests.unit.catalog.dcat_inputs import DEFAULTS, NOW, parse_all, parsed, real_file, record, state_of
 
 
 def numbered(*numbers: int, **changes: object) -> list[ParsedRecord]:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.datasets.frequency import Cadence, describe, english_to_iso, parse_periodicity
@@ -78,6 +78,7 @@ def test_a_promise_is_read_and_told_in_words(text: str, cadence: Cadence, words:
     assert describe(cadence) == words
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300) | st.from_regex(r"R/P[0-9YMWDTHS.]{0,20}", fullmatch=True))
 def test_no_text_raises_and_what_is_read_reads_the_same_again(text: str) -> None:
     iso = english_to_iso(text)
