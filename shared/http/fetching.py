@@ -10,7 +10,7 @@ import socket
 import ssl
 import tempfile
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,17 +148,19 @@ class GuardedFetcher:
         )
 
     async def _save(self, response: httpx.Response, path: Path) -> int:
-        unpack = _unpacker(response.headers.get("content-encoding", ""))
+        unpacker = _Unpacker(response.headers.get("content-encoding", ""))
         received_bytes = size_bytes = 0
         with await asyncio.to_thread(path.open, "wb") as file:
             async for packed in response.aiter_raw(UNPACK_STEP_BYTES):
                 received_bytes += len(packed)
-                for piece in unpack(packed):
+                for piece in unpacker.feed(packed):
                     size_bytes += len(piece)
                     if max(received_bytes, size_bytes) > self._size_bytes_max:
                         raise self._too_large()
                     await asyncio.to_thread(_write, file, piece)
-        return size_bytes
+            rest = unpacker.finish()
+            await asyncio.to_thread(_write, file, rest)
+        return size_bytes + len(rest)
 
     def _checked_url(self, text: str) -> httpx.URL:
         if len(text) > URL_CHARACTERS_MAX:
@@ -299,24 +301,35 @@ def _told(error: httpx.HTTPError, url: httpx.URL) -> FetchError:
     return FetchError("connection", f"The connection to {url.host} broke before all was read.")
 
 
-def _unpacker(encoding: str) -> Callable[[bytes], Iterable[bytes]]:
-    """Return what unpacks a body piece by piece, each at most 1 MiB: a bomb meets the size limit early."""
-    name = encoding.strip().lower()
-    if name in ("", "identity"):
-        return lambda packed: [packed]
-    if name not in ("gzip", "x-gzip"):
-        raise FetchError("content", f"The source packs its answer as {name}, which we did not ask for.")
-    inflater = zlib.decompressobj(wbits=31)
+class _Unpacker:
+    """Unpacks a body in pieces of at most 1 MiB, so that a bomb meets the size limit early."""
 
-    def unpack(packed: bytes) -> Iterable[bytes]:
+    def __init__(self, encoding: str) -> None:
+        name = encoding.strip().lower()
+        if name not in ("", "identity", "gzip", "x-gzip"):
+            raise FetchError("content", f"The source packs its answer as {name}, which we did not ask for.")
+        self._inflater = zlib.decompressobj(wbits=31) if name.endswith("gzip") else None
+
+    def feed(self, packed: bytes) -> Iterator[bytes]:
+        """Yield what ``packed`` holds."""
+        if self._inflater is None:
+            yield packed
+            return
         try:
-            while packed and not inflater.eof:
-                yield inflater.decompress(packed, UNPACK_STEP_BYTES)
-                packed = inflater.unconsumed_tail
+            while packed and not self._inflater.eof:
+                yield self._inflater.decompress(packed, UNPACK_STEP_BYTES)
+                packed = self._inflater.unconsumed_tail
         except zlib.error as error:
             raise FetchError("content", "The source's answer is damaged and cannot be unpacked.") from error
 
-    return unpack
+    def finish(self) -> bytes:
+        """Return what is left (less than the library's own small buffer). Raises for a cut-off body."""
+        if self._inflater is None:
+            return b""
+        rest = self._inflater.flush()
+        if not self._inflater.eof:
+            raise FetchError("content", "The source's answer was cut off before its end.")
+        return rest
 
 
 def _write(file: IO[bytes], piece: bytes) -> None:

@@ -1,0 +1,38 @@
+"""The bus's measurements arrive in the scrape under their own names."""
+
+from shared.bus.measuring import BusMetrics
+from shared.telemetry.bus_metrics import PrometheusBusMetrics
+from shared.telemetry.metrics import Metrics
+
+
+def test_each_measurement_of_the_bus_becomes_its_series() -> None:
+    metrics = Metrics()
+    bus: BusMetrics = PrometheusBusMetrics(metrics)
+    bus.consumed("catalog.datasets", "usage.directory", "applied", 40)
+    bus.processing_seconds("catalog.datasets", "usage.directory", 0.02)
+    bus.end_to_end_seconds("catalog.datasets", "usage.directory", -0.5)
+    bus.lag("catalog.datasets", 3, "usage.directory", 12, 1.5)
+    bus.dead_lettered("catalog.datasets", "usage.directory", "invalid")
+    bus.running("usage.directory", is_running=True)
+    bus.outbox("catalog", 7, 0.25)
+    bus.published("catalog", 500)
+    bus.resent("catalog", 3)
+    bus.work_run("notify", "deliver", is_failed=True)
+    bus.work_run("notify", "deliver", is_failed=False)
+    bus.work_pending("notify", "deliver", 9)
+
+    group = {"topic": "catalog.datasets", "group": "usage.directory"}
+    assert metrics.value("nutmeg_events_consumed_total", **group, result="applied") == 40
+    assert metrics.value("nutmeg_event_processing_seconds", **group) == 1
+    assert metrics.registry.get_sample_value("nutmeg_event_end_to_end_seconds_sum", group) == 0
+    assert metrics.value("nutmeg_consumer_lag_records", **group, partition="3") == 12
+    assert metrics.value("nutmeg_consumer_lag_seconds", **group, partition="3") == 1.5
+    assert metrics.value("nutmeg_dead_letters_total", **group, reason="invalid") == 1
+    assert metrics.value("nutmeg_consumer_running", group="usage.directory") == 1
+    assert metrics.value("nutmeg_outbox_records", service="catalog") == 7
+    assert metrics.value("nutmeg_outbox_oldest_age_seconds", service="catalog") == 0.25
+    assert metrics.value("nutmeg_relay_published_total", service="catalog") == 500
+    assert metrics.value("nutmeg_relay_resent_total", service="catalog") == 3
+    assert metrics.value("nutmeg_work_runs_total", service="notify", work="deliver") == 2
+    assert metrics.value("nutmeg_work_failures_total", service="notify", work="deliver") == 1
+    assert metrics.value("nutmeg_work_pending", service="notify", work="deliver") == 9
