@@ -6,13 +6,14 @@ chart fills a phone or a desk without its words shrinking. Colours are classes o
 content security policy allows no style attribute. The numbers belong beside a chart: ``ui.chart_table``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 from markupsafe import Markup
 
-from shared.web.wording import NOT_KNOWN, compact_number, number, plural
+from shared.web.wording import NOT_KNOWN, compact_number, long_date, number, plural
 
 NOT_MEASURED: Final = "not measured"
 
@@ -27,14 +28,21 @@ _LYING_ROW_PX = 44
 class Point:
     """One amount with its label. None is "not known" and drawn as a gap.
 
-    ``note`` is a second line under the label of an upright bar, such as the year; ``is_accented`` marks what
-    the title speaks of.
+    ``note`` is a second line under the label of an upright bar, such as the year; ``full_label`` is the label
+    for tables and for those who listen, by default label and note; ``is_accented`` marks what the title
+    speaks of.
     """
 
     label: str
     value: float | None
     note: str = ""
+    full_label: str = ""
     is_accented: bool = False
+
+    @property
+    def name(self) -> str:
+        """The label in full."""
+        return self.full_label or f"{self.label} {self.note}".strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,30 @@ class Score:
     label: str
     score: float | None
     reason: str = ""
+
+
+def month_points(
+    amounts: Mapping[date, float | None], *, last_month: date, months: int = 12, accents_last: bool = True
+) -> list[Point]:
+    """Lay out monthly amounts as points, oldest first. A month without an amount is "not known".
+
+    ``amounts`` is keyed by the first day of a month; ``last_month`` is any day of the newest month to show.
+    """
+    points = []
+    for back in range(months - 1, -1, -1):
+        index = last_month.year * 12 + last_month.month - 1 - back
+        first = date(index // 12, index % 12 + 1, 1)
+        name = long_date(first).split(" ", 1)[1]
+        points.append(
+            Point(
+                label=name[:3],
+                value=amounts.get(first),
+                note=str(first.year) if first.month == 1 or back == months - 1 else "",
+                full_label=name,
+                is_accented=accents_last and back == 0,
+            )
+        )
+    return points
 
 
 def bar_chart(
@@ -172,7 +204,7 @@ def _score_row(score: Score) -> Markup:
 
 
 _UPRIGHT_BAR: Final = Markup(
-    "<g><title>{label} {note}: {words}</title>"
+    "<g><title>{name}: {words}</title>"
     '<rect class="{kind}" x="{left:.2f}%" y="{y:.1f}" width="{width:.2f}%" height="{length:.1f}" rx="2"/>'
     '<text class="{label_kind}" x="{middle:.2f}%" y="{above:.1f}" text-anchor="middle">{amount}</text>'
     '<text class="axis-label" x="{middle:.2f}%" y="{below}" text-anchor="middle">{label}</text>'
@@ -180,7 +212,7 @@ _UPRIGHT_BAR: Final = Markup(
 )
 
 _LYING_BAR: Final = Markup(
-    "<g><title>{label}: {words}</title>"
+    "<g><title>{name}: {words}</title>"
     '<text class="axis-label" x="0" y="{text_y}">{short}</text>'
     '<text class="bar-label" x="100%" y="{text_y}" text-anchor="end">{amount}</text>'
     '<rect class="bar-track" width="100%" y="{bar_y}" height="12" rx="2"/>'
@@ -201,6 +233,7 @@ def _upright_bars(points: Sequence[Point], unit: str, top: float, height: int) -
         is_labelled_on_a_phone = point.is_accented or len(points) <= 6
         marks.append(
             _UPRIGHT_BAR.format(
+                name=point.name,
                 label=point.label,
                 note=point.note,
                 words=_amount(point.value, unit),
@@ -227,7 +260,7 @@ def _lying_bars(points: Sequence[Point], unit: str, top: float) -> Markup:
         width = 0.0 if point.value is None else 100 * point.value / top
         rows.append(
             _LYING_BAR.format(
-                label=point.label,
+                name=point.name,
                 words=_amount(point.value, unit),
                 short=_shorten(point.label),
                 amount=NOT_KNOWN if point.value is None else number(point.value),
@@ -322,7 +355,7 @@ def _amount(value: float | None, unit: str) -> str:
 
 
 def _describe(points: Sequence[Point], unit: str) -> str:
-    parts = [f"{point.label} {point.note}".strip() + f": {_amount(point.value, unit)}" for point in points]
+    parts = [f"{point.name}: {_amount(point.value, unit)}" for point in points]
     return f"{plural(len(points), 'value')}. " + "; ".join(parts) + "."
 
 

@@ -19,7 +19,7 @@ CHROMIUM_FLAGS = [
 ]
 
 
-# Playwright keeps an event loop running in the thread, so it must end before another module's async tests begin.
+# Playwright keeps an event loop running in the thread: it must end before the async tests of another module.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():

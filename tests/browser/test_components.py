@@ -180,3 +180,19 @@ def test_a_page_prints_without_its_controls(page: Page, address: str) -> None:
     assert not page.locator(".site-nav").is_visible()
     assert not page.locator(".search-box").is_visible()
     assert page.locator(".result-title").first.is_visible()
+
+
+def test_the_path_of_an_event_is_asked_for_until_it_is_finished(page: Page, address: str) -> None:
+    page.goto(address + "/path")
+    assert page.locator("[data-finished]").count() == 0
+    page.locator("[data-finished]").wait_for()
+    assert page.locator(".hop-done", has_text="Inbox").is_visible()
+
+
+def test_a_text_is_copied_by_its_button(context: BrowserContext, address: str) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
+    page = context.new_page()
+    page.goto(address + "/style-guide")
+    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == page.locator("#cite").text_content()

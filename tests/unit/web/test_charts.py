@@ -1,3 +1,5 @@
+from datetime import date
+
 import pytest
 from markupsafe import Markup
 
@@ -128,3 +130,36 @@ def test_labels_from_outside_are_escaped() -> None:
     chart = charts.bar_chart([Point("<b>", 1)], title_finding="<script>", unit="&")
     assert "<b>" not in chart
     assert "<script>" not in chart
+
+
+def test_twelve_months_run_up_to_the_newest_and_name_the_year_where_it_turns() -> None:
+    points = charts.month_points({date(2026, 2, 1): 7, date(2025, 2, 1): 99}, last_month=date(2026, 2, 20))
+    assert [point.label for point in points] == [
+        "Mar",
+        "Apr",
+        "May",
+        "Jun",
+        "Jul",
+        "Aug",
+        "Sep",
+        "Oct",
+        "Nov",
+        "Dec",
+        "Jan",
+        "Feb",
+    ]
+    assert [(point.full_label, point.note) for point in points if point.note] == [
+        ("March 2025", "2025"),
+        ("January 2026", "2026"),
+    ]
+    assert [(point.name, point.value) for point in points if point.is_accented] == [("February 2026", 7)]
+
+
+def test_a_month_without_an_amount_is_not_known_rather_than_zero() -> None:
+    points = charts.month_points({date(2026, 1, 1): 0}, last_month=date(2026, 2, 1), months=2)
+    assert [point.value for point in points] == [0, None]
+
+
+def test_a_point_is_named_by_its_full_label_or_by_label_and_note() -> None:
+    assert Point("Jan", 1, note="2026").name == "Jan 2026"
+    assert Point("Jan", 1, note="2026", full_label="January 2026").name == "January 2026"

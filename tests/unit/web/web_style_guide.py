@@ -1,6 +1,7 @@
 """Pages that show every component with usual, empty, very long and very many contents, and their app."""
 
-from datetime import UTC, datetime
+import itertools
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.middleware.base import RequestResponseEndpoint
 
 from shared.identity.viewer import ANONYMOUS, Grant, Role, Viewer
-from shared.web.charts import Point, Score
+from shared.web.charts import Point, Score, month_points
 from shared.web.elements import Facet, FacetOption, Hop, Problem, Step
 from shared.web.static_files import mount_static
 from shared.web.templating import build_templates
@@ -28,20 +29,12 @@ CONTENT_SECURITY_POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
-_MONTHS = ("Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb", "Mar")
 _DOWNLOADS = (412, 388, 505, 471, 0, None, 690, 733, 702, 941, 1_204, 2_380)
 
 
 def months() -> list[Point]:
-    return [
-        Point(
-            label,
-            value,
-            note={"Apr": "2025", "Jan": "2026"}.get(label, ""),
-            is_accented=position == len(_MONTHS) - 1,
-        )
-        for position, (label, value) in enumerate(zip(_MONTHS, _DOWNLOADS, strict=True))
-    ]
+    firsts = [date(2025, month, 1) for month in range(4, 13)] + [date(2026, month, 1) for month in (1, 2, 3)]
+    return month_points(dict(zip(firsts, _DOWNLOADS, strict=True)), last_month=NOW.date())
 
 
 def facet_groups() -> list[Facet]:
@@ -152,6 +145,19 @@ def build_style_guide() -> FastAPI:
     @app.get("/problem")
     async def show_problem(request: Request) -> HTMLResponse:
         return templates.render(request, "problem.html", status_code=422, problem=problem())
+
+    polls = itertools.count(1)
+
+    @app.get("/path")
+    async def show_path(request: Request) -> HTMLResponse:
+        return templates.render(request, "path-guide.html", hops=hops())
+
+    @app.get("/path/part")
+    async def show_path_part(request: Request) -> HTMLResponse:
+        is_finished = next(polls) >= 2
+        last = Hop("Inbox", "delivered", "done" if is_finished else "waiting", 2.5 if is_finished else None)
+        context = {"hops": [*hops()[:3], last], "is_finished": is_finished}
+        return templates.render(request, "path-part.html", **context)
 
     @app.get("/search/results")
     async def show_results(request: Request) -> HTMLResponse:
