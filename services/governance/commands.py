@@ -23,6 +23,7 @@ from shared.events.governance import (
     AgencyState,
     GrantState,
     PersonChanged,
+    PersonState,
     SharingRequestApproved,
     SharingRequestDenied,
     SharingRequestReturned,
@@ -42,6 +43,7 @@ from shared.events.registry import (
     SHARING_REQUEST_WITHDRAWN,
     STEWARDSHIP_CHANGED,
 )
+from shared.identity.principals import write_principals
 from shared.identity.viewer import Role, Viewer
 from shared.store.unit_of_work import UnitOfWork
 
@@ -163,10 +165,7 @@ async def add_person(
     put = await ports.directory.put_person(work, email=email, display_name=display_name, grants=grants)
     if put is None:
         return False
-    state, version = put
-    work.emit(
-        PERSON_CHANGED, PersonChanged(person=state), subject=str(state.person_id), subjectversion=version
-    )
+    await _tell_person(work, ports, *put)
     return True
 
 
@@ -174,13 +173,13 @@ async def revoke_tokens(
     work: UnitOfWork, ports: GovernancePorts, person_id: UUID, token_id: str | None
 ) -> None:
     """Revoke one token, or all issued so far, everywhere. Raises ``LookupError`` for an unknown person."""
-    state, version = await ports.directory.revoke_tokens(work, person_id, token_id)
-    work.emit(PERSON_CHANGED, PersonChanged(person=state), subject=str(person_id), subjectversion=version)
+    await _tell_person(work, ports, *await ports.directory.revoke_tokens(work, person_id, token_id))
 
 
 async def erase_person(work: UnitOfWork, ports: GovernancePorts, person_id: UUID) -> None:
     """Remove a person here and, by a tombstone, everywhere. Raises ``LookupError``."""
     version = await ports.directory.erase_person(work, person_id)
+    await write_principals(work, ports.principals, [], erased=[person_id])
     work.emit_tombstone(
         PERSON_CHANGED, subject=str(person_id), partition_key=str(person_id), subjectversion=version
     )
@@ -270,6 +269,14 @@ def publish_agency(work: UnitOfWork, agency: AgencyName, version: int) -> None:
     )
     work.emit(
         AGENCY_CHANGED, AgencyChanged(agency=state), subject=str(agency.agency_id), subjectversion=version
+    )
+
+
+async def _tell_person(work: UnitOfWork, ports: GovernancePorts, state: PersonState, version: int) -> None:
+    # Governance owns people, so its own rights follow at once; the other services learn them by the event.
+    await write_principals(work, ports.principals, [state])
+    work.emit(
+        PERSON_CHANGED, PersonChanged(person=state), subject=str(state.person_id), subjectversion=version
     )
 
 

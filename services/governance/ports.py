@@ -15,6 +15,7 @@ from services.governance.domain.sharing import Action, SharingRequest
 from shared.clock import Clock
 from shared.datasets.read_model import KnownDatasets
 from shared.events.governance import GrantState, PersonState, StewardshipState
+from shared.identity.principals import Principals
 from shared.store.unit_of_work import UnitOfWork
 
 __all__ = ["Directory", "GovernancePorts", "RequestBook", "RequestStep"]
@@ -113,4 +114,5 @@ class GovernancePorts:
     datasets: KnownDatasets
     directory: Directory
     requests: RequestBook
+    principals: Principals
     jurisdiction_words: frozenset[str]

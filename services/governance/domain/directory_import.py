@@ -93,7 +93,7 @@ def parse_agencies(text: str) -> Parsed[AgencyRow]:
 
 
 def parse_people(text: str) -> Parsed[PersonRow]:
-    """Columns: ``email``, ``display_name``, ``role``; optional ``agency_code`` (empty or ``*``: all agencies)."""
+    """Columns: ``email``, ``display_name``, ``role``; optional ``agency_code`` (empty or ``*``: all)."""
     parsed: Parsed[PersonRow] = Parsed()
     known = ", ".join(role.value for role in Role if role is not Role.PUBLIC)
     for line, row in _rows(text, ("email", "display_name", "role"), parsed.problems):

@@ -1,0 +1,103 @@
+"""Governance, built: the only place that makes its real objects."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from services.governance.adapters.sql_directory import SqlDirectory
+from services.governance.adapters.sql_requests import SqlRequestBook
+from services.governance.adapters.sql_sign_in import SqlSignIn
+from services.governance.adapters.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
+from services.governance.entrypoints.api_directory import build_directory_api
+from services.governance.entrypoints.api_sharing import build_sharing_api
+from services.governance.entrypoints.pages import build_pages
+from services.governance.handlers import EVENT_HANDLERS
+from services.governance.ports import GovernancePorts
+from services.governance.settings import GovernanceSettings
+from shared.bus.handling import Subscription, bind
+from shared.clock import Clock
+from shared.datasets.read_model import KnownDatasets
+from shared.events.topics import GROUPS
+from shared.http.idempotency import prune_idempotency_keys
+from shared.identity.principals import Authenticator, Principals, TokenAuthenticator
+from shared.identity.signing_key import SigningKey
+from shared.identity.tokens import Tokens
+from shared.runtime import RecurringWork, Service
+from shared.store.engine import Store
+
+__all__ = ["Governance", "bootstrap"]
+
+MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
+HOUR_SECONDS = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Governance:
+    """The service, and what its runner needs beside it: ports for first-start commands, who signs in."""
+
+    service: Service
+    ports: GovernancePorts
+    sign_in: SqlSignIn
+    authenticator: Authenticator
+
+
+def bootstrap(
+    settings: GovernanceSettings,
+    *,
+    database_url: str,
+    clock: Clock,
+    signing_key: SigningKey,
+    jurisdiction_words: Collection[str] | None = None,
+) -> Governance:
+    """Build governance. Nothing is opened yet; see :class:`shared.runtime.Service`."""
+    store = Store(
+        database_url,
+        service="governance",
+        metadata=METADATA,
+        tables=BUS,
+        migrations=MIGRATIONS,
+        clock=clock,
+    )
+    words = frozenset(settings.jurisdiction_words if jurisdiction_words is None else jurisdiction_words)
+    ports = GovernancePorts(
+        clock=clock,
+        datasets=KnownDatasets(KNOWN_DATASETS),
+        directory=SqlDirectory(words),
+        requests=SqlRequestBook(),
+        principals=Principals(PRINCIPALS, is_cached=database_url.startswith("sqlite")),
+        jurisdiction_words=words,
+    )
+    tokens = Tokens(signing_key, clock)
+    sign_in = SqlSignIn(tokens)
+    authenticator = TokenAuthenticator(tokens, store, ports.principals)
+    routers = (
+        build_directory_api(store, ports, sign_in, settings),
+        build_sharing_api(store, ports),
+        build_pages(store, ports, sign_in, authenticator, settings),
+    )
+    service = Service(
+        name="governance",
+        store=store,
+        subscriptions=[Subscription(GROUPS["governance.directory"], bind(EVENT_HANDLERS, ports))],
+        routers=routers,
+        works=[
+            RecurringWork(
+                name="governance.prune",
+                interval_seconds=HOUR_SECONDS,
+                run_once=partial(_prune, store),
+                pending=_nothing_pending,
+            )
+        ],
+    )
+    return Governance(service, ports, sign_in, authenticator)
+
+
+async def _prune(store: Store) -> int:
+    async with store.unit_of_work() as work:
+        await prune_idempotency_keys(work, IDEMPOTENCY)
+    return 0
+
+
+async def _nothing_pending() -> int:
+    return 0

@@ -1,0 +1,337 @@
+"""Governance's pages: signing in, asking for data, following and deciding a request, settling publishers."""
+
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import RedirectResponse, Response
+from pydantic import ValidationError
+
+from services.governance.adapters.sql_reading import (
+    agency_views,
+    display_names,
+    open_publishers,
+    request_seen_by,
+    requests_seen_by,
+    visible_dataset,
+)
+from services.governance.adapters.sql_requests import steps_of
+from services.governance.adapters.sql_sign_in import SqlSignIn
+from services.governance.commands import settle_publisher
+from services.governance.domain.sharing import Action, SharingRequest, Status, may_decide
+from services.governance.entrypoints.api_sharing import (
+    RequestContent,
+    carry_on,
+    no_such_dataset,
+    no_such_request,
+    open_request,
+)
+from services.governance.ports import GovernancePorts, RequestStep
+from services.governance.settings import GovernanceSettings
+from shared.http.problems import ProblemError
+from shared.http.viewing import ViewerDependency, access
+from shared.identity.principals import Authenticator
+from shared.identity.sessions import clear_session, set_session
+from shared.identity.tokens import AuthenticationError
+from shared.identity.viewer import Role
+from shared.store.engine import Store
+from shared.web.elements import FieldError
+from shared.web.elements import Step as TrackerStep
+from shared.web.templating import Templates, build_templates
+
+__all__ = ["build_pages"]
+
+TEMPLATES = Path(__file__).parent / "templates"
+TOKEN_CHARACTERS_MAX = 4_096
+TEXT_CHARACTERS_MAX = 20_000
+
+STATUS_KINDS = {
+    Status.SUBMITTED: "info",
+    Status.RETURNED: "warn",
+    Status.APPROVED: "ok",
+    Status.DENIED: "bad",
+    Status.WITHDRAWN: "unknown",
+}
+STEP_TITLES = {
+    "submit": "Sent in",
+    "resubmit": "Sent in again",
+    "return": "Returned to the requester",
+    "approve": "Approved",
+    "deny": "Denied",
+    "withdraw": "Withdrawn",
+}
+
+Text = Annotated[str, Form(max_length=TEXT_CHARACTERS_MAX)]
+
+
+def build_pages(
+    store: Store,
+    ports: GovernancePorts,
+    sign_in: SqlSignIn,
+    authenticator: Authenticator,
+    settings: GovernanceSettings,
+) -> APIRouter:
+    """Return the page routes. Forms carry a CSRF token; every page works without scripts."""
+    templates = build_templates(TEMPLATES)
+    router = APIRouter(include_in_schema=False)
+    _add_sign_in(router, store, sign_in, authenticator, settings, templates)
+    _add_asking(router, store, ports, templates)
+    _add_following(router, store, ports, templates)
+    _add_publishers(router, store, ports, templates)
+    return router
+
+
+def _add_sign_in(
+    router: APIRouter,
+    store: Store,
+    sign_in: SqlSignIn,
+    authenticator: Authenticator,
+    settings: GovernanceSettings,
+    templates: Templates,
+) -> None:
+    @router.get("/sign-in", dependencies=[access("public")])
+    async def show_sign_in(request: Request, next: Annotated[str, Query(max_length=2_000)] = "/") -> Response:  # noqa: A002
+        return templates.render(request, "sign_in.html", next=_local(next), error="")
+
+    @router.post("/sign-in", dependencies=[access("public")])
+    async def take_token(
+        request: Request,
+        token: Annotated[str, Form(max_length=TOKEN_CHARACTERS_MAX)],
+        next: Annotated[str, Form(max_length=2_000)] = "/",  # noqa: A002
+    ) -> Response:
+        try:
+            await authenticator.authenticate(token.strip())
+        except AuthenticationError as error:
+            return templates.render(
+                request, "sign_in.html", status_code=422, next=_local(next), error=str(error)
+            )
+        response = RedirectResponse(_local(next), status_code=303)
+        set_session(response, token.strip(), is_https=request.app.state.http_settings.is_https)
+        return response
+
+    @router.get("/sign-in/with/{code}", dependencies=[access("public")])
+    async def use_link(
+        code: str,
+        request: Request,
+        next: Annotated[str, Query(max_length=2_000)] = "/",  # noqa: A002
+    ) -> Response:
+        async with store.unit_of_work() as work:
+            person_id = await sign_in.use_code(work, code)
+            if person_id is None:
+                raise ProblemError(
+                    410,
+                    "sign-in-link-used",
+                    "This sign-in link no longer works",
+                    "A link works for a limited time. Ask whoever sent it for a new one.",
+                    next_steps=[("Sign in with a token", "/sign-in")],
+                )
+            token = await sign_in.issue_token(
+                work, person_id, label="sign-in by link", lifetime=settings.session_lifetime
+            )
+        response = RedirectResponse(_local(next), status_code=303)
+        set_session(
+            response,
+            token,
+            is_https=request.app.state.http_settings.is_https,
+            lifetime=settings.session_lifetime,
+        )
+        return response
+
+    @router.post("/sign-out", dependencies=[access("public")])
+    async def sign_out(request: Request) -> Response:
+        response = RedirectResponse("/", status_code=303)
+        clear_session(response, is_https=request.app.state.http_settings.is_https)
+        return response
+
+
+def _add_asking(router: APIRouter, store: Store, ports: GovernancePorts, templates: Templates) -> None:
+    @router.get("/sharing-requests/new", dependencies=[access("signed-in")])
+    async def show_form(request: Request, viewer: ViewerDependency, dataset: UUID) -> Response:
+        async with store.read() as connection:
+            found = await visible_dataset(connection, viewer, dataset)
+        if found is None:
+            raise no_such_dataset()
+        template = "here_it_is.html" if found.access_level == "public" else "ask.html"
+        return templates.render(request, template, dataset=found, values={}, errors=[])
+
+    @router.post("/sharing-requests/new", dependencies=[access("signed-in")])
+    async def take_form(
+        request: Request,
+        viewer: ViewerDependency,
+        dataset: Annotated[UUID, Form()],
+        purpose: Text = "",
+        data_wanted: Text = "",
+        legal_basis: Text = "",
+        retention: Text = "",
+    ) -> Response:
+        values = {
+            "purpose": purpose,
+            "data_wanted": data_wanted,
+            "legal_basis": legal_basis,
+            "retention": retention,
+        }
+        content = _content(values)
+        if not isinstance(content, RequestContent):
+            async with store.read() as connection:
+                found = await visible_dataset(connection, viewer, dataset)
+            if found is None:
+                raise no_such_dataset()
+            return templates.render(
+                request, "ask.html", status_code=422, dataset=found, values=values, errors=content
+            )
+        async with store.unit_of_work() as work:
+            found, opened = await open_request(work, ports, viewer, dataset, content.to_domain())
+        if opened is None:
+            return templates.render(request, "here_it_is.html", dataset=found)
+        return RedirectResponse(f"/sharing-requests/{opened.request_id}", status_code=303)
+
+
+def _add_following(router: APIRouter, store: Store, ports: GovernancePorts, templates: Templates) -> None:
+    @router.get("/sharing-requests", dependencies=[access("public")])
+    async def show_list(request: Request, viewer: ViewerDependency) -> Response:
+        found: list[SharingRequest] = []
+        if viewer.is_signed_in:
+            async with store.read() as connection:
+                found = await requests_seen_by(connection, viewer)
+        own = [one for one in found if one.requester_id == viewer.person_id]
+        to_decide = [one for one in found if one.status is Status.SUBMITTED and may_decide(viewer, one)]
+        decided = [one for one in found if one not in own and one not in to_decide]
+        return templates.render(
+            request, "requests.html", own=own, to_decide=to_decide, decided=decided, kinds=STATUS_KINDS
+        )
+
+    @router.get("/sharing-requests/{request_id}", dependencies=[access("signed-in")])
+    async def show_tracker(request_id: UUID, request: Request, viewer: ViewerDependency) -> Response:
+        async with store.read() as connection:
+            found = await request_seen_by(connection, viewer, request_id)
+            if found is None:
+                raise no_such_request()
+            steps = await steps_of(connection, request_id)
+            names = await display_names(connection, [step.person_id for step in steps])
+        return templates.render(
+            request,
+            "request.html",
+            sharing_request=found,
+            steps=_tracker(found, steps, names, is_decider=may_decide(viewer, found)),
+            may_decide=may_decide(viewer, found) and found.status is Status.SUBMITTED,
+            is_own=found.requester_id == viewer.person_id,
+            kind=STATUS_KINDS[found.status],
+        )
+
+    @router.post("/sharing-requests/{request_id}/{action}", dependencies=[access("signed-in")])
+    async def take_step(
+        request_id: UUID,
+        action: Action,
+        viewer: ViewerDependency,
+        reason: Text = "",
+        purpose: Text = "",
+        data_wanted: Text = "",
+        legal_basis: Text = "",
+        retention: Text = "",
+    ) -> Response:
+        content = None
+        if action is Action.RESUBMIT:
+            checked = _content(
+                {
+                    "purpose": purpose,
+                    "data_wanted": data_wanted,
+                    "legal_basis": legal_basis,
+                    "retention": retention,
+                }
+            )
+            if not isinstance(checked, RequestContent):
+                raise ProblemError(
+                    422, "validation", "Something is missing", " ".join(one.message for one in checked)
+                )
+            content = checked.to_domain()
+        await carry_on(
+            store, ports, request_id, action, viewer=viewer, reason=reason or None, content=content
+        )
+        return RedirectResponse(f"/sharing-requests/{request_id}", status_code=303)
+
+
+def _add_publishers(router: APIRouter, store: Store, ports: GovernancePorts, templates: Templates) -> None:
+    deciding = access(Role.CHIEF_DATA_OFFICER, Role.OPERATOR)
+
+    @router.get("/directory/publishers", dependencies=[deciding])
+    async def show_publishers(request: Request) -> Response:
+        async with store.read() as connection:
+            found = await open_publishers(connection)
+            agencies = await agency_views(connection)
+        return templates.render(request, "publishers.html", publishers=found, agencies=agencies)
+
+    @router.post("/directory/publishers", dependencies=[deciding])
+    async def settle(
+        spelling: Annotated[str, Form(max_length=1_000)], agency_id: Annotated[UUID, Form()]
+    ) -> Response:
+        try:
+            async with store.unit_of_work() as work:
+                await settle_publisher(work, ports, spelling=spelling, agency_id=agency_id)
+        except LookupError as error:
+            raise ProblemError(404, "not-found", "There is no such agency", str(error)) from error
+        return RedirectResponse("/directory/publishers", status_code=303)
+
+
+def _content(values: dict[str, str]) -> RequestContent | list[FieldError]:
+    try:
+        return RequestContent.model_validate(values)
+    except ValidationError as error:
+        labels = {
+            "purpose": "what the data is for",
+            "data_wanted": "which data you need",
+            "legal_basis": "the legal basis",
+            "retention": "how long you keep it",
+        }
+        return [
+            FieldError(str(one["loc"][0]), f"Tell us {labels[str(one['loc'][0])]}: {_words(one)}")
+            for one in error.errors()
+        ]
+
+
+def _words(error: Any) -> str:
+    context = error.get("ctx") or {}
+    if "min_length" in context:
+        return f"at least {context['min_length']} characters."
+    if "max_length" in context:
+        return f"at most {context['max_length']:,} characters."
+    return f"{error['msg']}."
+
+
+def _tracker(
+    request: SharingRequest, steps: list[RequestStep], names: dict[UUID, str], *, is_decider: bool
+) -> list[TrackerStep]:
+    done = [
+        TrackerStep(
+            title=STEP_TITLES[step.action],
+            state="stopped" if step.action in {"deny", "withdraw"} else "done",
+            note=" · ".join(
+                part for part in (_who(request, step, names, is_decider=is_decider), step.reason) if part
+            ),
+            at=step.happened_at,
+        )
+        for step in steps
+    ]
+    if request.status is Status.SUBMITTED:
+        done.append(
+            TrackerStep("Being decided", "current", note=f"An answer is due by {request.due_on:%d %B %Y}.")
+        )
+    if request.status is Status.RETURNED:
+        done.append(TrackerStep("Waiting for the requester", "current"))
+    return done
+
+
+def _who(request: SharingRequest, step: RequestStep, names: dict[UUID, str], *, is_decider: bool) -> str:
+    # The requester's name is for those who decide; a decider's is a role, and may be told to both.
+    if step.person_id == request.requester_id and not is_decider:
+        return ""
+    return names.get(step.person_id, "")
+
+
+def _local(address: str) -> str:
+    """Return ``address`` if it leads to a page of this installation, else the home page."""
+    parts = urlsplit(address)
+    if parts.scheme or parts.netloc or not address.startswith("/") or address.startswith(("//", "/\\")):
+        return "/"
+    return address
