@@ -1,0 +1,153 @@
+"""One transaction of a consumer: freshness, handlers and their rows, committed together or not at all."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.bus.freshness import Arrival, check_version, remember, repeats
+from shared.bus.handling import BoundHandler, Outcome, Subscription
+from shared.bus.measuring import BusMetrics
+from shared.bus.ports import LogRecord
+from shared.clock import Clock
+from shared.events.envelope import Event, UnknownEventTypeError, decode, header
+from shared.events.registry import UPCASTERS
+from shared.events.topics import Topic, topic_named
+from shared.store.engine import Store
+from shared.store.unit_of_work import UnitOfWork
+from shared.telemetry.tracing import use_traceparent
+
+__all__ = ["Applier", "Item"]
+
+Finish = Callable[[UnitOfWork, Outcome], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Item:
+    """A record on its way through the loop. Finished once it has an outcome."""
+
+    record: LogRecord
+    event: Event | None = None
+    error: Exception | None = None
+    outcome: Outcome | None = None
+    attempts: int = 0
+    first_at: datetime | None = None
+
+
+class Applier:
+    """Decodes the records of one group and applies them."""
+
+    def __init__(
+        self, subscription: Subscription, *, store: Store, clock: Clock, metrics: BusMetrics
+    ) -> None:
+        self._group = subscription.group.name
+        self._handlers: Mapping[str, BoundHandler] = subscription.handlers
+        self._topics: dict[str, Topic] = {name: topic_named(name) for name in subscription.group.topics}
+        self._types = set(self._handlers) | {
+            old for old, (new, _) in UPCASTERS.items() if _newest(new) in self._handlers
+        }
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+
+    def decoded(self, record: LogRecord) -> Item:
+        """Read a record. What no handler wants is finished at once; what is no event has its error set."""
+        item = Item(record, first_at=self._clock.now())
+        type_name = header(record.headers, "ce_type")
+        if type_name and type_name not in self._types:
+            item.outcome = Outcome.UNKNOWN_TYPE
+            return item
+        try:
+            item.event = decode(record.headers, record.value)
+            check_version(self._topics[record.topic], item.event)
+        except UnknownEventTypeError:
+            item.outcome = Outcome.UNKNOWN_TYPE
+        except Exception as error:  # noqa: BLE001 - an upcaster may raise anything; that is this record's fault
+            item.error = error
+        return item
+
+    async def apply(self, items: Sequence[Item], finish: Finish | None = None) -> None:
+        """Handle ``items`` in one transaction and give each its outcome after the commit.
+
+        ``finish`` is called inside the transaction with the outcome of a single item. Whatever a handler
+        raises leaves no trace in the store and none in ``items``.
+        """
+        started = self._clock.monotonic_seconds()
+        arrivals: list[Arrival] = [
+            (self._topics[item.record.topic], item.event) for item in items if item.event is not None
+        ]
+        async with self._store.unit_of_work() as unit_of_work:
+            verdicts = await repeats(arrivals, unit_of_work, self._group)
+            news = [arrival for arrival, verdict in zip(arrivals, verdicts, strict=True) if verdict is None]
+            applied = iter(await self._handle([event for _, event in news], unit_of_work))
+            await remember(news, unit_of_work, self._group)
+            outcomes = [verdict or next(applied) for verdict in verdicts]
+            if finish is not None:
+                await finish(unit_of_work, outcomes[0])
+        for item, outcome in zip(items, outcomes, strict=True):
+            item.outcome = outcome
+        self._report(items, self._clock.monotonic_seconds() - started)
+
+    def count(self, topic: str, outcome: Outcome) -> None:
+        """Report a record that was finished without a transaction."""
+        self._metrics.consumed(topic, self._group, outcome, 1)
+
+    async def _handle(self, events: Sequence[Event], unit_of_work: UnitOfWork) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for handler, run in self._runs(events):
+            with _cause(run, unit_of_work):
+                answered = await handler(run, unit_of_work)
+            answers = [Outcome.APPLIED] * len(run) if answered is None else list(answered)
+            if len(answers) != len(run):
+                raise ValueError(
+                    f"the handler of {run[0].type} answered {len(answers)} outcomes for {len(run)} events"
+                )
+            outcomes.extend(answers)
+        return outcomes
+
+    def _runs(self, events: Sequence[Event]) -> Iterator[tuple[BoundHandler, list[Event]]]:
+        """Cut events into the longest runs that one handler takes, so that order is kept."""
+        run: list[Event] = []
+        handler: BoundHandler | None = None
+        for event in events:
+            wanted = self._handlers[event.type]
+            if handler is not None and wanted is not handler:
+                yield handler, run
+                run = []
+            handler = wanted
+            run.append(event)
+        if handler is not None:
+            yield handler, run
+
+    def _report(self, items: Sequence[Item], seconds: float) -> None:
+        if not items:
+            return
+        now = self._clock.now()
+        results: Counter[tuple[str, Outcome]] = Counter()
+        for item in items:
+            if item.event is None or item.outcome is None:
+                continue
+            topic = item.record.topic
+            results[topic, item.outcome] += 1
+            if item.outcome is Outcome.APPLIED:
+                age = (now - item.event.time).total_seconds()
+                self._metrics.end_to_end_seconds(topic, self._group, max(age, 0.0))
+        for (topic, outcome), count in results.items():
+            self._metrics.consumed(topic, self._group, outcome, count)
+        self._metrics.processing_seconds(items[0].record.topic, self._group, seconds)
+
+
+def _cause(run: Sequence[Event], unit_of_work: UnitOfWork) -> AbstractContextManager[None]:
+    # A single event is the cause of whatever is emitted; in a longer run the handler says which one is.
+    if len(run) > 1:
+        unit_of_work.cause = None
+        return nullcontext()
+    unit_of_work.cause = run[0]
+    return use_traceparent(run[0].traceparent)
+
+
+def _newest(type_name: str) -> str:
+    while type_name in UPCASTERS:
+        type_name = UPCASTERS[type_name][0]
+    return type_name

@@ -1,0 +1,405 @@
+"""The loop that feeds one consumer group: the offset moves last, and nothing is passed over in silence.
+
+poll → decode → one transaction for the whole batch → commit the offsets. A batch that fails is halved until
+the failing record stands alone; the halves keep their order, so each key keeps its own. What a handler
+raises decides (design, section 3.4):
+
+* ``TransientError``: nothing is wrong with the record. Seek back to it, stop delivering, keep polling so
+  that the group is kept, and try again for ever, at growing intervals.
+* ``InvalidEventError``: a dead letter at once.
+* anything else: a few more tries, then a dead letter.
+
+The dead letter is durable before its record's offset moves. If it cannot be written, or if there are too
+many (:mod:`shared.bus.budget`), the loop stops and says so; its offset stays at the record.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+
+import structlog
+
+from shared.bus.applying import Applier, Item
+from shared.bus.budget import DeadLetterBudget
+from shared.bus.dead_letter_record import Failure, FailureReason, dead_letter_record
+from shared.bus.handling import Outcome, Subscription
+from shared.bus.measuring import BusMetrics, NullBusMetrics
+from shared.bus.ports import EventLog, Lag, LogConsumer, LogRecord, TopicPartition
+from shared.bus.replays import REQUESTS_PER_TURN_MAX, ReplayQueue, ReplayRequest
+from shared.clock import Clock
+from shared.errors import (
+    DeadLetterUnwritableError,
+    InvalidEventError,
+    TransientError,
+)
+from shared.store.engine import Store
+
+__all__ = ["ConsumerLoop", "LoopSettings", "LoopState", "LoopStatus"]
+
+logger = structlog.get_logger(__name__)
+
+
+class LoopState(StrEnum):
+    """What a loop is doing, for operators."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    """Waiting for its own store, index or log to come back."""
+    STOPPED = "stopped"
+    """Ended: asked to, or because it must not go on (see the cause)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStatus:
+    """A loop's state, and in words why it is not running."""
+
+    group: str
+    state: LoopState
+    cause: str | None
+    handled_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """How patient a loop is."""
+
+    records_max: int = 500
+    poll_timeout_seconds: float = 1.0
+    retries_max: int = 3
+    retry_seconds: float = 0.05
+    """The first wait before a record is tried again; it doubles each time."""
+    pause_seconds_min: float = 0.2
+    pause_seconds_max: float = 30.0
+    dead_letter_attempts_max: int = 3
+    lag_interval_seconds: float = 5.0
+    replay_interval_seconds: float = 5.0
+
+
+class ConsumerLoop:
+    """Runs one subscription of a service until told to stop."""
+
+    def __init__(
+        self,
+        *,
+        log: EventLog,
+        subscription: Subscription,
+        store: Store,
+        clock: Clock,
+        metrics: BusMetrics | None = None,
+        budget: DeadLetterBudget | None = None,
+        settings: LoopSettings | None = None,
+    ) -> None:
+        self.group = subscription.group.name
+        self._log = log
+        self._subscription = subscription
+        self._clock = clock
+        self._metrics: BusMetrics = metrics or NullBusMetrics()
+        self._budget = budget or DeadLetterBudget()
+        self._settings = settings or LoopSettings()
+        self._applier = Applier(subscription, store=store, clock=clock, metrics=self._metrics)
+        self._replays = ReplayQueue(store, log)
+        self._consumer: LogConsumer | None = None
+        self._stop = asyncio.Event()
+        self._state = LoopState.STARTING
+        self._cause: str | None = None
+        self._handled_count = 0
+        self._failures_in_a_row = 0
+        self._uncommitted: dict[TopicPartition, int] = {}
+        self._next_lag_report = 0.0
+        self._next_replay_look = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set; a batch that was begun is finished.
+
+        Raises ``DeadLetterBudgetError`` or ``DeadLetterUnwritableError`` when it must not go on, and
+        ``LogBusyError`` if the group has its only member already.
+        """
+        self._stop = stop
+        try:
+            async with self._joined() as consumer:
+                self._enter(LoopState.RUNNING)
+                while not stop.is_set():
+                    await self._turn(consumer)
+        except asyncio.CancelledError:
+            self._enter(LoopState.STOPPED)
+            raise
+        except Exception as error:
+            self._enter(LoopState.STOPPED, str(error) or type(error).__qualname__)
+            raise
+        self._enter(LoopState.STOPPED)
+
+    def wake_for_replays(self) -> None:
+        """Look for replay requests after the present poll."""
+        self._next_replay_look = 0.0
+
+    async def drained(self) -> bool:
+        """Tell whether everything published so far is handled and committed, replays included."""
+        if self._consumer is None or self._state is not LoopState.RUNNING:
+            return False
+        lags = await self._consumer.lag()
+        return not any(lag.records for lag in lags.values()) and not await self._replays.any_waiting(
+            self.group
+        )
+
+    async def lag(self) -> dict[TopicPartition, Lag]:
+        """Return the lag of each partition; empty while the loop is not in its group."""
+        return dict(await self._consumer.lag()) if self._consumer is not None else {}
+
+    def status(self) -> LoopStatus:
+        """Return what the loop is doing."""
+        return LoopStatus(self.group, self._state, self._cause, self._handled_count)
+
+    @asynccontextmanager
+    async def _joined(self) -> AsyncIterator[LogConsumer]:
+        group = self._subscription.group
+        consumer = await self._log.consumer(group.name, group.topics, start=self._subscription.start)
+        self._consumer = consumer
+        try:
+            yield consumer
+        finally:
+            self._consumer = None
+            await consumer.close()
+
+    async def _turn(self, consumer: LogConsumer) -> None:
+        """One round: replays if due, a poll, the batch, the lag if due. Waits out what is passing."""
+        records: list[LogRecord] = []
+        items: list[Item] = []
+        try:
+            await self._commit(consumer)
+            await self._take_up_replays(consumer)
+            records = await self._poll(consumer, self._settings.poll_timeout_seconds)
+            if records:
+                async with consumer.handling(records) as owned:
+                    items = [self._applier.decoded(record) for record in owned]
+                    await self._work_through(consumer, items)
+            await self._report_lag(consumer)
+        except TransientError as error:
+            await self._wait_out(consumer, records, items, error)
+        else:
+            self._failures_in_a_row = 0
+
+    async def _poll(self, consumer: LogConsumer, timeout_seconds: float) -> list[LogRecord]:
+        """Poll, but return at once when the loop is to stop."""
+        polling = asyncio.ensure_future(
+            consumer.poll(records_max=self._settings.records_max, timeout_seconds=timeout_seconds)
+        )
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({polling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return polling.result() if polling.done() else []
+        finally:
+            for task in (polling, stopping):
+                task.cancel()
+            await asyncio.gather(polling, stopping, return_exceptions=True)
+
+    async def _work_through(self, consumer: LogConsumer, items: Sequence[Item]) -> None:
+        """Finish ``items`` and commit as far as every record before is finished, also when it ends early."""
+        try:
+            await self._finish(items)
+        except BaseException:
+            self._uncommitted.update(_next_offsets(items))
+            # Should the log be away too, then these records come again and are known; the cause matters more.
+            with contextlib.suppress(TransientError):
+                await self._commit(consumer)
+            raise
+        self._uncommitted.update(_next_offsets(items))
+        await self._commit(consumer)
+
+    async def _commit(self, consumer: LogConsumer) -> None:
+        """Move the offsets. What could not be written is kept for the next turn."""
+        if self._uncommitted:
+            await consumer.commit(self._uncommitted)
+            self._uncommitted = {}
+
+    async def _finish(self, items: Sequence[Item]) -> None:
+        wanted = [item for item in items if item.event is not None and item.error is None]
+        if wanted:
+            try:
+                await self._applier.apply(wanted)
+            except TransientError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
+                if len(items) > 1:
+                    middle = len(items) // 2
+                    await self._finish(items[:middle])
+                    await self._finish(items[middle:])
+                    return
+                await self._retry(items[0], error)
+        await self._settle(items)
+
+    async def _settle(self, items: Sequence[Item]) -> None:
+        """Write the dead letters, in order, and count what was handled towards the budget."""
+        handled = 0
+        for item in items:
+            if item.error is not None:
+                self._budget.handled(handled, self._clock.monotonic_seconds())
+                handled = 0
+                await self._dead_letter(item, item.error)
+            elif item.outcome is Outcome.UNKNOWN_TYPE:
+                self._applier.count(item.record.topic, Outcome.UNKNOWN_TYPE)
+            else:
+                handled += 1
+        self._budget.handled(handled, self._clock.monotonic_seconds())
+        self._handled_count += len(items)
+
+    async def _retry(self, item: Item, error: Exception) -> None:
+        """Try one record again, in its place. Leaves it applied, or with its error set."""
+        item.attempts = 1
+        wait_seconds = self._settings.retry_seconds
+        while not isinstance(error, InvalidEventError) and item.attempts <= self._settings.retries_max:
+            await asyncio.sleep(wait_seconds)
+            wait_seconds *= 2
+            item.attempts += 1
+            try:
+                await self._applier.apply([item])
+            except TransientError:
+                raise
+            except Exception as again:  # noqa: BLE001 - as above
+                error = again
+            else:
+                return
+        item.error = error
+
+    async def _dead_letter(self, item: Item, error: Exception) -> None:
+        self._budget.spend(self.group, self._clock.monotonic_seconds())
+        now = self._clock.now()
+        reason: FailureReason = "invalid" if isinstance(error, InvalidEventError) else "failed"
+        failure = Failure(reason, error, max(item.attempts, 1), item.first_at or now, now)
+        record = dead_letter_record(item.record, self.group, failure)
+        for attempt in range(1, self._settings.dead_letter_attempts_max + 1):
+            try:
+                await self._log.publish([record])
+                break
+            except Exception as unwritable:
+                if attempt == self._settings.dead_letter_attempts_max:
+                    raise DeadLetterUnwritableError(
+                        f"{self.group}: the dead letter of {_place(item.record)} cannot be written to "
+                        f"{record.topic}: {unwritable}; the record was not passed over"
+                    ) from unwritable
+                await asyncio.sleep(self._settings.retry_seconds * 2**attempt)
+        item.outcome = Outcome.DEAD_LETTERED
+        self._metrics.dead_lettered(item.record.topic, self.group, reason)
+        self._applier.count(item.record.topic, Outcome.DEAD_LETTERED)
+        logger.error(
+            "dead letter",
+            group=self.group,
+            record=_place(item.record),
+            reason=reason,
+            error=f"{type(error).__qualname__}: {error}",
+        )
+
+    async def _wait_out(
+        self,
+        consumer: LogConsumer,
+        records: Sequence[LogRecord],
+        items: Sequence[Item],
+        error: TransientError,
+    ) -> None:
+        """Go back to what is unfinished and wait, polling, until it may work again."""
+        finished = {id(item.record) for item in items if item.outcome is not None}
+        held = _go_back(consumer, [record for record in records if id(record) not in finished])
+        seconds = min(
+            self._settings.pause_seconds_max, self._settings.pause_seconds_min * 2**self._failures_in_a_row
+        )
+        # Half is fixed, half is chance, so that replicas do not come back all at once.
+        seconds *= 0.5 + random.random() / 2  # noqa: S311 - spreads load, guards nothing
+        self._failures_in_a_row = min(self._failures_in_a_row + 1, 16)
+        self._enter(LoopState.PAUSED, str(error))
+        until = self._clock.monotonic_seconds() + seconds
+        while not self._stop.is_set() and (left := until - self._clock.monotonic_seconds()) > 0:
+            started = self._clock.monotonic_seconds()
+            with contextlib.suppress(TransientError):
+                held |= _go_back(consumer, await self._poll(consumer, left))
+            if self._clock.monotonic_seconds() - started < left / 2:
+                # The poll failed or brought something: neither may turn this into a busy loop.
+                await asyncio.sleep(min(left, self._settings.pause_seconds_min))
+        consumer.resume(*held)
+        self._enter(LoopState.RUNNING)
+
+    async def _take_up_replays(self, consumer: LogConsumer) -> None:
+        now = self._clock.monotonic_seconds()
+        if now < self._next_replay_look:
+            return
+        self._next_replay_look = now + self._settings.replay_interval_seconds
+        requests = await self._replays.waiting(self.group)
+        if len(requests) == REQUESTS_PER_TURN_MAX:
+            self._next_replay_look = 0.0
+        for request in requests:
+            if self._stop.is_set():
+                return
+            await self._replay(consumer, request)
+
+    async def _replay(self, consumer: LogConsumer, request: ReplayRequest) -> None:
+        try:
+            letter = await self._replays.letter(request)
+            # Under Kafka, the member that owns the source partition takes it up, so that order is kept.
+            async with consumer.handling([letter.source]) as owned:
+                for record in owned:
+                    item = self._applier.decoded(record)
+                    _require_event(item)
+                    await self._applier.apply([item], partial(self._replays.settle, request))
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is the answer to the operator
+            await self._replays.fail(request, error)
+            logger.warning("replay failed again", group=self.group, dead_letter=request.dead_letter_id)
+
+    async def _report_lag(self, consumer: LogConsumer) -> None:
+        now = self._clock.monotonic_seconds()
+        if now < self._next_lag_report:
+            return
+        self._next_lag_report = now + self._settings.lag_interval_seconds
+        for place, lag in (await consumer.lag()).items():
+            self._metrics.lag(place.topic, place.partition, self.group, lag.records, lag.seconds)
+
+    def _enter(self, state: LoopState, cause: str | None = None) -> None:
+        if state is self._state and cause == self._cause:
+            return
+        self._state, self._cause = state, cause
+        self._metrics.running(self.group, state is LoopState.RUNNING)
+        if cause is not None:
+            log = logger.critical if state is LoopState.STOPPED else logger.warning
+            log("consumer " + state, group=self.group, cause=cause)
+
+
+def _require_event(item: Item) -> None:
+    if item.error is not None:
+        raise item.error
+    if item.event is None:
+        raise InvalidEventError("this version of the group has no handler for this type of event")
+
+
+def _next_offsets(items: Sequence[Item]) -> dict[TopicPartition, int]:
+    """Return per partition the first unfinished record's offset, or the one after the last."""
+    offsets: dict[TopicPartition, int] = {}
+    blocked: set[TopicPartition] = set()
+    for item in items:
+        place = item.record.topic_partition
+        if place in blocked:
+            continue
+        if item.outcome is None:
+            blocked.add(place)
+        else:
+            offsets[place] = item.record.offset + 1
+    return offsets
+
+
+def _go_back(consumer: LogConsumer, records: Sequence[LogRecord]) -> set[TopicPartition]:
+    """Stop delivering from the partitions of ``records``, and read them again afterwards."""
+    first: dict[TopicPartition, int] = {}
+    for record in records:
+        first.setdefault(record.topic_partition, record.offset)
+    for place, offset in first.items():
+        consumer.pause(place)
+        consumer.seek(place, offset)
+    return set(first)
+
+
+def _place(record: LogRecord) -> str:
+    return f"{record.topic}/{record.partition}@{record.offset}"

@@ -1,0 +1,171 @@
+"""What operators do with dead letters: list them, look at one, have them handled again.
+
+A dead letter is a record of ``<topic>.dlq``. Its state is kept apart, in the store of the service whose group
+failed (:mod:`shared.bus.replays`); a record without a row there is ``open``.
+"""
+
+import builtins
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from shared.bus.dead_letter_record import DeadLetter, read_dead_letter
+from shared.bus.ports import EventLog, TopicPartition
+from shared.bus.replays import ReplayQueue, ReplayState
+from shared.errors import InvalidEventError
+from shared.events.topics import DEAD_LETTER_SUFFIX, GROUPS, TOPICS
+from shared.store.engine import Store
+
+__all__ = ["DeadLetterPage", "DeadLetterView", "DeadLetters"]
+
+READ_RECORDS = 500
+LETTERS_MAX = 10_000
+"""How many are looked at for one answer; the budget of each consumer keeps the real number far below."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterView:
+    """A dead letter with what became of it; ``detail`` says why a replay failed or what it did."""
+
+    letter: DeadLetter
+    state: ReplayState
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterPage:
+    """Dead letters, the latest first. ``next_cursor`` is ``None`` on the last page."""
+
+    items: Sequence[DeadLetterView]
+    next_cursor: str | None
+    total: int
+
+
+class DeadLetters:
+    """Works on the log and the stores of all services given. ``stores`` is keyed by service name."""
+
+    def __init__(
+        self,
+        *,
+        log: EventLog,
+        stores: Mapping[str, Store],
+        on_requested: Callable[[str], None] = lambda _group: None,
+    ) -> None:
+        self._log = log
+        self._queues = {service: ReplayQueue(store, log) for service, store in stores.items()}
+        self._on_requested = on_requested
+
+    async def list(
+        self,
+        *,
+        topic: str | None = None,
+        group: str | None = None,
+        state: ReplayState | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> DeadLetterPage:
+        """Return a page. ``topic`` is the source topic. Raises ``KeyError`` for an unknown topic, cursor."""
+        views = [
+            view
+            for view in await self._views(await self._letters(topic, group))
+            if state is None or view.state is state
+        ]
+        first = 0
+        if cursor is not None:
+            places = [view.letter.id for view in views]
+            if cursor not in places:
+                raise KeyError(f"no dead letter has the id {cursor!r}; start without a cursor")
+            first = places.index(cursor) + 1
+        items = views[first : first + limit]
+        has_more = first + limit < len(views)
+        return DeadLetterPage(items, items[-1].letter.id if has_more else None, len(views))
+
+    async def show(self, identity: str) -> DeadLetterView:
+        """Return one. Raises ``KeyError`` if there is none, or it is past its retention."""
+        for letter in await self._letters(None, None):
+            if letter.id == identity:
+                return (await self._views([letter]))[0]
+        raise KeyError(f"no dead letter has the id {identity!r}; list them to see the ids")
+
+    async def replay(
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        topic: str | None = None,
+        group: str | None = None,
+    ) -> builtins.list[str]:
+        """Ask the failing groups to handle these again; return the ids asked for.
+
+        By ``ids`` (any state), or all open and failed ones of a source topic and group; without either, all.
+        Raises ``KeyError`` for an unknown id or topic, before anything is asked for.
+        """
+        letters = await self._letters(topic, group)
+        if ids is not None:
+            by_id = {letter.id: letter for letter in letters}
+            if missing := [identity for identity in ids if identity not in by_id]:
+                raise KeyError(f"no dead letter has the id {missing[0]!r}; list them to see the ids")
+            chosen = [by_id[identity] for identity in ids]
+        else:
+            chosen = [
+                view.letter
+                for view in await self._views(letters)
+                if view.state in {ReplayState.OPEN, ReplayState.FAILED}
+            ]
+        by_service: defaultdict[str, builtins.list[DeadLetter]] = defaultdict(builtins.list)
+        for letter in sorted(chosen, key=lambda each: (each.place, each.place_offset)):
+            by_service[_service_of(letter.group)].append(letter)
+        for service, asked in by_service.items():
+            await self._queue(service).request(asked)
+            for name in {letter.group for letter in asked}:
+                self._on_requested(name)
+        return [letter.id for letter in chosen]
+
+    async def _letters(self, topic: str | None, group: str | None) -> builtins.list[DeadLetter]:
+        if topic is not None and topic not in TOPICS:
+            raise KeyError(f"no topic is called {topic!r}; known: {', '.join(sorted(TOPICS))}")
+        found: dict[str, DeadLetter] = {}
+        for name in [topic] if topic else sorted(TOPICS):
+            try:
+                ends = await self._log.end_offsets(name + DEAD_LETTER_SUFFIX)
+            except KeyError:
+                continue  # nobody has created that topic here
+            for place, end in ends.items():
+                await self._collect(place, end, found)
+        letters = [letter for letter in found.values() if group in {None, letter.group}]
+        return sorted(letters, key=lambda each: (each.last_at, each.id), reverse=True)
+
+    async def _collect(self, place: TopicPartition, end: int, found: dict[str, DeadLetter]) -> None:
+        offset = 0
+        while offset < end and len(found) < LETTERS_MAX:
+            records = await self._log.read(place, from_offset=offset, records_max=READ_RECORDS)
+            if not records:
+                return
+            for record in records:
+                try:
+                    letter = read_dead_letter(record)
+                except InvalidEventError:
+                    continue  # somebody else wrote to the topic; it is not ours to replay
+                found.setdefault(letter.id, letter)
+            offset = records[-1].offset + 1
+
+    async def _views(self, letters: Sequence[DeadLetter]) -> builtins.list[DeadLetterView]:
+        by_service: defaultdict[str, builtins.list[str]] = defaultdict(builtins.list)
+        for letter in letters:
+            by_service[_service_of(letter.group)].append(letter.id)
+        states: dict[str, tuple[ReplayState, str | None]] = {}
+        for service, ids in by_service.items():
+            if service in self._queues:
+                states |= await self._queues[service].states(ids)
+        return [
+            DeadLetterView(letter, *states.get(letter.id, (ReplayState.OPEN, None))) for letter in letters
+        ]
+
+    def _queue(self, service: str) -> ReplayQueue:
+        if service not in self._queues:
+            raise KeyError(f"the store of service {service!r} is not at hand; given: {sorted(self._queues)}")
+        return self._queues[service]
+
+
+def _service_of(group: str) -> str:
+    # A group that this version no longer has still carries its service's name in front.
+    return GROUPS[group].service if group in GROUPS else group.split(".")[0]

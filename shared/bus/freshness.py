@@ -1,0 +1,127 @@
+"""Which events of a batch are news to a group, asked and remembered inside the handler's own transaction.
+
+Entity topics: strictly newer than the version applied last for the key. A tombstone without a version
+is applied; it ends the key whatever came before. Other topics: an inbox of ``(source, id)``.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sqlalchemy import insert, select
+
+from shared.bus.handling import Outcome
+from shared.errors import InvalidEventError
+from shared.events.envelope import Event
+from shared.events.topics import Freshness, Topic
+from shared.store.unit_of_work import UnitOfWork
+from shared.store.upsert import upsert
+
+__all__ = ["Arrival", "check_version", "remember", "repeats"]
+
+Arrival = tuple[Topic, Event]
+KEYS_PER_QUERY_MAX = 500
+
+
+def check_version(topic: Topic, event: Event) -> None:
+    """Raise ``InvalidEventError`` for entity state that cannot be put in order."""
+    if topic.freshness is Freshness.VERSION and event.data is not None and event.subjectversion is None:
+        raise InvalidEventError(f"{event.type} {event.id} on {topic.name} has no ce_subjectversion header")
+
+
+async def repeats(arrivals: Sequence[Arrival], unit_of_work: UnitOfWork, group: str) -> list[Outcome | None]:
+    """Return for each arrival ``STALE`` or ``DUPLICATE``, or ``None`` if it is news.
+
+    Several versions of a key, or several copies of an event, may stand in one batch.
+    """
+    applied = await _applied_versions(arrivals, unit_of_work, group)
+    known = await _known_ids(arrivals, unit_of_work, group)
+    verdicts: list[Outcome | None] = []
+    for topic, event in arrivals:
+        verdict: Outcome | None = None
+        if topic.freshness is Freshness.VERSION:
+            place = (topic.name, event.subject)
+            if event.subjectversion is not None:
+                if event.subjectversion <= applied.get(place, -1):
+                    verdict = Outcome.STALE
+                else:
+                    applied[place] = event.subjectversion
+        else:
+            identity = (event.source, event.id)
+            if identity in known:
+                verdict = Outcome.DUPLICATE
+            known.add(identity)
+        verdicts.append(verdict)
+    return verdicts
+
+
+async def remember(arrivals: Sequence[Arrival], unit_of_work: UnitOfWork, group: str) -> None:
+    """Note that ``arrivals``, all of them news, are applied."""
+    versions: dict[tuple[str, str], int] = {}
+    facts = []
+    now = unit_of_work.clock.now()
+    for topic, event in arrivals:
+        if topic.freshness is Freshness.INBOX:
+            facts.append(
+                {
+                    "group_name": group,
+                    "source": event.source,
+                    "event_id": event.id,
+                    "topic": topic.name,
+                    "handled_at": now,
+                }
+            )
+        elif event.subjectversion is not None:
+            versions[topic.name, event.subject] = event.subjectversion
+    if facts:
+        await unit_of_work.connection.execute(insert(unit_of_work.tables.inbox), facts)
+    await upsert(
+        unit_of_work.connection,
+        unit_of_work.tables.applied_versions,
+        [
+            {"group_name": group, "topic": topic, "key": key, "version": version}
+            for (topic, key), version in versions.items()
+        ],
+    )
+
+
+async def _applied_versions(
+    arrivals: Sequence[Arrival], unit_of_work: UnitOfWork, group: str
+) -> dict[tuple[str, str], int]:
+    table = unit_of_work.tables.applied_versions
+    wanted: defaultdict[str, set[str]] = defaultdict(set)
+    for topic, event in arrivals:
+        if topic.freshness is Freshness.VERSION:
+            wanted[topic.name].add(event.subject)
+    found: dict[tuple[str, str], int] = {}
+    for name, keys in wanted.items():
+        for portion in _portions(sorted(keys)):
+            statement = select(table.c.key, table.c.version).where(
+                table.c.group_name == group, table.c.topic == name, table.c.key.in_(portion)
+            )
+            for key, version in await unit_of_work.connection.execute(statement):
+                found[name, key] = version
+    return found
+
+
+async def _known_ids(
+    arrivals: Sequence[Arrival], unit_of_work: UnitOfWork, group: str
+) -> set[tuple[str, str]]:
+    table = unit_of_work.tables.inbox
+    wanted: defaultdict[str, set[str]] = defaultdict(set)
+    for topic, event in arrivals:
+        if topic.freshness is Freshness.INBOX:
+            wanted[event.source].add(event.id)
+    found: set[tuple[str, str]] = set()
+    for source, ids in wanted.items():
+        for portion in _portions(sorted(ids)):
+            statement = select(table.c.event_id).where(
+                table.c.group_name == group, table.c.source == source, table.c.event_id.in_(portion)
+            )
+            found.update(
+                (source, event_id) for (event_id,) in await unit_of_work.connection.execute(statement)
+            )
+    return found
+
+
+def _portions(values: Sequence[str]) -> list[Sequence[str]]:
+    return [values[first : first + KEYS_PER_QUERY_MAX] for first in range(0, len(values), KEYS_PER_QUERY_MAX)]

@@ -1,0 +1,295 @@
+"""The relay: sends a service's committed events to the log, and remembers what the log acknowledged.
+
+Rules (design, section 3.1): *unpublished* rows in id order, never ``id > last`` (ids become visible out of
+order where transactions overlap), at most 500 at a time, one UPDATE per batch, one wake-up per transaction
+with a poll beneath. A crash between the acknowledgement and the UPDATE sends a batch twice; consumers know
+versions and ids. Rows stay 24 h after publishing, so that they can be sent again should the log turn out
+to have lost them.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Row, delete, func, select, update
+
+from shared.bus.measuring import BusMetrics, NullBusMetrics
+from shared.bus.ports import EventLog, LogPosition, OutgoingRecord, TopicPartition
+from shared.clock import Clock
+from shared.errors import TransientError
+from shared.events.topics import TOPICS
+from shared.store.bus_tables import OUTBOX_SHARDS
+from shared.store.engine import Store
+from shared.store.upsert import upsert
+
+__all__ = ["OutboxRelay", "RelaySettings"]
+
+logger = structlog.get_logger(__name__)
+
+PUBLISHED_KEPT = timedelta(hours=24)
+INBOX_DAYS_DEFAULT = 37
+REASON_CHARACTERS_MAX = 500
+BATCH_BYTES_MAX = 16 * 1024 * 1024
+"""500 events of 900 KiB would be 440 MiB; such a batch ends early."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """How the relay paces itself."""
+
+    rows_max: int = 500
+    poll_seconds: float = 1.0
+    pause_seconds_min: float = 0.2
+    pause_seconds_max: float = 30.0
+    report_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """A mark that the log does not live up to."""
+
+    topic: str
+    words: str
+    is_truncation: bool
+
+
+class OutboxRelay:
+    """Publishes the rows of some shards: all of them in one process, a share under a session lock each."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        log: EventLog,
+        clock: Clock,
+        metrics: BusMetrics | None = None,
+        shards: Sequence[int] = tuple(range(OUTBOX_SHARDS)),
+        settings: RelaySettings | None = None,
+    ) -> None:
+        self._store = store
+        self._log = log
+        self._clock = clock
+        self._metrics: BusMetrics = metrics or NullBusMetrics()
+        self._shards = tuple(shards)
+        self._settings = settings or RelaySettings()
+        self._emitted = asyncio.Event()
+        self._failures_in_a_row = 0
+        self._next_report = 0.0
+        self.published_count = 0
+        self.cause: str | None = None
+        """Why nothing is published just now, in words; ``None`` while all is well."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Publish until ``stop`` is set, then what is still there. Checks the log's history first."""
+        wake = self._emitted.set
+        self._store.on_emitted.append(wake)
+        try:
+            checked = False
+            while not stop.is_set():
+                try:
+                    if not checked:
+                        await self.check_history()
+                        checked = True
+                    await self.publish_all()
+                    await self._report()
+                except TransientError as error:
+                    await self._wait_out(stop, error)
+                else:
+                    self._failures_in_a_row, self.cause = 0, None
+                    await self._wait(stop, self._settings.poll_seconds)
+            # What is left can wait for the next start if the log is away just now.
+            with contextlib.suppress(TransientError):
+                await self.publish_all()
+        finally:
+            self._store.on_emitted.remove(wake)
+
+    async def publish_all(self) -> int:
+        """Publish what is unpublished and return how many rows that was. Raises ``TransientError``."""
+        total = 0
+        while count := await self.publish_batch():
+            total += count
+        return total
+
+    async def publish_batch(self) -> int:
+        """Publish one batch. Raises ``TransientError`` if the log or the store is away."""
+        self._emitted.clear()
+        rows = await self._unpublished()
+        if not rows:
+            return 0
+        records = [
+            OutgoingRecord(
+                row.topic,
+                row.key,
+                row.partition_key,
+                [(name, text.encode()) for name, text in row.headers],
+                row.value,
+            )
+            for row in rows
+        ]
+        positions = await self._log.publish(records)
+        epoch = (await self._log.epochs())[0]
+        await self._mark_published(rows, positions, epoch)
+        self.published_count += len(rows)
+        self._metrics.published(self._store.service, len(rows))
+        return len(rows)
+
+    async def check_history(self) -> int:
+        """Compare the marks with the log, and send the last 24 h again if it lost something.
+
+        Returns how many rows that is. See :mod:`shared.bus.sqlite_log` for why this is noticed, and why
+        sending again is harmless. Raises ``TransientError``.
+        """
+        table = self._store.tables.log_marks
+        async with self._store.read() as connection:
+            marks = (await connection.execute(select(table))).all()
+        epochs = await self._log.epochs()
+        losses = []
+        for mark in marks:
+            place = f"{mark.topic}/{mark.partition}"
+            end = await self._end_of(mark.topic, mark.partition)
+            if mark.epoch not in epochs:
+                words = f"{place} was written to another log ({mark.epoch})"
+                losses.append(_Loss(mark.topic, words, is_truncation=False))
+            elif end <= mark.acknowledged_offset:
+                words = f"{place} ends at {end}, but {mark.acknowledged_offset} was acknowledged"
+                losses.append(_Loss(mark.topic, words, is_truncation=True))
+        return await self._send_again(losses) if losses else 0
+
+    async def depth(self) -> int:
+        """Return how many events are committed but not published."""
+        return (await self._backlog())[0]
+
+    async def oldest_age_seconds(self) -> float:
+        """Return the age of the oldest unpublished event; 0 if there is none."""
+        return (await self._backlog())[1]
+
+    async def drained(self) -> bool:
+        """Tell whether everything committed so far is published."""
+        return await self.depth() == 0
+
+    async def prune(self) -> int:
+        """Delete rows that were published more than 24 h ago, and inbox rows past their use.
+
+        The inbox is kept for a topic's retention and a week: no copy can arrive later than that.
+        """
+        now = self._clock.now()
+        outbox, inbox = self._store.tables.outbox, self._store.tables.inbox
+        async with self._store.unit_of_work() as unit_of_work:
+            due = outbox.c.published_at < now - PUBLISHED_KEPT
+            deleted = (await unit_of_work.connection.execute(delete(outbox).where(due))).rowcount
+        async with self._store.read() as connection:
+            topics = (await connection.execute(select(inbox.c.topic).distinct())).scalars().all()
+        for topic in topics:
+            days = TOPICS[topic].inbox_days if topic in TOPICS else INBOX_DAYS_DEFAULT
+            due = (inbox.c.topic == topic) & (inbox.c.handled_at < now - timedelta(days=days))
+            async with self._store.unit_of_work() as unit_of_work:
+                deleted += (await unit_of_work.connection.execute(delete(inbox).where(due))).rowcount
+        return int(deleted)
+
+    async def _end_of(self, topic: str, partition: int) -> int:
+        try:
+            ends = await self._log.end_offsets(topic)
+        except KeyError:
+            return 0
+        return ends.get(TopicPartition(topic, partition), 0)
+
+    async def _unpublished(self) -> Sequence[Row[Any]]:
+        """Return the next rows in id order, few enough to be held in memory."""
+        table = self._store.tables.outbox
+        waiting = select(table).where(table.c.published_at.is_(None))
+        if len(self._shards) < OUTBOX_SHARDS:
+            waiting = waiting.where(table.c.shard.in_(self._shards))
+        first = waiting.order_by(table.c.id).limit(self._settings.rows_max).subquery()
+        size = func.coalesce(func.length(first.c.value), 0)
+        before = (func.sum(size).over(order_by=first.c.id) - size).label("bytes_before")
+        sized = select(first, before).subquery()
+        statement = select(sized).where(sized.c.bytes_before < BATCH_BYTES_MAX).order_by(sized.c.id)
+        async with self._store.read() as connection:
+            return (await connection.execute(statement)).all()
+
+    async def _mark_published(
+        self, rows: Sequence[Row[Any]], positions: Sequence[LogPosition], epoch: str
+    ) -> None:
+        outbox = self._store.tables.outbox
+        highest: dict[tuple[str, int], int] = {}
+        for row, position in zip(rows, positions, strict=True):
+            place = (row.topic, position.partition)
+            highest[place] = max(highest.get(place, 0), position.offset)
+        marks = [
+            {"topic": topic, "partition": partition, "epoch": epoch, "acknowledged_offset": offset}
+            for (topic, partition), offset in highest.items()
+        ]
+        async with self._store.unit_of_work() as unit_of_work:
+            await unit_of_work.connection.execute(
+                update(outbox)
+                .where(outbox.c.id.in_([row.id for row in rows]))
+                .values(published_at=self._clock.now())
+            )
+            await upsert(unit_of_work.connection, self._store.tables.log_marks, marks)
+
+    async def _send_again(self, losses: Sequence[_Loss]) -> int:
+        outbox, marks = self._store.tables.outbox, self._store.tables.log_marks
+        topics = sorted({loss.topic for loss in losses})
+        async with self._store.unit_of_work() as unit_of_work:
+            recent = outbox.c.published_at >= self._clock.now() - PUBLISHED_KEPT
+            result = await unit_of_work.connection.execute(
+                update(outbox).where(outbox.c.topic.in_(topics), recent).values(published_at=None)
+            )
+            # Without marks, a crash right here finds nothing to compare, and the rows still unpublished.
+            await unit_of_work.connection.execute(delete(marks).where(marks.c.topic.in_(topics)))
+        words = "; ".join(loss.words for loss in losses)
+        if any(loss.is_truncation for loss in losses):
+            await self._log.begin_epoch(f"{self._store.service}: {words}"[:REASON_CHARACTERS_MAX])
+        self._metrics.resent(self._store.service, result.rowcount)
+        logger.critical(
+            "the log lost acknowledged records; the last 24 h are sent again, what is older is not",
+            service=self._store.service,
+            lost=words,
+            rows=result.rowcount,
+        )
+        return int(result.rowcount)
+
+    async def _backlog(self) -> tuple[int, float]:
+        table = self._store.tables.outbox
+        statement = select(func.count(), func.min(table.c.created_at)).where(table.c.published_at.is_(None))
+        if len(self._shards) < OUTBOX_SHARDS:
+            statement = statement.where(table.c.shard.in_(self._shards))
+        async with self._store.read() as connection:
+            count, oldest = (await connection.execute(statement)).one()
+        age = (self._clock.now() - oldest).total_seconds() if oldest is not None else 0.0
+        return count, max(age, 0.0)
+
+    async def _report(self) -> None:
+        now = self._clock.monotonic_seconds()
+        if now >= self._next_report:
+            self._next_report = now + self._settings.report_seconds
+            self._metrics.outbox(self._store.service, *await self._backlog())
+
+    async def _wait_out(self, stop: asyncio.Event, error: TransientError) -> None:
+        seconds = min(
+            self._settings.pause_seconds_max, self._settings.pause_seconds_min * 2**self._failures_in_a_row
+        )
+        self._failures_in_a_row = min(self._failures_in_a_row + 1, 16)
+        if self.cause is None:
+            logger.warning("relay waits", service=self._store.service, cause=str(error))
+        self.cause = str(error)
+        self._emitted.clear()
+        # Half is fixed, half is chance, so that relays do not come back all at once.
+        seconds *= 0.5 + random.random() / 2  # noqa: S311 - spreads load, guards nothing
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), seconds)
+
+    async def _wait(self, stop: asyncio.Event, seconds: float) -> None:
+        """Wait for the next transaction that emits, for ``stop``, or for the poll beneath."""
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._emitted, stop)]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)

@@ -1,0 +1,143 @@
+"""Dead letters that an operator wants handled again, and what became of them.
+
+A replay feeds only the group that failed: nothing is published to the source topic, where every other
+group would see it again. The request is a row in the failing service's own store
+(``dead_letter_replays``), so it needs nothing of the log but :meth:`~shared.bus.ports.EventLog.read`, and
+works alike over Kafka. The group's own loop takes it up between two polls, handles the record as it was,
+and sets the row's state *in the handler's transaction*: killed before the commit, the request stands and
+is taken up again; after it, it is done. The freshness rules hold as ever, so a state that a newer one has
+overtaken is not applied, and the operator is told ``superseded``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import exists, select, update
+
+from shared.bus.dead_letter_record import DeadLetter, read_dead_letter
+from shared.bus.handling import Outcome
+from shared.bus.ports import EventLog, TopicPartition
+from shared.errors import InvalidEventError
+from shared.store.engine import Store
+from shared.store.unit_of_work import UnitOfWork
+from shared.store.upsert import upsert
+
+__all__ = ["REQUESTS_PER_TURN_MAX", "ReplayQueue", "ReplayRequest", "ReplayState"]
+
+DETAIL_CHARACTERS_MAX = 1_000
+REQUESTS_PER_TURN_MAX = 50
+"""New records wait behind replays; this keeps the wait short."""
+
+
+class ReplayState(StrEnum):
+    """What became of a dead letter."""
+
+    OPEN = "open"
+    """Nobody has asked for it yet. Never stored."""
+    REQUESTED = "requested"
+    REPLAYED = "replayed"
+    SUPERSEDED = "superseded"
+    """A newer state of the same key was applied meanwhile, so there is nothing left to do."""
+    FAILED = "failed"
+    """The group failed on it again; it can be asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRequest:
+    """One request, with the dead letter's place in its topic."""
+
+    dead_letter_id: str
+    place: TopicPartition
+    offset: int
+
+
+class ReplayQueue:
+    """The replay requests of one service's groups."""
+
+    def __init__(self, store: Store, log: EventLog) -> None:
+        self._store = store
+        self._log = log
+
+    async def request(self, letters: Sequence[DeadLetter]) -> None:
+        """Ask for ``letters``, also for those that were replayed before."""
+        now = self._store.clock.now()
+        rows = [
+            {
+                "dead_letter_id": letter.id,
+                "group_name": letter.group,
+                "topic": letter.place.topic,
+                "partition": letter.place.partition,
+                "offset": letter.place_offset,
+                "state": ReplayState.REQUESTED,
+                "detail": None,
+                "requested_at": now,
+                "finished_at": None,
+            }
+            for letter in letters
+        ]
+        async with self._store.unit_of_work() as unit_of_work:
+            await upsert(unit_of_work.connection, self._store.tables.dead_letter_replays, rows)
+
+    async def states(self, ids: Sequence[str]) -> dict[str, tuple[ReplayState, str | None]]:
+        """Return state and detail of those dead letters that were asked for."""
+        table = self._store.tables.dead_letter_replays
+        statement = select(table.c.dead_letter_id, table.c.state, table.c.detail).where(
+            table.c.dead_letter_id.in_(list(ids))
+        )
+        async with self._store.read() as connection:
+            rows = await connection.execute(statement)
+            return {identity: (ReplayState(state), detail) for identity, state, detail in rows}
+
+    async def waiting(self, group: str) -> list[ReplayRequest]:
+        """Return the next requests of a group, oldest first."""
+        table = self._store.tables.dead_letter_replays
+        statement = (
+            select(table.c.dead_letter_id, table.c.topic, table.c.partition, table.c.offset)
+            .where(table.c.group_name == group, table.c.state == ReplayState.REQUESTED)
+            .order_by(table.c.requested_at, table.c.topic, table.c.partition, table.c.offset)
+            .limit(REQUESTS_PER_TURN_MAX)
+        )
+        async with self._store.read() as connection:
+            return [
+                ReplayRequest(identity, TopicPartition(topic, partition), offset)
+                for identity, topic, partition, offset in await connection.execute(statement)
+            ]
+
+    async def any_waiting(self, group: str) -> bool:
+        """Tell whether a request of the group is not done yet."""
+        table = self._store.tables.dead_letter_replays
+        statement = select(
+            exists().where(table.c.group_name == group, table.c.state == ReplayState.REQUESTED)
+        )
+        async with self._store.read() as connection:
+            return bool((await connection.execute(statement)).scalar_one())
+
+    async def letter(self, request: ReplayRequest) -> DeadLetter:
+        """Return the requested dead letter. Raises ``InvalidEventError`` if it left the log meanwhile."""
+        for record in await self._log.read(request.place, from_offset=request.offset, records_max=1):
+            letter = read_dead_letter(record)
+            if record.offset == request.offset and letter.id == request.dead_letter_id:
+                return letter
+        raise InvalidEventError("the dead letter is no longer in the log")
+
+    async def settle(self, request: ReplayRequest, unit_of_work: UnitOfWork, outcome: Outcome) -> None:
+        """Write down the result inside the handler's transaction."""
+        state = ReplayState.SUPERSEDED if outcome is Outcome.STALE else ReplayState.REPLAYED
+        await self._finish(request, unit_of_work, state, f"outcome: {outcome}")
+
+    async def fail(self, request: ReplayRequest, error: Exception) -> None:
+        """Write down that the group failed on it again."""
+        async with self._store.unit_of_work() as unit_of_work:
+            detail = f"{type(error).__qualname__}: {error}"
+            await self._finish(request, unit_of_work, ReplayState.FAILED, detail)
+
+    async def _finish(
+        self, request: ReplayRequest, unit_of_work: UnitOfWork, state: ReplayState, detail: str
+    ) -> None:
+        table = unit_of_work.tables.dead_letter_replays
+        await unit_of_work.connection.execute(
+            update(table)
+            .where(table.c.dead_letter_id == request.dead_letter_id)
+            .values(state=state, detail=detail[:DETAIL_CHARACTERS_MAX], finished_at=unit_of_work.clock.now())
+        )
