@@ -7,6 +7,8 @@ from shared.web import charts
 from shared.web.charts import Point, Score
 from tests.unit.web.markup_tree import Element, parse
 
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
 
 def _bars(chart: Markup) -> list[Element]:
     return parse(chart).with_class("bar")
@@ -134,20 +136,7 @@ def test_labels_from_outside_are_escaped() -> None:
 
 def test_twelve_months_run_up_to_the_newest_and_name_the_year_where_it_turns() -> None:
     points = charts.month_points({date(2026, 2, 1): 7, date(2025, 2, 1): 99}, last_month=date(2026, 2, 20))
-    assert [point.label for point in points] == [
-        "Mar",
-        "Apr",
-        "May",
-        "Jun",
-        "Jul",
-        "Aug",
-        "Sep",
-        "Oct",
-        "Nov",
-        "Dec",
-        "Jan",
-        "Feb",
-    ]
+    assert [point.label for point in points] == [*MONTHS[2:], *MONTHS[:2]]
     assert [(point.full_label, point.note) for point in points if point.note] == [
         ("March 2025", "2025"),
         ("January 2026", "2026"),

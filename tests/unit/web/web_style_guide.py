@@ -156,8 +156,8 @@ def build_style_guide() -> FastAPI:
     async def show_path_part(request: Request) -> HTMLResponse:
         is_finished = next(polls) >= 2
         last = Hop("Inbox", "delivered", "done" if is_finished else "waiting", 2.5 if is_finished else None)
-        context = {"hops": [*hops()[:3], last], "is_finished": is_finished}
-        return templates.render(request, "path-part.html", **context)
+        path = [*hops()[:3], last]
+        return templates.render(request, "path-part.html", hops=path, is_finished=is_finished)
 
     @app.get("/search/results")
     async def show_results(request: Request) -> HTMLResponse:
