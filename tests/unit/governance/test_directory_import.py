@@ -1,0 +1,67 @@
+"""Directory files: what is taken, and what each refused row is told."""
+
+import pytest
+
+from services.governance.domain.directory_import import parse_agencies, parse_people, parse_stewardships
+from shared.identity.viewer import Role
+
+
+def test_agencies_come_with_aliases_and_a_mailbox() -> None:
+    parsed = parse_agencies(
+        "\ufeffcode,name,data_officer_email,aliases\n"
+        "DOT,Department of Transportation,dot@example.gov,CDOT|Highways\n"
+    )
+    assert parsed.problems == []
+    assert parsed.rows[0].aliases == ("CDOT", "Highways")
+    assert parsed.rows[0].data_officer_email == "dot@example.gov"
+
+
+def test_a_missing_column_is_named_with_what_was_found() -> None:
+    (problem,) = parse_agencies("id,title\n1,x\n").problems
+    assert (problem.line, problem.field) == (1, "code")
+    assert "id, title" in problem.message
+    assert "Add code, name" in problem.cure
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ("a@example.gov,A,emperor,DOT", "role"),
+        ("no-address,A,steward,DOT", "email"),
+        (",A,steward,DOT", "email"),
+        (f"a@example.gov,{'x' * 1001},steward,DOT", "display_name"),
+    ],
+)
+def test_a_bad_person_is_refused_and_the_next_one_taken(row: str, field: str) -> None:
+    parsed = parse_people(f"email,display_name,role,agency_code\n{row}\nb@example.gov,B,steward,DOT\n")
+    assert [problem.field for problem in parsed.problems] == [field]
+    assert parsed.problems[0].line == 2
+    assert parsed.problems[0].cure
+    assert [person.email for person in parsed.rows] == ["b@example.gov"]
+
+
+def test_a_star_grants_all_agencies() -> None:
+    parsed = parse_people("email,display_name,role,agency_code\nc@example.gov,C,chief-data-officer,*\n")
+    assert (parsed.rows[0].role, parsed.rows[0].agency_code) == (Role.CHIEF_DATA_OFFICER, None)
+
+
+def test_a_stewardship_takes_its_frequency_from_words() -> None:
+    parsed = parse_stewardships("identifier,update_frequency,data_updated_on\nx,Weekly,2026-01-09\n")
+    assert parsed.rows[0].accrual_periodicity == "R/P1W"
+    assert str(parsed.rows[0].data_updated_on) == "2026-01-09"
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "field"),
+    [
+        ("data_updated_on", "9 January", "data_updated_on"),
+        ("visibility", "secret", "visibility"),
+        ("access_level", "closed", "access_level"),
+        ("accrual_periodicity", "R/whenever", "accrual_periodicity"),
+        ("steward_email", "nobody", "steward_email"),
+    ],
+)
+def test_a_bad_stewardship_names_its_field(header: str, value: str, field: str) -> None:
+    parsed = parse_stewardships(f"identifier,{header}\nx,{value}\ny,\n")
+    assert [problem.field for problem in parsed.problems] == [field]
+    assert [row.identifier for row in parsed.rows] == ["y"]
