@@ -40,7 +40,7 @@ def settings_fields() -> list[SettingsField]:
 
 
 def commands() -> list[str]:
-    """Return every command of the typer application ``app``: ``nutmeg dlq list``; empty while there is none."""
+    """Return every command of the typer ``app``, like ``nutmeg dlq list``; none while there is no module."""
     if find_spec(COMMAND_LINE) is None:
         return []
     application = importlib.import_module(COMMAND_LINE).app
