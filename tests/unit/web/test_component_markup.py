@@ -20,6 +20,7 @@ LAYOUT_CLASSES = {
     "stack",
     "cluster",
     "split",
+    "split-end",
     "columns-2",
     "columns-3",
     "prose",
