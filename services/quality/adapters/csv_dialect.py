@@ -24,6 +24,7 @@ class Dialect:
     types: tuple[str, ...]
     date_format: str | None = None
     timestamp_format: str | None = None
+    strict: bool = True
 
     def reader(self) -> str:
         """A ``read_csv`` call on the bound path; every column is text and is called c0, c1, …
@@ -34,7 +35,8 @@ class Dialect:
         return (
             f"read_csv(?, auto_detect = false, columns = {{{columns}}}, delim = {_literal(self.delimiter)}, "
             f"quote = {_literal(self.quote)}, escape = {_literal(self.escape)}, comment = '', "
-            f"skip = {self.skip_rows}, header = {str(self.has_header).lower()}, ignore_errors = true"
+            f"skip = {self.skip_rows}, header = {str(self.has_header).lower()}, "
+            f"strict_mode = {str(self.strict).lower()}, ignore_errors = true"
         )
 
 

@@ -33,7 +33,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _MB = 1024 * 1024
 
 
-class _Watch:
+class Watch:
     """Ends the process when its parent is gone, or the request takes more time or memory than it may.
 
     DuckDB lets other threads run while it works.
@@ -80,7 +80,7 @@ def _resident_bytes() -> int:
         return 0
 
 
-def _connect(
+def connect(
     data: DataFile, work_dir: Path, memory_mb: int, spill_bytes_max: int
 ) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(
@@ -108,7 +108,7 @@ def _profile(request: dict[str, Any]) -> dict[str, Any]:
     work_dir = Path(request["work_dir"])
     size_bytes_max = int(request["size_bytes_max"])
     data = open_data_file(Path(request["path"]), request["media_type"], work_dir, size_bytes_max)
-    connection = _connect(data, work_dir, int(request["memory_mb"]), 4 * size_bytes_max)
+    connection = connect(data, work_dir, int(request["memory_mb"]), 4 * size_bytes_max)
     try:
         fields = profile_table(
             connection, data, rows_max=int(request["rows_max"]), columns_max=int(request["columns_max"])
@@ -142,7 +142,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"error": "unreadable", "message": f"The file cannot be opened: {error.strerror or error}"}
 
 
-def serve(requests: BinaryIO, answers: BinaryIO, watch: _Watch) -> None:
+def serve(requests: BinaryIO, answers: BinaryIO, watch: Watch) -> None:
     """Say that all is loaded, then answer until the input ends."""
     _send(answers, {"ready": True})
     for line in requests:
@@ -164,7 +164,7 @@ def main() -> None:
     duckdb.connect(":memory:").execute("SELECT 1").close()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    watch = _Watch()
+    watch = Watch()
     watch.start()
     serve(sys.stdin.buffer, answers, watch)
 

@@ -8,8 +8,8 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Never
 
@@ -22,6 +22,7 @@ from services.quality.ports import (
     ProfileTimeoutError,
     UnreadableDataError,
 )
+from shared.clock import Clock, SystemClock
 
 _CHILD_COMMAND = (sys.executable, "-P", "-m", "services.quality.adapters.duckdb_child")
 _PROJECT_ROOT = Path(__file__).resolve().parents[3]
@@ -33,29 +34,29 @@ _MEMORY_EXITS = frozenset({EXIT_OUT_OF_MEMORY, -signal.SIGKILL, -signal.SIGABRT,
 """How a process ends that needs too much memory: by its own watch, by the system, or by its allocator."""
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class DuckDBProfiler:
     """One file at a time; the first call starts the process. Call :meth:`close` at the end."""
 
     def __init__(
         self,
         *,
-        now: Callable[[], datetime] = _utc_now,
+        clock: Clock | None = None,
         files_per_process_max: int = FILES_PER_PROCESS_MAX,
         work_dir: Path | None = None,
         command: Sequence[str] = _CHILD_COMMAND,
     ) -> None:
-        """``work_dir`` takes copies and spilled rows for the time of one profile; default: the system's."""
-        self._now = now
+        """``work_dir`` takes copies and spilled rows for the time of one profile; default: the system's.
+
+        ``command`` starts the process; another one can stand in for it in a test.
+        """
+        self._clock = clock or SystemClock()
         self._files_per_process_max = files_per_process_max
         self._work_dir = work_dir
         self._command = tuple(command)
         self._lock = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
         self._files = 0
+        self._closed = False
 
     @property
     def process_id(self) -> int | None:
@@ -75,7 +76,8 @@ class DuckDBProfiler:
                 await asyncio.to_thread(shutil.rmtree, job_dir, True)
 
     async def close(self) -> None:
-        """End the process; a profile that is under way ends with ``ProfilerUnavailableError``."""
+        """End the process for good; profiles under way or waiting get ``ProfilerUnavailableError``."""
+        self._closed = True
         await self._kill()
 
     async def _profile(
@@ -101,7 +103,7 @@ class DuckDBProfiler:
                 await self._kill()
         if not answered:
             _raise(answer, limits)
-        return _profile_from(answer["profile"], self._now())
+        return _profile_from(answer["profile"], self._clock.now())
 
     async def _ask(self, request: dict[str, Any], limits: ProfileLimits) -> dict[str, Any]:
         process = await self._running_process()
@@ -122,9 +124,13 @@ class DuckDBProfiler:
             raise ProfilerUnavailableError("The profiler was closed.")
         if code in _MEMORY_EXITS:
             return {"error": "memory"}
-        return {"error": "unreadable", "message": f"The file makes the reader crash (exit code {code})."}
+        crash = UnreadableDataError(f"The file makes the reader crash (exit code {code}).")
+        crash.add_note(await _last_words(process))
+        raise crash
 
     async def _running_process(self) -> asyncio.subprocess.Process:
+        if self._closed:
+            raise ProfilerUnavailableError("The profiler is closed.")
         if self._process is not None and self._process.returncode is None:
             return self._process
         environment = {
@@ -143,6 +149,8 @@ class DuckDBProfiler:
         except OSError as error:
             raise ProfilerUnavailableError(f"The profiler's process does not start: {error}.") from error
         self._files = 0
+        if self._closed:
+            raise ProfilerUnavailableError("The profiler was closed.")
         try:
             async with asyncio.timeout(START_TIMEOUT_SECONDS):
                 ready = await _exchange(self._process, b"")

@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,12 @@ def profile_table(
         dialect = sniff(connection, data.path, has_quotes=data.has_quotes)
         if len(dialect.names) > COLUMNS_READABLE_MAX:
             raise NotATableError(f"has more than {COLUMNS_READABLE_MAX:,} columns; check its delimiter")
-        table = _load_csv(connection, data.path, dialect, rows_max, columns_max)
+        try:
+            table = _load_csv(connection, data.path, dialect, rows_max, columns_max)
+        except duckdb.InvalidInputException:
+            # Line ends of two kinds in one file, for one, are beyond the strict reading (RFC 4180).
+            lenient = replace(dialect, strict=False)
+            table = _load_csv(connection, data.path, lenient, rows_max, columns_max)
         head = _head(connection, len(table.names))
         readings = [_first_readings(dialect, position, head) for position in range(len(table.names))]
         extra = {"delimiter": dialect.delimiter, "has_header": dialect.has_header}
@@ -125,7 +130,8 @@ def _load_csv(
         f"rejects_limit = {REJECTS_MAX}"
     )
     connection.execute(
-        f"CREATE TABLE measured AS SELECT {wanted} FROM {dialect.reader()}, {rejects}) LIMIT {rows_max}",
+        f"CREATE OR REPLACE TABLE measured AS SELECT {wanted} "
+        f"FROM {dialect.reader()}, {rejects}) LIMIT {rows_max}",
         [str(path)],
     )
     measured_row_count = _count(connection, "SELECT count(*) FROM measured")
@@ -297,14 +303,15 @@ def _cells_sql(position: int, reading: _Reading) -> str:
 
 def _figures_sql(position: int, type_name: str) -> str:
     """Seven expressions: empty, blank and misfitting cells, different values, minimum, maximum, mean."""
-    present = f"count_if(n{position})"
+    present = f"count(*) FILTER (WHERE n{position})"
     if type_name in ("object", "array"):
         return f"count(*) - {present}, 0, 0, 0, NULL, NULL, NULL"
     value = f"v{position}"
+    blank = f"count(*) FILTER (WHERE b{position})"
     kept = f" FILTER (WHERE isfinite({value}))" if type_name == "number" else ""
     mean = f"avg(CAST({value} AS DOUBLE)){kept}" if type_name in ("integer", "number") else "NULL"
     return (
-        f"count(*) - {present}, count_if(b{position}), {present} - count_if(b{position}) - count({value}), "
+        f"count(*) - {present}, {blank}, {present} - {blank} - count({value}), "
         f"approx_count_distinct({value}), "
         f"left(CAST(min({value}){kept} AS VARCHAR), {VALUE_CHARACTERS_MAX + 1}), "
         f"left(CAST(max({value}){kept} AS VARCHAR), {VALUE_CHARACTERS_MAX + 1}), {mean}"

@@ -1,4 +1,6 @@
+import csv
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -160,3 +162,24 @@ def test_only_stale_data_is_a_finding_and_its_words_stay_the_same_tomorrow() -> 
 def test_data_four_periods_old_is_an_error() -> None:
     (finding,) = freshness_findings(judge_freshness(NOW - 40 * DAY, WEEKLY, NOW), NOW)
     assert finding.severity == "error"
+
+
+def test_the_real_catalogue_is_judged_as_the_plain_rule_judges_it(real_data: Path) -> None:
+    """Where a quarter of the period exceeds the grace, the rule is 1.25 and 2 periods alone."""
+    days = {"Annually": 365.25, "Quarterly": 365.25 / 4, "Monthly": 365.25 / 12}
+    judged_count = 0
+    with (real_data / "ct" / "overlay.csv").open(newline="", encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            now = datetime.fromisoformat(row["as_of"]).replace(tzinfo=UTC)
+            updated_at = datetime.fromisoformat(row["data_updated_on"]).replace(tzinfo=UTC)
+            status = judge_freshness(updated_at, parse_periodicity(row["update_frequency"]), now).status
+            period = days.get(row["update_frequency"])
+            if period is None:
+                never = row["update_frequency"] in ("As needed", "Not updated (historical only)")
+                assert (status == "not-applicable") == never
+                continue
+            ratio = (now - updated_at) / timedelta(days=period)
+            expected = "ok" if ratio <= 1.25 else "late" if ratio <= 2 else "stale"
+            assert status == expected, row["identifier"]
+            judged_count += 1
+    assert judged_count == 197
