@@ -1,4 +1,4 @@
-"""What every test may count on: no host but this one, no settings from outside, time and real input as fixtures.
+"""What every test may count on: this host only, no settings from outside, time and real input as fixtures.
 
 The socket guard itself is pytest-socket, switched on in pyproject.toml.
 """

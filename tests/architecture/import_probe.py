@@ -18,7 +18,7 @@ _FORBIDDEN = frozenset(
 )  # fmt: skip
 _WRITES = 0o1 | 0o2  # os.O_WRONLY | os.O_RDWR
 _CODE = frozenset({".py", ".pyc"})
-_FOREIGN = re.compile(r"/\.venv/|\.egg-info/")
+_FOREIGN = re.compile(r"/\.venv/|\.egg-info/|__editable__")
 
 
 def main() -> None:
