@@ -1,0 +1,279 @@
+"""Runs a service: its store, its relay, one loop per subscription, one per piece of recurring work.
+
+Each is supervised by itself. A crash is logged and started again, at growing intervals. A consumer that
+stopped on purpose (its dead-letter budget is spent, or dead letters cannot be written) stays stopped until
+an operator starts it again; the others go on.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from shared.bus.consumer import ConsumerLoop, LoopSettings, LoopState, LoopStatus
+from shared.bus.handling import Subscription
+from shared.bus.measuring import BusMetrics, NullBusMetrics
+from shared.bus.outbox import OutboxRelay, RelaySettings
+from shared.bus.ports import EventLog, Lag, TopicPartition
+from shared.bus.working import WorkLoop, WorkStatus
+from shared.clock import Clock
+from shared.errors import DeadLetterBudgetError, DeadLetterUnwritableError, NutmegError
+from shared.events.topics import TOPICS
+from shared.runtime import RecurringWork, Service
+
+__all__ = ["ServiceRunner", "ServiceStatus", "SubscriptionStatus", "wait_until_idle"]
+
+logger = structlog.get_logger(__name__)
+
+PRUNING_INTERVAL_SECONDS = 3600.0
+RESTART_SECONDS_MIN = 0.5
+RESTART_SECONDS_MAX = 60.0
+IDLE_LOOK_SECONDS = 0.02
+STILL_BUSY_NAMED_MAX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionStatus:
+    """One consumer group: its loop, and how far it is behind on each partition."""
+
+    loop: LoopStatus
+    lag: dict[TopicPartition, Lag]
+
+    @property
+    def lag_records(self) -> int:
+        return sum(each.records for each in self.lag.values())
+
+    @property
+    def lag_seconds(self) -> float:
+        return max((each.seconds for each in self.lag.values()), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """What an operator sees of a service. ``relay_cause`` says why nothing is published just now."""
+
+    service: str
+    outbox_records: int
+    outbox_oldest_age_seconds: float
+    relay_cause: str | None
+    subscriptions: Sequence[SubscriptionStatus]
+    works: Sequence[WorkStatus]
+
+
+class ServiceRunner:
+    """Starts and stops one :class:`~shared.runtime.Service`."""
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        log: EventLog,
+        clock: Clock,
+        metrics: BusMetrics | None = None,
+        loop_settings: LoopSettings | None = None,
+        relay_settings: RelaySettings | None = None,
+    ) -> None:
+        self.service = service
+        self._log = log
+        self._clock = clock
+        self._metrics: BusMetrics = metrics or NullBusMetrics()
+        self._loop_settings = loop_settings
+        self.relay = OutboxRelay(
+            store=service.store, log=log, clock=clock, metrics=self._metrics, settings=relay_settings
+        )
+        self._subscriptions = {each.group.name: each for each in service.subscriptions}
+        self.loops = {name: self._loop(each) for name, each in self._subscriptions.items()}
+        self.works = [self._work(work) for work in service.works]
+        self._pruning = self._work(
+            RecurringWork("pruning", PRUNING_INTERVAL_SECONDS, self.relay.prune, _nothing_pending)
+        )
+        self._stop = asyncio.Event()
+        self._stop_relay = asyncio.Event()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._is_open = False
+
+    async def start(self) -> None:
+        """Open the store and the service, create missing topics, and set everything going."""
+        self._stop.clear()
+        self._stop_relay.clear()
+        await self.service.store.open()
+        self._is_open = True
+        try:
+            await self._log.ensure_topics([TOPICS[name] for name in sorted(self._topic_names())])
+            await self.service.open()
+        except BaseException:
+            await self.service.store.close()
+            self._is_open = False
+            raise
+        self._start_task("relay", partial(self.relay.run, self._stop_relay))
+        for name, loop in self.loops.items():
+            self._start_task(name, partial(loop.run, self._stop))
+        for work in (*self.works, self._pruning):
+            self._start_task(f"work {work.work.name}", partial(work.run, self._stop))
+
+    async def stop(self, *, grace_seconds: float = 30.0) -> None:
+        """Finish what was begun, publish what was committed, and close. Idempotent.
+
+        After ``grace_seconds`` what still runs is cancelled: it was not committed, so nothing is lost.
+        """
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._stop.set()
+        relay = self._tasks.pop("relay", None)
+        await _end(list(self._tasks.values()), grace_seconds)
+        self._stop_relay.set()
+        await _end([relay] if relay else [], grace_seconds)
+        self._tasks.clear()
+        await self.service.close()
+        await self.service.store.close()
+
+    def restart_consumer(self, group: str) -> None:
+        """Start a stopped consumer again, with a fresh budget. Raises ``KeyError`` for an unknown group."""
+        if group not in self._subscriptions:
+            raise KeyError(
+                f"{self.service.name} has no group {group!r}; it has {sorted(self._subscriptions)}"
+            )
+        task = self._tasks.get(group)
+        if task is not None and not task.done():
+            return
+        self.loops[group] = self._loop(self._subscriptions[group])
+        self._start_task(group, partial(self.loops[group].run, self._stop))
+
+    def wake_for_replays(self, group: str) -> None:
+        """Let a group look for replay requests now; pass it to ``DeadLetters(on_requested=…)``."""
+        if group in self.loops:
+            self.loops[group].wake_for_replays()
+
+    @property
+    def activity(self) -> int:
+        """A count that rises with everything this service does."""
+        handled = sum(loop.status().handled_count for loop in self.loops.values())
+        return self.relay.published_count + handled + sum(work.items_done for work in self.works)
+
+    def stopped_consumers(self) -> dict[str, str]:
+        """Return group → cause of those consumers that must not go on."""
+        return {
+            name: loop.status().cause or "ended"
+            for name, loop in self.loops.items()
+            if name in self._tasks and self._tasks[name].done()
+        }
+
+    def not_ready(self) -> list[str]:
+        """Return, in words, what keeps this service from doing its work; empty if nothing does."""
+        if not self._is_open:
+            return [f"{self.service.name} is not started"]
+        causes = []
+        for name, loop in self.loops.items():
+            status = loop.status()
+            if status.state is not LoopState.RUNNING:
+                causes.append(f"consumer {name} is {status.state}: {status.cause or 'just now'}")
+        if self.relay.cause is not None:
+            causes.append(f"the relay of {self.service.name} waits: {self.relay.cause}")
+        return causes
+
+    async def busy(self) -> list[str]:
+        """Return, in words, what is still to be done; empty if nothing is."""
+        words = []
+        if depth := await self.relay.depth():
+            words.append(f"{self.service.name}: {depth} events to publish")
+        for name, loop in self.loops.items():
+            if not await loop.drained():
+                words.append(f"{name}: behind")
+        words.extend(
+            [f"{self.service.name}: {work.work.name} is due" for work in self.works if await work.busy()]
+        )
+        return words
+
+    async def status(self) -> ServiceStatus:
+        """Return what an operator sees. Raises ``TransientError`` if the store cannot be read."""
+        works = [await work.status() for work in (*self.works, self._pruning)]
+        for work in works:
+            self._metrics.work_pending(self.service.name, work.name, work.pending or 0)
+        return ServiceStatus(
+            self.service.name,
+            await self.relay.depth(),
+            await self.relay.oldest_age_seconds(),
+            self.relay.cause,
+            [SubscriptionStatus(loop.status(), await loop.lag()) for loop in self.loops.values()],
+            works,
+        )
+
+    def _topic_names(self) -> set[str]:
+        owned = {topic.name for topic in TOPICS.values() if topic.owner == self.service.name}
+        return owned.union(*(each.group.topics for each in self._subscriptions.values()))
+
+    def _loop(self, subscription: Subscription) -> ConsumerLoop:
+        return ConsumerLoop(
+            log=self._log,
+            subscription=subscription,
+            store=self.service.store,
+            clock=self._clock,
+            metrics=self._metrics,
+            settings=self._loop_settings,
+        )
+
+    def _work(self, work: RecurringWork) -> WorkLoop:
+        return WorkLoop(work, service=self.service.name, clock=self._clock, metrics=self._metrics)
+
+    def _start_task(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        self._tasks[name] = asyncio.create_task(
+            self._supervise(name, run), name=f"{self.service.name}: {name}"
+        )
+
+    async def _supervise(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        wait_seconds = RESTART_SECONDS_MIN
+        while not self._stop_relay.is_set():
+            try:
+                await run()
+            except (DeadLetterBudgetError, DeadLetterUnwritableError):
+                return  # the loop has said why; going on is an operator's decision
+            except Exception:
+                logger.exception("crashed, starts again", service=self.service.name, part=name)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), wait_seconds)
+                    return
+                wait_seconds = min(wait_seconds * 2, RESTART_SECONDS_MAX)
+            else:
+                return
+
+
+async def wait_until_idle(runners: Sequence[ServiceRunner], *, timeout_seconds: float = 60.0) -> None:
+    """Return once outboxes are empty, lags 0 and no work is due, seen twice with nothing done between.
+
+    Raises ``TimeoutError`` naming what is still busy, and ``NutmegError`` at once if a consumer has stopped
+    for good, since what it should read would stay unread for ever.
+    """
+    until = asyncio.get_running_loop().time() + timeout_seconds
+    quiet_at: list[int] | None = None
+    while True:
+        before = [runner.activity for runner in runners]
+        busy = []
+        for runner in runners:
+            for group, cause in runner.stopped_consumers().items():
+                raise NutmegError(f"consumer {group} has stopped: {cause}")
+            busy += await runner.busy()
+        if not busy and quiet_at == before:
+            return
+        quiet_at = None if busy else before
+        if asyncio.get_running_loop().time() > until:
+            raise TimeoutError(
+                f"still busy after {timeout_seconds:.0f} s: {'; '.join(busy[:STILL_BUSY_NAMED_MAX])}"
+            )
+        await asyncio.sleep(IDLE_LOOK_SECONDS)
+
+
+async def _nothing_pending() -> int:
+    return 0
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]], grace_seconds: float) -> None:
+    if not tasks:
+        return
+    _, late = await asyncio.wait(tasks, timeout=grace_seconds)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,106 @@
+"""Runs one piece of recurring work until told to stop, and keeps it running when it raises."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+import structlog
+
+from shared.bus.measuring import BusMetrics, NullBusMetrics
+from shared.clock import Clock
+from shared.runtime import RecurringWork
+
+__all__ = ["WorkLoop", "WorkStatus"]
+
+logger = structlog.get_logger(__name__)
+
+PAUSE_SECONDS_MIN = 0.5
+PAUSE_SECONDS_MAX = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkStatus:
+    """How a piece of recurring work is doing. ``last_error`` is ``None`` while the last run went well."""
+
+    name: str
+    runs: int
+    failures: int
+    items_done: int
+    pending: int | None
+    """``None`` when it could not be counted just now."""
+    last_error: str | None
+
+
+class WorkLoop:
+    """Calls ``run_once`` again at once while there is something to do, else when woken or due."""
+
+    def __init__(
+        self, work: RecurringWork, *, service: str, clock: Clock, metrics: BusMetrics | None = None
+    ) -> None:
+        self.work = work
+        self.items_done = 0
+        self._service = service
+        self._clock = clock
+        self._metrics: BusMetrics = metrics or NullBusMetrics()
+        self._woken = asyncio.Event()
+        self._is_running = False
+        self._runs = 0
+        self._failures = 0
+        self._failures_in_a_row = 0
+        self._last_error: str | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set; a portion that was begun is finished."""
+        if self.work.on_wake is not None:
+            self.work.on_wake(self._woken.set)
+        while not stop.is_set():
+            self._woken.clear()
+            if await self._portion() == 0:
+                await self._wait(stop)
+
+    async def busy(self) -> bool:
+        """Tell whether anything is due or being done."""
+        return self._is_running or await self.work.pending() > 0
+
+    async def status(self) -> WorkStatus:
+        """Return how it is doing."""
+        pending: int | None = None
+        with contextlib.suppress(Exception):
+            pending = await self.work.pending()
+        return WorkStatus(
+            self.work.name, self._runs, self._failures, self.items_done, pending, self._last_error
+        )
+
+    async def _portion(self) -> int:
+        self._is_running = True
+        self._runs += 1
+        try:
+            done = await self.work.run_once()
+        except Exception as error:
+            self._failures += 1
+            self._failures_in_a_row = min(self._failures_in_a_row + 1, 16)
+            self._last_error = f"{type(error).__qualname__}: {error}"
+            self._metrics.work_run(self._service, self.work.name, is_failed=True)
+            logger.exception("recurring work failed", service=self._service, work=self.work.name)
+            return 0
+        finally:
+            self._is_running = False
+        self._failures_in_a_row, self._last_error = 0, None
+        self.items_done += done
+        self._metrics.work_run(self._service, self.work.name, is_failed=False)
+        return done
+
+    async def _wait(self, stop: asyncio.Event) -> None:
+        seconds = self.work.interval_seconds
+        events = [self._woken, stop]
+        if self._failures_in_a_row:
+            # Being woken must not make failing work spin.
+            seconds = min(PAUSE_SECONDS_MIN * 2**self._failures_in_a_row, PAUSE_SECONDS_MAX)
+            events = [stop]
+        waits = [asyncio.ensure_future(event.wait()) for event in events]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
