@@ -53,16 +53,20 @@ class TantivySettings:
     writer_memory_bytes: int = 30_000_000
     rebuild_memory_bytes: int = 200_000_000
     rebuild_threads: int = 2
-    search_threads: int = 2
+    search_threads: int = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Live:
-    """What answers now. ``stamp`` changes with every commit: facets counted before are not reused."""
+    """What answers now. ``stamp`` changes with every commit: facets counted before are not reused.
+
+    ``keywords`` remembers what keyword numbers mean; the meaning of a number never changes.
+    """
 
     generation: Generation
     writer: GenerationWriter
     stamp: int
+    keywords: dict[int, str]
 
 
 class TantivyCatalogIndex:
@@ -85,7 +89,7 @@ class TantivyCatalogIndex:
         self._rebuild: RebuildInProgress | None = None
         self._facets: OrderedDict[object, dict[Facet, tuple[FacetCount, ...]]] = OrderedDict()
         generation = directory.open_current()
-        self._live = _Live(generation, self._writer_of(generation), 0)
+        self._live = _Live(generation, self._writer_of(generation), 0, {})
 
     @classmethod
     async def open(
@@ -191,7 +195,7 @@ class TantivyCatalogIndex:
         await asyncio.to_thread(partial(self._directory.make_current, generation, complete=True))
         old, self._rebuild = self._live, None
         self._live = _Live(
-            replace(generation, needs_rebuild=None), self._writer_of(generation), old.stamp + 1
+            replace(generation, needs_rebuild=None), self._writer_of(generation), old.stamp + 1, old.keywords
         )
         await self._in_thread(self._writers, old.writer.close)
         await asyncio.to_thread(self._directory.remove, old.generation)
@@ -260,7 +264,8 @@ async def _feed(rebuild: RebuildInProgress, documents: AsyncIterator[SearchDocum
 
 
 def _searcher_of(live: _Live) -> GenerationSearcher:
-    return GenerationSearcher(live.generation.index.searcher(), live.generation.schema)
+    generation = live.generation
+    return GenerationSearcher(generation.index.searcher(), generation.schema, live.keywords)
 
 
 def _next_batch(batches: Iterator[list[IndexedRevision]]) -> list[IndexedRevision] | None:

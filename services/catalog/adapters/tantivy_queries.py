@@ -6,7 +6,12 @@ from dataclasses import dataclass
 import tantivy
 from tantivy import Occur, Query
 
-from services.catalog.adapters.tantivy_schema import FACET_FIELDS, VALUE_CHARACTERS_MAX, facet_value
+from services.catalog.adapters.tantivy_schema import (
+    FACET_FIELDS,
+    VALUE_CHARACTERS_MAX,
+    facet_term,
+    facet_value,
+)
 from services.catalog.domain.query_text import Alternative, Relaxation, WordGroup
 from services.catalog.domain.search import Facet, SearchQuery, SortOrder, ViewerScope
 
@@ -66,6 +71,11 @@ class QueryBuilder:
         starting = Query.fuzzy_term_query(self.schema, "title_key", key, distance=0, prefix=True)
         return _all_of([(Occur.Must, self.visible(viewer)), (Occur.Must, starting)])
 
+    def having(self, facet: Facet, value: str) -> Query:
+        """Documents with a facet value that is in its kept form."""
+        term = facet_term(facet, value)
+        return Query.term_query(self.schema, FACET_FIELDS[facet], term, index_option="basic")
+
     def _restrictions(self, query: SearchQuery, without: Facet | None) -> list[tuple[Occur, Query]]:
         """Visibility and filters: in every query, and no part of any score."""
         restrictions = [self.visible(query.viewer), *self._filters(query.filters, without)]
@@ -76,7 +86,7 @@ class QueryBuilder:
         for facet, values in filters.items():
             if values and facet != without:
                 kept = sorted({facet_value(facet, value) for value in values})
-                found.append(_any_of([self._term(FACET_FIELDS[facet], value) for value in kept]))
+                found.append(_any_of([self.having(facet, value) for value in kept]))
         return found
 
     def _words(self, relaxation: Relaxation) -> Query:

@@ -15,6 +15,7 @@ from services.catalog.adapters.tantivy_schema import (
     LABEL_MARK,
     facet_value,
     from_stored,
+    stored_keywords,
     uuid_of,
 )
 from services.catalog.domain.cursor import CursorPosition
@@ -39,8 +40,11 @@ PLACES_BEFORE = 32
 
 SCAN_BATCH = 20_000
 
-SAFE_COUNT_FACTOR = 10
-"""Facet counts this many times above the engine's error bound are taken as exact; others are counted again."""
+REPORTED_TEXTS = 1_000
+REPORTED_NUMBERS = 5_000
+"""Values that each segment reports when a facet is counted: looking texts up costs, numbers are free."""
+
+KEYWORDS_REMEMBERED_MAX = 50_000
 
 Place = tantivy.DocAddress
 
@@ -69,8 +73,9 @@ class Candidate:
 class GenerationSearcher:
     """One moment's view of one generation. Never waits for writers; may be used by any thread."""
 
-    def __init__(self, searcher: tantivy.Searcher, schema: tantivy.Schema) -> None:
+    def __init__(self, searcher: tantivy.Searcher, schema: tantivy.Schema, keywords: dict[int, str]) -> None:
         self._searcher = searcher
+        self._keywords = keywords
         self._schema = schema
         self._queries = QueryBuilder(schema)
 
@@ -238,7 +243,10 @@ class GenerationSearcher:
         return [(place, uuid_of(int(high or 0), int(low or 0))) for place, high, low in found]
 
     def _stored(self, place: Place) -> tuple[str, str, RankFeatures]:
-        return from_stored(bytes(self._searcher.doc(place).get_first("stored") or b""))
+        return from_stored(self._stored_bytes(place))
+
+    def _stored_bytes(self, place: Place) -> bytes:
+        return bytes(self._searcher.doc(place).get_first("stored") or b"")
 
     def _count_values(
         self, relaxation: Relaxation, query: SearchQuery, facets: list[Facet], without: Facet | None
@@ -248,22 +256,41 @@ class GenerationSearcher:
         asked = self._queries.matching(relaxation, query, without=without)
         wanted = {facet: _counting(facet) for facet in facets}
         answer = self._searcher.aggregate(asked, wanted)
-        doubtful = {facet: buckets for facet in facets if (buckets := _doubtful_values(answer[facet]))}
-        if doubtful:
-            answer |= self._searcher.aggregate(asked, {f: _counting(f, doubtful[f]) for f in doubtful})
         counted: dict[Facet, tuple[FacetCount, ...]] = {}
         for facet in facets:
             chosen = {facet_value(facet, value) for value in query.filters.get(facet, frozenset())}
-            counts = [_facet_count(facet, bucket, chosen) for bucket in answer[facet]["buckets"]]
+            counts = [self._facet_count(facet, bucket, chosen) for bucket in answer[facet]["buckets"]]
             listed = {count.value for count in counts}
             counts.extend(self._count_chosen(asked, facet, value) for value in sorted(chosen - listed))
             counted[facet] = tuple(counts)
         return counted
 
+    def _facet_count(self, facet: Facet, bucket: dict[str, Any], chosen: set[str]) -> FacetCount:
+        count = int(bucket["doc_count"])
+        if facet == "keyword":
+            value = label = self._keyword(int(bucket["key"]))
+        elif facet == "agency":
+            value, _, label = str(bucket["key"]).partition(LABEL_MARK)
+        else:
+            value = label = str(bucket["key"])
+        return FacetCount(value, label or value, count, value in chosen)
+
+    def _keyword(self, number: int) -> str:
+        """What a counted number means: read from any document that has it, and remembered."""
+        known = self._keywords.get(number)
+        if known is None:
+            having = Query.term_query(self._schema, FACET_FIELDS["keyword"], number, index_option="basic")
+            ((_, place),) = self._searcher.search(having, limit=1, count=False).hits
+            if len(self._keywords) >= KEYWORDS_REMEMBERED_MAX:
+                self._keywords.clear()
+            meanings = stored_keywords(self._stored_bytes(place))
+            self._keywords.update(meanings)
+            known = meanings[number]
+        return known
+
     def _count_chosen(self, asked: Query, facet: Facet, value: str) -> FacetCount:
         """A chosen value that is not among the most frequent: people must see it to take it back."""
-        term = Query.term_query(self._schema, FACET_FIELDS[facet], value, index_option="basic")
-        both = Query.boolean_query([(Occur.Must, asked), (Occur.Must, term)])
+        both = Query.boolean_query([(Occur.Must, asked), (Occur.Must, self._queries.having(facet, value))])
         count = _total(self._searcher.search(both, limit=1))
         return FacetCount(value, value, count, chosen=True)
 
@@ -273,32 +300,15 @@ def _total(result: tantivy.SearchResult) -> int:
     return int(result.count)  # type: ignore[attr-defined]
 
 
-def _counting(facet: Facet, values: list[str] | None = None) -> dict[str, Any]:
-    """The aggregation that counts a facet's most frequent values, or exactly these values."""
-    field_name = AGENCY_LABEL_FIELD if facet == "agency" else FACET_FIELDS[facet]
-    counting: dict[str, Any] = {"field": field_name, "size": FACET_VALUES_MAX[facet]}
-    if values is not None:
-        counting["include"] = values
-    return {"terms": counting}
+def _counting(facet: Facet) -> dict[str, Any]:
+    """The aggregation that counts a facet's most frequent values.
 
-
-def _doubtful_values(answer: dict[str, Any]) -> list[str]:
-    """The listed values when their counts may be short, else none.
-
-    Each segment reports only its most frequent values, so a value rare in one segment can lose its count
-    there, at most the error bound. Values far above the bound are among the most frequent everywhere.
+    Each segment reports only its own most frequent values; a value that is rare in one would lose its count
+    there. With so many reported, the counts of those listed are exact.
     """
-    buckets = answer["buckets"]
-    bound = answer.get("doc_count_error_upper_bound") or 0
-    if not bound or buckets[-1]["doc_count"] >= SAFE_COUNT_FACTOR * bound:
-        return []
-    return [str(bucket["key"]) for bucket in buckets]
-
-
-def _facet_count(facet: Facet, bucket: dict[str, Any], chosen: set[str]) -> FacetCount:
-    key, count = str(bucket["key"]), int(bucket["doc_count"])
-    value, _, label = key.partition(LABEL_MARK) if facet == "agency" else (key, "", key)
-    return FacetCount(value, label or value, count, value in chosen)
+    field_name = AGENCY_LABEL_FIELD if facet == "agency" else FACET_FIELDS[facet]
+    reported = REPORTED_NUMBERS if facet == "keyword" else REPORTED_TEXTS
+    return {"terms": {"field": field_name, "size": FACET_VALUES_MAX[facet], "segment_size": reported}}
 
 
 def _after_key(

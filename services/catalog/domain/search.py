@@ -29,7 +29,7 @@ FILTER_VALUES_MAX = 100
 """Most values of one facet in one query."""
 
 FACET_VALUES_MAX: dict[Facet, int] = dict.fromkeys(FACETS, 50) | {"keyword": 20}
-"""Most values listed under each facet; chosen values are listed always. Keywords have no end: few are shown."""
+"""Most values listed under each facet; chosen values are listed always. Keywords have no end: few are."""
 
 RESCORE_WINDOW = 300
 """How many of the engine's first candidates our ranking orders again."""
