@@ -10,7 +10,7 @@ Every route declares its access, or the application does not start::
 A role opens the door; whether it is held for the agency at hand is asked inside, with :func:`require`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import quote
 from uuid import UUID
@@ -119,7 +119,7 @@ class Access:
         self.takes_cross_site = takes_cross_site
         self.body_bytes_max = body_bytes_max
 
-    async def __call__(self, request: Request) -> None:
+    async def __call__(self, request: Request) -> AsyncIterator[None]:
         if request.state.authentication_problem is not None:
             raise request.state.authentication_problem
         if self.takes_cross_site:
@@ -129,6 +129,11 @@ class Access:
             await check_csrf(request)
         if not self.is_public:
             self._check(request, current_viewer(request))
+        try:
+            yield
+        finally:
+            # A form read for its CSRF token may hold open files.
+            await request.close()
 
     def _check(self, request: Request, viewer: Viewer) -> None:
         if not viewer.is_signed_in:

@@ -1,0 +1,200 @@
+"""Every error is a problem that names the field and the cure, and tells nothing of the inside."""
+
+import html
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+import pytest
+from fastapi import APIRouter, FastAPI, Header, Query
+from openapi_spec_validator import validate
+from pydantic import BaseModel, Field
+from structlog.testing import capture_logs
+
+from shared.errors import TransientError
+from shared.http.problems import FieldProblem, ProblemError
+from shared.http.viewing import access
+from tests.unit.http.application import build, client
+
+router = APIRouter(dependencies=[access("public")])
+
+
+class Level(StrEnum):
+    PUBLIC = "public"
+    RESTRICTED = "restricted"
+
+
+class Draft(BaseModel):
+    title: str = Field(min_length=3, max_length=10)
+    level: Level
+    tags: list[str] = Field(default_factory=list, max_length=2)
+
+
+@router.post("/api/v1/drafts")
+async def create_draft(draft: Draft, x_kind: Annotated[int | None, Header()] = None) -> Draft:
+    return draft
+
+
+@router.get("/api/v1/drafts/{draft_id}")
+async def show_draft(draft_id: UUID, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> None:
+    return None
+
+
+@router.get("/api/v1/refused")
+async def refuse() -> None:
+    raise ProblemError(
+        409,
+        "already-decided",
+        "The request has been decided",
+        "It was approved on 2 March.",
+        errors=[FieldProblem("decided", "Open it to see the decision.", pointer="#/status", code="decided")],
+        headers={"X-Extra": "1"},
+        kept="Your comment was kept.",
+        next_steps=[("See the decision", "/sharing-requests/1")],
+    )
+
+
+@router.get("/api/v1/broken")
+@router.get("/broken")
+async def break_down() -> None:
+    raise RuntimeError("password=hunter2 at /srv/inside.py")
+
+
+@router.get("/api/v1/away")
+async def be_away() -> None:
+    raise TransientError("the store of catalog is away: disk I/O error")
+
+
+@pytest.fixture(scope="module")
+def app() -> FastAPI:
+    return build(router)
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "code", "cure_part"),
+    [
+        ({"level": "public"}, "#/title", "missing", "Add it"),
+        ({"title": "ab", "level": "public"}, "#/title", "string_too_short", "at least 3"),
+        ({"title": "a" * 11, "level": "public"}, "#/title", "string_too_long", "10 characters"),
+        ({"title": "abc", "level": "secret"}, "#/level", "enum", "'public' or 'restricted'"),
+        ({"title": "abc", "level": "public", "tags": [1]}, "#/tags/0", "string_type", "Send text"),
+        ({"title": "abc", "level": "public", "tags": ["a"] * 3}, "#/tags", "too_long", "2 items"),
+        ([], "#", "model_attributes_type", "JSON object"),
+    ],
+)
+async def test_a_wrong_body_names_the_field_and_the_cure(
+    app: FastAPI, body: object, pointer: str, code: str, cure_part: str
+) -> None:
+    async with client(app) as http:
+        answer = await http.post("/api/v1/drafts", json=body)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json()
+    assert document["type"] == "urn:nutmeg:problem:validation"
+    (error,) = document["errors"]
+    assert error["pointer"] == pointer
+    assert error["code"] == code
+    assert cure_part in error["cure"]
+
+
+async def test_malformed_json_is_told_as_such(app: FastAPI) -> None:
+    async with client(app) as http:
+        answer = await http.post(
+            "/api/v1/drafts", content=b'{"title": ', headers={"content-type": "application/json"}
+        )
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0] == {
+        "pointer": "#",
+        "detail": "JSON decode error",
+        "cure": "Send valid JSON in UTF-8.",
+        "code": "json_invalid",
+    }
+
+
+async def test_wrong_parameters_and_headers_are_named(app: FastAPI) -> None:
+    async with client(app) as http:
+        answer = await http.get("/api/v1/drafts/not-a-uuid?limit=1000")
+        header = await http.post(
+            "/api/v1/drafts", json={"title": "abc", "level": "public"}, headers={"X-Kind": "x"}
+        )
+    assert [error["parameter"] for error in answer.json()["errors"]] == ["draft_id", "limit"]
+    assert answer.json()["errors"][1]["cure"] == "Use 100 or less."
+    assert header.json()["errors"][0]["header"] == "x-kind"
+
+
+async def test_a_raised_problem_is_answered_as_it_is(app: FastAPI) -> None:
+    async with client(app) as http:
+        answer = await http.get("/api/v1/refused", headers={"X-Request-ID": "my-request-1"})
+    assert answer.status_code == 409
+    assert answer.headers["x-extra"] == "1"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json() == {
+        "type": "urn:nutmeg:problem:already-decided",
+        "title": "The request has been decided",
+        "status": 409,
+        "detail": "It was approved on 2 March.",
+        "instance": "urn:nutmeg:request:my-request-1",
+        "request_id": "my-request-1",
+        "errors": [
+            {
+                "pointer": "#/status",
+                "detail": "decided",
+                "cure": "Open it to see the decision.",
+                "code": "decided",
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/html"])
+async def test_an_unexpected_error_tells_its_request_id_and_nothing_of_the_inside(
+    app: FastAPI, accept: str
+) -> None:
+    with capture_logs() as logs:
+        async with client(app) as http:
+            answer = await http.get("/broken", headers={"Accept": accept, "X-Request-ID": "my-request-2"})
+    assert answer.status_code == 500
+    assert "my-request-2" in answer.text
+    assert "hunter2" not in answer.text
+    assert "inside.py" not in answer.text
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert [line["event"] for line in logs] == ["request_failed", "request"]
+
+
+async def test_a_store_that_is_away_is_a_503_that_says_when_to_come_back(app: FastAPI) -> None:
+    async with client(app) as http:
+        answer = await http.get("/api/v1/away")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    assert "disk" not in answer.text
+
+
+async def test_unknown_addresses_and_methods_are_problems_too(app: FastAPI) -> None:
+    async with client(app) as http:
+        missing = await http.get("/api/v1/nothing")
+        wrong = await http.delete("/api/v1/refused")
+    assert (missing.status_code, missing.json()["type"]) == (404, "urn:nutmeg:problem:not-found")
+    assert (wrong.status_code, wrong.json()["type"]) == (405, "urn:nutmeg:problem:method-not-allowed")
+    assert "GET" in wrong.headers["allow"]
+
+
+async def test_a_browser_gets_a_page_and_the_api_never_does(app: FastAPI) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    async with client(app) as http:
+        page = await http.get("/no<script>such", headers=browser)
+        answer = await http.get("/api/v1/nothing", headers=browser)
+    assert page.status_code == 404
+    assert page.headers["content-type"].startswith("text/html")
+    assert "There is nothing here" in html.unescape(page.text)
+    assert "<script>such" not in page.text
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_openapi_is_valid_and_tells_the_problems(app: FastAPI) -> None:
+    async with client(app) as http:
+        document = (await http.get("/api/v1/openapi.json")).json()
+    validate(document)
+    responses = document["paths"]["/api/v1/drafts"]["post"]["responses"]
+    assert responses["404"]["content"] == {
+        "application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
+    }
