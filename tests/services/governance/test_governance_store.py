@@ -101,7 +101,7 @@ async def test_importing_the_same_agencies_twice_tells_them_once(governance: Gov
 
 async def test_a_person_of_an_unknown_agency_is_refused_with_the_line(governance: Governance) -> None:
     await with_agencies(governance)
-    rows = "email,display_name,role,agency_code\na@example.gov,A,steward,XXX\nb@example.gov,B,steward,DOT\n"
+    rows = "email,display_name,role,agency_code\na@example.gov,A,steward,NONE\nb@example.gov,B,steward,DOT\n"
     async with governance.service.store.unit_of_work() as work:
         report = await import_people(work, governance.ports, parse_people(rows))
     assert (report.rows, report.changed) == (2, 1)
