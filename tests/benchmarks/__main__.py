@@ -1,0 +1,38 @@
+"""Run every benchmark (``bench_*.py`` here), or those named, and add their figures to the history.
+
+``python -m tests.benchmarks [bench_log …] [--no-history]``. Each is a process of its own, so that memory and caches of
+one do not colour the next. A benchmark prints one flat JSON object per case.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.benchmarks.history import HISTORY, append, conditions, figures
+
+
+def main() -> int:
+    """Return the number of benchmarks that failed."""
+    known = sorted(path.stem for path in Path(__file__).parent.glob("bench_*.py"))
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"of: {', '.join(known)}")
+    parser.add_argument("--no-history", action="store_true", help="print only")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.names) - set(known):
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+    failed = 0
+    for name in chosen.names or known:
+        print(f"== {name}", flush=True)
+        result = subprocess.run(
+            [sys.executable, "-m", f"tests.benchmarks.{name}"], stdout=subprocess.PIPE, text=True, check=False
+        )
+        print(result.stdout, end="", flush=True)
+        failed += result.returncode != 0
+        if result.returncode == 0 and not chosen.no_history:
+            append(HISTORY, conditions(), list(figures(name, result.stdout)))
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
