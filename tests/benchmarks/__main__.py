@@ -1,7 +1,7 @@
 """Run every benchmark (``bench_*.py`` here), or those named, and add their figures to the history.
 
-``python -m tests.benchmarks [bench_log …] [--no-history]``. Each is a process of its own, so that memory and caches of
-one do not colour the next. A benchmark prints one flat JSON object per case.
+``python -m tests.benchmarks [bench_log …] [--no-history]``. Each is a process of its own, so that
+memory and caches of one do not colour the next. A benchmark prints one flat JSON object per case.
 """
 
 import argparse

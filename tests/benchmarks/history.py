@@ -1,4 +1,4 @@
-"""The history of measurements: one CSV row per figure, with the commit and the machine that it was measured on."""
+"""The history of measurements: one CSV row per figure, with its commit and machine."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ COLUMNS = ("at", "commit", "python", "cores", "processor", "benchmark", "case", 
 
 
 def conditions() -> dict[str, str]:
-    """Return what a figure must be read with: when, which commit (``+`` with changes on top), which machine."""
+    """Return what a figure is read with: when, which commit (``+``: changed since), which machine."""
     commit = _git("rev-parse", "--short", "HEAD")
     changed = "+" if _git("status", "--porcelain", "--untracked-files=no") else ""
     return {
