@@ -17,6 +17,8 @@ FACETS: tuple[Facet, ...] = get_args(Facet)
 SortOrder = Literal["relevance", "title", "modified", "popular", "quality"]
 """``title`` rises, the others fall. ``relevance`` without words orders by quality, freshness and use."""
 
+Visibility = Literal["public", "government", "agency"]
+
 Freshness = Literal["ok", "late", "stale", "not-applicable", "not-known"]
 
 PAGE_SIZE_MAX = 100
@@ -129,7 +131,7 @@ class SearchDocument:
     publisher_name: str | None = None
     formats: tuple[str, ...] = ()
     access_level: str = "public"
-    visibility: Literal["public", "government", "agency"] = "public"
+    visibility: Visibility = "public"
     license: str | None = None
     column_names: tuple[str, ...] = ()
     column_descriptions: tuple[str, ...] = ()

@@ -123,7 +123,7 @@ def test_a_word_that_nearly_every_record_is_about_is_required_only_alone() -> No
 
 @pytest.mark.parametrize("quotes", ['""', "“”", "„“"])
 def test_a_quoted_phrase_is_one_group_in_order(quotes: str) -> None:
-    opened, closed = quotes
+    opened, closed = quotes[0], quotes[1]
     plan = plan_query(f"town {opened}drinking water{closed}", DEFAULT_VOCABULARY)
     assert plan.groups[1].quoted
     assert plan.groups[1].alternatives == (Alternative(("drinking", "water")),)
