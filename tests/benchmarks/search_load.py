@@ -2,7 +2,7 @@
 
 ``python -m tests.benchmarks.search_load DIRECTORY [--documents 433000] [--seconds 20]`` builds the index
 where it is missing, then ten clients offer 50 searches a second, 80 % selective and 20 % broad, each with
-facets. Latency counts from the moment a request was due, so a slow answer can't hide the ones that wait behind it.
+facets. Latency counts from the moment a request was due, so a slow answer can't hide those behind it.
 """
 
 import argparse

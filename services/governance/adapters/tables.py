@@ -1,7 +1,5 @@
 """Governance's tables. The first migration creates them; bus and read-model tables are the shared ones."""
 
-from shared.http.idempotency import idempotency_table
-from shared.identity.principals import principals_table
 from sqlalchemy import (
     Boolean,
     Column,
@@ -18,6 +16,8 @@ from sqlalchemy import (
 )
 
 from shared.datasets.read_model import known_datasets_table
+from shared.http.idempotency import idempotency_table
+from shared.identity.principals import principals_table
 from shared.store.bus_tables import bus_tables
 from shared.store.types import JSONDocument, UTCDateTime
 
