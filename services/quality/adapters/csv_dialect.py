@@ -1,6 +1,6 @@
 """Find out how a CSV file is written: delimiter, quotes, preamble, header, and a first guess of its types."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,7 @@ def _with_year_header(
     if dialect.has_header:
         return dialect
     first: tuple[Any, ...] | None = connection.execute(
-        f"SELECT * FROM {dialect.reader()}) LIMIT 1", [str(path)]
+        f"SELECT * FROM {replace(dialect, strict=False).reader()}) LIMIT 1", [str(path)]
     ).fetchone()
     if first is None or not _is_year_header([str(cell or "").strip() for cell in first]):
         return dialect

@@ -7,6 +7,7 @@ with its parent, at the end of its input, and by itself when a request takes lon
 
 import json
 import os
+import re
 import resource
 import sys
 import threading
@@ -133,10 +134,11 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     except NotATableError as error:
         return {"error": "unreadable", "message": f"The file {error}."}
     except duckdb.Error as error:
-        words = " ".join(str(error).replace(request["path"], "the file").split())
+        first_line = re.sub(r"^[A-Z][A-Za-z ]* Error: ", "", str(error).partition("\n")[0])
+        words = re.sub(rf"{re.escape(request['work_dir'])}/\w+", "the file", first_line)
         return {
             "error": "unreadable",
-            "message": f"The file cannot be read: {words[:MESSAGE_CHARACTERS_MAX]}",
+            "message": f"The file cannot be read. {words[:MESSAGE_CHARACTERS_MAX]}",
         }
     except OSError as error:
         return {"error": "unreadable", "message": f"The file cannot be opened: {error.strerror or error}"}

@@ -27,7 +27,7 @@ COLUMNS_MEASURED_MAX = 4_000
 
 _BLANKS = " \t\r\n\f\v\u00a0"
 _US_DATE = re.compile(r"\d{1,2}/\d{1,2}/\d{4}( \d{1,2}:\d{2}.*)?")
-_DAY_FORMATS = {"%m/%d/%Y": "month first", "%d/%m/%Y": "day first"}
+_DAY_FORMATS = ("%m/%d/%Y", "%d/%m/%Y")
 _TIME_FORMATS = ("%H:%M", "%H:%M:%S", "%I:%M:%S %p", "%I:%M %p")
 _WHOLE = "'[+-]?(0|[1-9][0-9]*)'"
 _CODE_WITH_ZERO = "'[+-]?0[0-9].*'"

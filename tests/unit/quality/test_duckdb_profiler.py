@@ -120,6 +120,11 @@ async def test_quotes_commas_and_line_breaks_inside_cells_are_kept(profiler: Duc
     assert profile.preview == (('x, "y"\nz', "1"), ("q", "2"))
 
 
+async def test_a_file_beyond_the_strict_rules_of_csv_is_still_read(profiler: DuckDBProfiler) -> None:
+    profile = await profiler.profile(b'1,"x"y\r\n2,z\n3,"q"\r\n', "text/csv")
+    assert profile.row_count + profile.rejected_row_count == 3
+
+
 async def test_rows_with_a_wrong_number_of_cells_are_counted_and_the_rest_is_read(
     profiler: DuckDBProfiler,
 ) -> None:
