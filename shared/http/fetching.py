@@ -6,6 +6,7 @@ from the environment, bounds on time, bytes and unpacked bytes.
 """
 
 import asyncio
+import re
 import socket
 import ssl
 import tempfile
@@ -27,6 +28,7 @@ __all__ = ["FetchError", "Fetched", "GuardedFetcher", "Resolver"]
 ORDINARY_PORTS = frozenset({80, 443, 8000, 8080, 8443})
 URL_CHARACTERS_MAX = 2048
 UNPACK_STEP_BYTES = 1024 * 1024
+_HOST = re.compile(r"[A-Za-z0-9._:\-]+")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 Resolver: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -176,6 +178,8 @@ class GuardedFetcher:
             problem = f"Addresses begin with https:// or http://, not {url.scheme or 'nothing'}."
         elif not url.host:
             problem = "The address names no host."
+        elif not _HOST.fullmatch(url.raw_host.decode("ascii", "replace")):
+            problem = "The address names a host with characters that no host has."
         elif url.userinfo:
             problem = "The address holds a user name or password; remove it."
         elif (url.port or _default_port(url)) not in self._allowed_ports:
