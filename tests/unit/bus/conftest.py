@@ -1,0 +1,16 @@
+"""The table that tests of the bus are laid on."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from shared.clock import Clock
+from tests.support.bus_bench import Bench, open_bench
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, clock: Clock) -> AsyncIterator[Bench]:
+    """A log, a ledger, its relay and its loops."""
+    async with open_bench(tmp_path, clock) as opened:
+        yield opened
