@@ -55,8 +55,9 @@ format: dev ## rewrite files in the house style
 bench: dev ## measure, and add the figures to the history
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
-schemas: dev ## write event schemas and docs/asyncapi.yaml from the models
+schemas: dev ## write event schemas, docs/asyncapi.yaml and the tables of docs/operations.md from the code
 	$(BIN)/python -m shared.events.contracts write
+	$(BIN)/python -m tests.contracts.reference
 
 lock: dev ## resolve the dependencies of pyproject.toml into requirements/, with hashes
 	$(BUILD_REQUIRES) | $(COMPILE) $(ARGS) pyproject.toml - --output-file requirements/requirements.txt

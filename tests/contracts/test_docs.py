@@ -8,8 +8,10 @@ import pytest
 
 from shared.events.registry import EVENT_TYPES, EventType
 from shared.events.topics import GROUPS, TOPICS, ConsumerGroup
+from shared.telemetry.metric_names import COUNTERS, GAUGES, HISTOGRAMS
 from tests.architecture.project import EVENT_SERVICES, PROJECT_ROOT, project_files, read
 from tests.contracts.code_facts import COMMAND_LINE, commands, settings_fields
+from tests.contracts.reference import with_tables
 
 EVENTS = read(Path("docs/events.md"))
 OPERATIONS = read(Path("docs/operations.md"))
@@ -39,23 +41,10 @@ def test_every_group_is_documented_with_its_topics(known: ConsumerGroup) -> None
     assert re.findall(r"`([^`]+)`", line) == [known.name, *known.topics]
 
 
-def test_every_metric_is_documented() -> None:
-    if find_spec("shared.telemetry.metric_names") is None:
-        pytest.skip("shared/telemetry/metric_names.py does not exist yet")
-    from shared.telemetry.metric_names import COUNTERS, GAUGES, HISTOGRAMS
-
-    documented = {row for row in rows(OPERATIONS) if row.startswith("nutmeg_")}
-    assert documented == {*COUNTERS, *GAUGES, *HISTOGRAMS}
-
-
-def test_every_setting_is_documented() -> None:
-    missing = [field.row for field in settings_fields() if field.variable not in rows(OPERATIONS)]
-    assert missing == [], "add these lines to the settings of docs/operations.md"
-
-
-def test_every_documented_setting_exists() -> None:
-    documented = {row for row in rows(OPERATIONS) if row.startswith("NUTMEG_")}
-    assert documented <= {field.variable for field in settings_fields()}
+def test_every_setting_and_metric_is_documented() -> None:
+    assert with_tables(OPERATIONS) == OPERATIONS, "run: make schemas"
+    assert {field.variable for field in settings_fields()} <= rows(OPERATIONS)
+    assert {*COUNTERS, *GAUGES, *HISTOGRAMS} <= rows(OPERATIONS)
 
 
 def test_every_setting_says_what_it_is_for() -> None:
