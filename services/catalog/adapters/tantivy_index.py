@@ -19,7 +19,7 @@ from services.catalog.adapters.tantivy_generations import Generation, Generation
 from services.catalog.adapters.tantivy_searching import GenerationSearcher
 from services.catalog.adapters.tantivy_writing import GenerationWriter, RebuildInProgress
 from services.catalog.domain.cursor import CursorCodec
-from services.catalog.domain.query_text import plan_query, relaxations, title_key
+from services.catalog.domain.query_text import Relaxation, plan_query, relaxations, title_key
 from services.catalog.domain.search import (
     FACETS,
     Facet,
@@ -42,6 +42,7 @@ SUGGESTION_PREFIX_CHARACTERS_MAX = 100
 SUGGESTIONS_MAX = 20
 REBUILD_BATCH = 1_000
 CACHED_FACETS_MAX = 256
+BROAD_RESULTS = 20_000
 
 _Answer = TypeVar("_Answer")
 
@@ -58,15 +59,21 @@ class TantivySettings:
 
 @dataclass(frozen=True, slots=True)
 class _Live:
-    """What answers now. ``stamp`` changes with every commit: facets counted before are not reused.
-
-    ``keywords`` remembers what keyword numbers mean; the meaning of a number never changes.
-    """
+    """What answers now. ``labels`` remembers what counted numbers mean, which never changes."""
 
     generation: Generation
     writer: GenerationWriter
-    stamp: int
-    keywords: dict[int, str]
+    labels: dict[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A page before its facets: how to count them, and the view of the index that they are counted in."""
+
+    page: SearchPage
+    step: Relaxation
+    searcher: GenerationSearcher
+    key: object
 
 
 class TantivyCatalogIndex:
@@ -85,11 +92,11 @@ class TantivyCatalogIndex:
         self._settings = settings
         self._readers = ThreadPoolExecutor(settings.search_threads, thread_name_prefix="catalog-search")
         self._writers = ThreadPoolExecutor(1, thread_name_prefix="catalog-index")
-        self._writing = asyncio.Lock()
+        self._counters = ThreadPoolExecutor(1, thread_name_prefix="catalog-count")
         self._rebuild: RebuildInProgress | None = None
         self._facets: OrderedDict[object, dict[Facet, tuple[FacetCount, ...]]] = OrderedDict()
         generation = directory.open_current()
-        self._live = _Live(generation, self._writer_of(generation), 0, {})
+        self._live = _Live(generation, self._writer_of(generation), {})
 
     @classmethod
     async def open(
@@ -108,27 +115,23 @@ class TantivyCatalogIndex:
         """See the port. One commit a call: batches are cheap, single documents are not."""
         if not documents:
             return []
-        async with self._writing:
-            outcomes = await self._in_thread(self._writers, self._live.writer.upsert, documents)
-            self._new_stamp()
-            if self._rebuild is not None:
-                pairs = zip(documents, outcomes, strict=True)
-                applied = [document for document, outcome in pairs if outcome.status == "applied"]
-                await self._in_thread(self._writers, self._rebuild.add_live, applied)
-        return outcomes
+        return await self._in_thread(self._writers, self._write, documents)
 
     async def purge(self, dataset_ids: Sequence[UUID]) -> int:
         """See the port."""
-        async with self._writing:
-            forgotten = await self._in_thread(self._writers, self._live.writer.purge, dataset_ids)
-            self._new_stamp()
-            if self._rebuild is not None:
-                await self._in_thread(self._writers, self._rebuild.purge, dataset_ids)
-        return forgotten
+        return await self._in_thread(self._writers, self._forget, dataset_ids)
 
     async def search(self, query: SearchQuery) -> SearchPage:
         """See the port."""
-        return await self._in_thread(self._readers, self._search, query)
+        found = await self._in_thread(self._readers, self._search, query)
+        if not query.with_facets:
+            return found.page
+        facets = self._facets.get(found.key)
+        if facets is None:
+            # Counting over most of a large catalogue takes long: one at a time leaves a core to the others.
+            pool = self._counters if found.page.total > BROAD_RESULTS else self._readers
+            facets = await self._in_thread(pool, self._count, found, query)
+        return replace(found.page, facets=facets)
 
     async def suggest(self, prefix: str, viewer: ViewerScope, size: int = 8) -> tuple[Suggestion, ...]:
         """See the port."""
@@ -163,12 +166,10 @@ class TantivyCatalogIndex:
         try:
             await _feed(rebuild, documents)
             await asyncio.to_thread(rebuild.finish)
-            async with self._writing:
-                await self._swap(rebuild, generation, writer)
+            await self._in_thread(self._writers, self._swap, rebuild, generation, writer)
         except BaseException:
-            self._rebuild = None
-            writer.abandon()
-            await asyncio.to_thread(self._directory.remove, generation)
+            # Queued behind a swap that may still run: it is the writers' thread that knows how it ended.
+            await asyncio.shield(self._in_thread(self._writers, self._give_up, rebuild, generation, writer))
             raise
         return RebuildReport(rebuild.applied, rebuild.caught_up, tuple(rebuild.refused))
 
@@ -180,56 +181,73 @@ class TantivyCatalogIndex:
 
     async def close(self) -> None:
         """See the port."""
-        async with self._writing:
-            await self._in_thread(self._writers, self._live.writer.close)
-        self._readers.shutdown(wait=True)
-        self._writers.shutdown(wait=True)
+        await self._in_thread(self._writers, self._live.writer.close)
+        for pool in (self._readers, self._counters, self._writers):
+            await asyncio.to_thread(pool.shutdown)
 
-    async def _swap(
-        self, rebuild: RebuildInProgress, generation: Generation, writer: GenerationWriter
-    ) -> None:
-        """With writes held: keep what was carried over last, then let the new generation answer."""
-        await asyncio.to_thread(rebuild.finish)
+    def _write(self, documents: Sequence[SearchDocument]) -> list[UpsertOutcome]:
+        """In the writers' one thread, as are the next three: so writes and the swap follow one another."""
+        outcomes = self._live.writer.upsert(documents)
+        if self._rebuild is not None:
+            pairs = zip(documents, outcomes, strict=True)
+            self._rebuild.add_live([found for found, outcome in pairs if outcome.status == "applied"])
+        return outcomes
+
+    def _forget(self, dataset_ids: Sequence[UUID]) -> int:
+        forgotten = self._live.writer.purge(dataset_ids)
+        if self._rebuild is not None:
+            self._rebuild.purge(dataset_ids)
+        return forgotten
+
+    def _swap(self, rebuild: RebuildInProgress, generation: Generation, writer: GenerationWriter) -> None:
+        """Keep what was carried over last, then let the new generation answer."""
+        rebuild.finish()
         # The big buffers of the rebuild go; the next write opens a small writer.
-        await asyncio.to_thread(writer.close)
-        await asyncio.to_thread(partial(self._directory.make_current, generation, complete=True))
-        old, self._rebuild = self._live, None
-        self._live = _Live(
-            replace(generation, needs_rebuild=None), self._writer_of(generation), old.stamp + 1, old.keywords
-        )
-        await self._in_thread(self._writers, old.writer.close)
-        await asyncio.to_thread(self._directory.remove, old.generation)
+        writer.close()
+        self._directory.make_current(generation, complete=True)
+        old = self._live
+        complete = replace(generation, needs_rebuild=None)
+        self._live = _Live(complete, self._writer_of(complete), old.labels)
+        self._rebuild = None
+        old.writer.close()
+        self._directory.remove(old.generation)
 
-    def _search(self, query: SearchQuery) -> SearchPage:
+    def _give_up(self, rebuild: RebuildInProgress, generation: Generation, writer: GenerationWriter) -> None:
+        """Leave no trace of a rebuild, unless it was swapped in before it was given up."""
+        if self._rebuild is rebuild:
+            self._rebuild = None
+        if self._live.generation.name != generation.name:
+            writer.abandon()
+            self._directory.remove(generation)
+
+    def _search(self, query: SearchQuery) -> _Found:
         position = self._codec.decode(query)
         steps = relaxations(plan_query(query.text, self._vocabulary))
         live = self._live
+        # Read before the view is taken: what is counted is never older than its key says.
+        commits = live.writer.commits
         searcher = _searcher_of(live)
         tried = range(len(steps)) if position is None else [min(position.step, len(steps) - 1)]
         for number in tried:
-            step = steps[number]
-            found = searcher.page(step, query, position)
+            found = searcher.page(steps[number], query, position)
             if found.total:
                 break
         if not found.total:
-            number, step = 0, steps[0]
-        facets = self._counted(live, searcher, number, query) if query.with_facets else {}
+            number = 0
         next_cursor = None
         if found.next_position is not None:
             next_cursor = self._codec.encode(query, replace(found.next_position, step=number))
-        return SearchPage(found.total, "eq", found.hits, facets, next_cursor, step.told)
-
-    def _counted(
-        self, live: _Live, searcher: GenerationSearcher, number: int, query: SearchQuery
-    ) -> dict[Facet, tuple[FacetCount, ...]]:
-        """Facets, kept until the next commit: the pages of one result and the start page ask for the same."""
+        page = SearchPage(found.total, "eq", found.hits, {}, next_cursor, steps[number].told)
         filters = frozenset((facet, query.filters[facet]) for facet in FACETS if query.filters.get(facet))
-        key = (live.stamp, live.generation.name, query.text, filters, query.viewer, number)
+        key = (live.generation.name, commits, query.text, filters, query.viewer, number)
+        return _Found(page, steps[number], searcher, key)
+
+    def _count(self, found: _Found, query: SearchQuery) -> dict[Facet, tuple[FacetCount, ...]]:
+        """Facets, kept until the next commit: the pages of one result and the start page ask for the same."""
         with suppress(KeyError):
-            return self._facets[key]
-        step = relaxations(plan_query(query.text, self._vocabulary))[number]
-        counted = searcher.facets(step, query)
-        self._facets[key] = counted
+            return self._facets[found.key]
+        counted = found.searcher.facets(found.step, query)
+        self._facets[found.key] = counted
         while len(self._facets) > CACHED_FACETS_MAX:
             with suppress(KeyError):
                 self._facets.popitem(last=False)
@@ -237,9 +255,6 @@ class TantivyCatalogIndex:
 
     def _writer_of(self, generation: Generation) -> GenerationWriter:
         return GenerationWriter(generation, memory_bytes=self._settings.writer_memory_bytes, threads=1)
-
-    def _new_stamp(self) -> None:
-        self._live = replace(self._live, stamp=self._live.stamp + 1)
 
     async def _in_thread(
         self, pool: ThreadPoolExecutor, call: Callable[..., _Answer], *arguments: Any
@@ -265,7 +280,7 @@ async def _feed(rebuild: RebuildInProgress, documents: AsyncIterator[SearchDocum
 
 def _searcher_of(live: _Live) -> GenerationSearcher:
     generation = live.generation
-    return GenerationSearcher(generation.index.searcher(), generation.schema, live.keywords)
+    return GenerationSearcher(generation.index.searcher(), generation.schema, live.labels)
 
 
 def _next_batch(batches: Iterator[list[IndexedRevision]]) -> list[IndexedRevision] | None:

@@ -9,8 +9,8 @@ from tantivy import Occur, Query
 from services.catalog.adapters.tantivy_schema import (
     FACET_FIELDS,
     VALUE_CHARACTERS_MAX,
-    facet_term,
     facet_value,
+    number_of,
 )
 from services.catalog.domain.query_text import Alternative, Relaxation, WordGroup
 from services.catalog.domain.search import Facet, SearchQuery, SortOrder, ViewerScope
@@ -73,7 +73,7 @@ class QueryBuilder:
 
     def having(self, facet: Facet, value: str) -> Query:
         """Documents with a facet value that is in its kept form."""
-        term = facet_term(facet, value)
+        term = number_of(value) if facet == "keyword" else value
         return Query.term_query(self.schema, FACET_FIELDS[facet], term, index_option="basic")
 
     def _restrictions(self, query: SearchQuery, without: Facet | None) -> list[tuple[Occur, Query]]:

@@ -34,7 +34,7 @@ FACET_FIELDS: dict[Facet, str] = {
 }
 AGENCY_LABEL_FIELD = "agency_label"
 LABEL_MARK = "\t"
-"""Between the id and the name of an agency in ``agency_label``: the facet counts both in one go."""
+"""Between the id and the name of an agency in its label."""
 
 REVISION_MAX = 2**63 - 1
 VALUE_CHARACTERS_MAX = 200
@@ -53,13 +53,13 @@ class UnindexableDocumentError(ValueError):
 def build_schema() -> tantivy.Schema:
     """The schema of version :data:`SCHEMA_VERSION`."""
     builder = tantivy.SchemaBuilder()
-    for name in ("id", "audience", "title_key", "identifier_key", AGENCY_LABEL_FIELD, "sort_title"):
-        fast = name in {AGENCY_LABEL_FIELD, "sort_title"}
-        builder.add_text_field(name, fast=fast, tokenizer_name=RAW, index_option="basic")
+    for name in ("id", "audience", "title_key", "identifier_key", "sort_title"):
+        builder.add_text_field(name, fast=name == "sort_title", tokenizer_name=RAW, index_option="basic")
     for facet, name in FACET_FIELDS.items():
         if facet != "keyword":
             builder.add_text_field(name, fast=facet != "agency", tokenizer_name=RAW, index_option="basic")
-    builder.add_unsigned_field("keyword", indexed=True, fast=True)
+    for name in ("keyword", AGENCY_LABEL_FIELD):
+        builder.add_unsigned_field(name, indexed=True, fast=True)
     builder.add_text_field("title", tokenizer_name=TERMS, index_option="position")
     builder.add_text_field("text", tokenizer_name=TERMS, index_option="position")
     builder.add_text_field("title_words", tokenizer_name=TERMS, index_option="basic")
@@ -108,8 +108,8 @@ def to_tantivy(document: SearchDocument) -> tantivy.Document:
     _add_facets(made, document)
     _add_orders(made, document, features)
     description = document.description[:STORED_DESCRIPTION_CHARACTERS]
-    keywords = _kept_values("keyword", document.keywords)
-    made.add_bytes("stored", orjson.dumps((document.title, description, keywords, *astuple(features))))
+    labels = [*_kept_values("keyword", document.keywords), _agency_label(document)]
+    made.add_bytes("stored", orjson.dumps((document.title, description, labels, *astuple(features))))
     return made
 
 
@@ -119,22 +119,20 @@ def from_stored(stored: bytes) -> tuple[str, str, RankFeatures]:
     return title, description, RankFeatures(*features)
 
 
-def stored_keywords(stored: bytes) -> dict[int, str]:
-    """A document's keywords by their terms: what a counted number means."""
-    keywords: list[str] = orjson.loads(stored)[2]
-    return {int(facet_term("keyword", value)): value for value in keywords}
+def stored_labels(stored: bytes) -> dict[int, str]:
+    """A document's keywords and its agency's label by their numbers: what a counted number means."""
+    labels: list[str] = orjson.loads(stored)[2]
+    return {number_of(label): label for label in labels}
 
 
-def facet_term(facet: Facet, value: str) -> str | int:
-    """What the facet's field holds for a value in its kept form.
+def number_of(label: str) -> int:
+    """What stands for a keyword or an agency's label in the index: 52 bits of a hash.
 
-    Keywords are numbers there, 52 bits of a hash: a large catalogue has hundreds of thousands, and counting
-    numbers costs a tenth of counting texts. The engine gives counts as floats, exact up to 53 bits.
+    A large catalogue has hundreds of thousands of keywords, and counting numbers costs a tenth of counting
+    texts. The engine tells counted numbers as floats, which are exact up to 53 bits.
     """
-    if facet == "keyword":
-        digest = hashlib.blake2b(value.encode("utf-8"), digest_size=8).digest()
-        return int.from_bytes(digest, "big") >> 12
-    return value
+    digest = hashlib.blake2b(label.encode("utf-8"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 12
 
 
 def facet_value(facet: Facet, value: str) -> str:
@@ -192,11 +190,15 @@ def _add_facets(made: tantivy.Document, document: SearchDocument) -> None:
         for value in _kept_values(facet, found):
             made.add_text(FACET_FIELDS[facet], value)
     for value in _kept_values("keyword", document.keywords):
-        made.add_unsigned("keyword", int(facet_term("keyword", value)))
+        made.add_unsigned("keyword", number_of(value))
     if document.agency_id is not None:
-        name = facet_value("agency", document.agency_name or "")
         made.add_text("agency", str(document.agency_id))
-        made.add_text(AGENCY_LABEL_FIELD, f"{document.agency_id}{LABEL_MARK}{name}")
+        made.add_unsigned(AGENCY_LABEL_FIELD, number_of(_agency_label(document)))
+
+
+def _agency_label(document: SearchDocument) -> str:
+    """An agency's id and name together, so that both come with one count."""
+    return f"{document.agency_id}{LABEL_MARK}{facet_value('agency', document.agency_name or '')}"
 
 
 def _kept_values(facet: Facet, values: Iterable[str]) -> list[str]:

@@ -15,7 +15,7 @@ from services.catalog.adapters.tantivy_schema import (
     LABEL_MARK,
     facet_value,
     from_stored,
-    stored_keywords,
+    stored_labels,
     uuid_of,
 )
 from services.catalog.domain.cursor import CursorPosition
@@ -44,7 +44,9 @@ REPORTED_TEXTS = 1_000
 REPORTED_NUMBERS = 5_000
 """Values that each segment reports when a facet is counted: looking texts up costs, numbers are free."""
 
-KEYWORDS_REMEMBERED_MAX = 50_000
+LABELS_REMEMBERED_MAX = 50_000
+
+_NUMBERED = frozenset({"agency", "keyword"})
 
 Place = tantivy.DocAddress
 
@@ -73,9 +75,9 @@ class Candidate:
 class GenerationSearcher:
     """One moment's view of one generation. Never waits for writers; may be used by any thread."""
 
-    def __init__(self, searcher: tantivy.Searcher, schema: tantivy.Schema, keywords: dict[int, str]) -> None:
+    def __init__(self, searcher: tantivy.Searcher, schema: tantivy.Schema, labels: dict[int, str]) -> None:
         self._searcher = searcher
-        self._keywords = keywords
+        self._labels = labels
         self._schema = schema
         self._queries = QueryBuilder(schema)
 
@@ -259,32 +261,34 @@ class GenerationSearcher:
         counted: dict[Facet, tuple[FacetCount, ...]] = {}
         for facet in facets:
             chosen = {facet_value(facet, value) for value in query.filters.get(facet, frozenset())}
-            counts = [self._facet_count(facet, bucket, chosen) for bucket in answer[facet]["buckets"]]
+            counts = self._counts(facet, answer[facet]["buckets"], chosen)
             listed = {count.value for count in counts}
             counts.extend(self._count_chosen(asked, facet, value) for value in sorted(chosen - listed))
             counted[facet] = tuple(counts)
         return counted
 
-    def _facet_count(self, facet: Facet, bucket: dict[str, Any], chosen: set[str]) -> FacetCount:
-        count = int(bucket["doc_count"])
-        if facet == "keyword":
-            value = label = self._keyword(int(bucket["key"]))
-        elif facet == "agency":
-            value, _, label = str(bucket["key"]).partition(LABEL_MARK)
-        else:
-            value = label = str(bucket["key"])
-        return FacetCount(value, label or value, count, value in chosen)
+    def _counts(self, facet: Facet, buckets: list[dict[str, Any]], chosen: set[str]) -> list[FacetCount]:
+        """Counts by value. An agency that is being renamed has two labels for a while: the first names it."""
+        counts: dict[str, FacetCount] = {}
+        for bucket in buckets:
+            field_name = _count_field(facet)
+            label = self._label(field_name, int(bucket["key"])) if facet in _NUMBERED else str(bucket["key"])
+            value, marked, name = label.partition(LABEL_MARK)
+            before = counts[value].count if value in counts else 0
+            label = counts[value].label if value in counts else (name if marked and name else value)
+            counts[value] = FacetCount(value, label, before + int(bucket["doc_count"]), value in chosen)
+        return sorted(counts.values(), key=lambda count: (-count.count, count.label))
 
-    def _keyword(self, number: int) -> str:
+    def _label(self, field_name: str, number: int) -> str:
         """What a counted number means: read from any document that has it, and remembered."""
-        known = self._keywords.get(number)
+        known = self._labels.get(number)
         if known is None:
-            having = Query.term_query(self._schema, FACET_FIELDS["keyword"], number, index_option="basic")
+            having = Query.term_query(self._schema, field_name, number, index_option="basic")
             ((_, place),) = self._searcher.search(having, limit=1, count=False).hits
-            if len(self._keywords) >= KEYWORDS_REMEMBERED_MAX:
-                self._keywords.clear()
-            meanings = stored_keywords(self._stored_bytes(place))
-            self._keywords.update(meanings)
+            if len(self._labels) >= LABELS_REMEMBERED_MAX:
+                self._labels.clear()
+            meanings = stored_labels(self._stored_bytes(place))
+            self._labels.update(meanings)
             known = meanings[number]
         return known
 
@@ -306,9 +310,13 @@ def _counting(facet: Facet) -> dict[str, Any]:
     Each segment reports only its own most frequent values; a value that is rare in one would lose its count
     there. With so many reported, the counts of those listed are exact.
     """
-    field_name = AGENCY_LABEL_FIELD if facet == "agency" else FACET_FIELDS[facet]
-    reported = REPORTED_NUMBERS if facet == "keyword" else REPORTED_TEXTS
-    return {"terms": {"field": field_name, "size": FACET_VALUES_MAX[facet], "segment_size": reported}}
+    reported = REPORTED_NUMBERS if facet in _NUMBERED else REPORTED_TEXTS
+    size = FACET_VALUES_MAX[facet]
+    return {"terms": {"field": _count_field(facet), "size": size, "segment_size": reported}}
+
+
+def _count_field(facet: Facet) -> str:
+    return AGENCY_LABEL_FIELD if facet == "agency" else FACET_FIELDS[facet]
 
 
 def _after_key(

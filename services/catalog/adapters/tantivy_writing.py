@@ -32,6 +32,7 @@ class GenerationWriter:
         self._memory_bytes = memory_bytes
         self._threads = threads
         self._writer: tantivy.IndexWriter | None = None
+        self.commits = 0
 
     def upsert(self, documents: Sequence[SearchDocument]) -> list[UpsertOutcome]:
         """Apply what is newer, commit once, make it searchable.
@@ -94,9 +95,10 @@ class GenerationWriter:
                 writer.add_document(made)
 
     def commit(self) -> None:
-        """Make all that was added durable and searchable."""
+        """Make all that was added durable and searchable. ``commits`` rises once it is."""
         self._opened().commit()
         self._generation.index.reload()
+        self.commits += 1
 
     def close(self) -> None:
         """Wait for merges and give the lock back."""

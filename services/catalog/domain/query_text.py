@@ -7,7 +7,7 @@ itself. So a query is data, whatever it holds, and both engines find the same do
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from services.catalog.domain.search import QUERY_CHARACTERS_MAX
@@ -47,6 +47,12 @@ class Alternative:
     terms: tuple[str, ...]
     ordered: bool = True
     direct: bool = True
+    needles: tuple[str, ...] = field(init=False)
+    """What to look for in terms joined and enclosed by blanks: made once, looked for in every candidate."""
+
+    def __post_init__(self) -> None:
+        parts = (" ".join(self.terms),) if self.ordered else self.terms
+        object.__setattr__(self, "needles", tuple(f" {part} " for part in parts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,9 +154,10 @@ def _best_match(group: WordGroup, features: RankFeatures) -> tuple[str, float, A
 
 
 def _found(alternative: Alternative, text: str) -> bool:
-    if alternative.ordered or len(alternative.terms) == 1:
-        return f" {' '.join(alternative.terms)} " in text
-    return all(f" {term} " in text for term in alternative.terms)
+    needles = alternative.needles
+    if len(needles) == 1:
+        return needles[0] in text
+    return all(needle in text for needle in needles)
 
 
 def _stepped(points: float) -> int:
