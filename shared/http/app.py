@@ -81,6 +81,7 @@ def build_app(
     app.state.installation_name = installation
     app.state.now = clock.now
     app.state.csrf_tokens = csrf_tokens
+    app.state.metrics = metrics
     app.state.cursors = CursorCodec(signing_key)
     app.state.idempotent_requests_running = set()
     app.state.render_problem_page = problem_page(build_templates())

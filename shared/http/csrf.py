@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from shared.http.problems import FieldProblem, ProblemError
 from shared.identity.signing_key import SigningKey
+from shared.telemetry.measuring import Measurements
 
 __all__ = ["CSRF_FIELD", "CSRF_HEADER", "CSRFTokens", "check_csrf", "is_form", "is_same_site"]
 
@@ -52,14 +53,14 @@ async def check_csrf(request: Request) -> None:
     if request.method in _SAFE_METHODS or request.state.is_bearer:
         return
     if not is_same_site(request):
-        raise _refusal("The request comes from a page of another site.", "Origin")
+        raise _refusal(request, "The request comes from a page of another site.", "Origin")
     token_id = request.state.viewer.token_id
     if token_id is None:
         return
     tokens: CSRFTokens = request.app.state.csrf_tokens
     given = request.headers.get(CSRF_HEADER) or await _form_field(request)
     if not tokens.is_valid(given, token_id):
-        raise _refusal("The form is out of date, or was not one of ours.", CSRF_HEADER)
+        raise _refusal(request, "The form is out of date, or was not one of ours.", CSRF_HEADER)
 
 
 def is_same_site(request: Request) -> bool:
@@ -88,7 +89,9 @@ async def _form_field(request: Request) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _refusal(detail: str, header: str) -> ProblemError:
+def _refusal(request: Request, detail: str, header: str) -> ProblemError:
+    metrics: Measurements = request.app.state.metrics
+    metrics.count("nutmeg_http_refusals_total", reason="csrf")
     cure = f"Open the page again and send its form, or send its {CSRF_FIELD} in {CSRF_HEADER}."
     return ProblemError(
         403,

@@ -127,6 +127,8 @@ class _ServiceAndTrace:
         self, _logger: WrappedLogger, _method: str, event: MutableMapping[str, Any]
     ) -> MutableMapping[str, Any]:
         event.setdefault("service", self._service)
+        # uvicorn sends its message a second time, with colours.
+        event.pop("color_message", None)
         trace_id = current_trace_id()
         if trace_id is not None:
             event.setdefault("trace_id", trace_id)
@@ -144,6 +146,9 @@ def _calm(noisy_loggers: Sequence[str], clock: Clock) -> None:
         logger.propagate = True
     # Our own access log says more, and says it with ids.
     logging.getLogger("uvicorn.access").setLevel(logging.CRITICAL)
+    # These write whole addresses, queries included, at INFO.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _redacted(key: str, value: Any, depth_left: int) -> Any:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from shared.http.csrf import CSRFTokens
 from shared.http.viewing import ViewerDependency, access
+from shared.telemetry.metrics import Metrics
 from tests.unit.http.application import SIGNING_KEY, STEWARD, build, client
 
 router = APIRouter()
@@ -65,9 +66,11 @@ async def test_a_form_without_the_right_token_is_refused(token: str | None) -> N
 
 async def test_the_token_of_another_session_is_refused() -> None:
     foreign = CSRFTokens(SIGNING_KEY).issue("operator-token-id")
-    async with client(build(router), cookie="steward-token") as http:
+    metrics = Metrics()
+    async with client(build(router, metrics=metrics), cookie="steward-token") as http:
         answer = await http.post("/read-form", data={"title": "x", "csrf_token": foreign})
     assert answer.status_code == 403
+    assert metrics.value("nutmeg_http_refusals_total", reason="csrf") == 1
 
 
 async def test_a_script_of_our_own_page_sends_the_token_in_a_header() -> None:

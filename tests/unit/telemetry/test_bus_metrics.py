@@ -2,6 +2,7 @@
 
 from shared.bus.measuring import BusMetrics
 from shared.telemetry.bus_metrics import PrometheusBusMetrics
+from shared.telemetry.measuring import Measurements
 from shared.telemetry.metrics import Metrics
 
 
@@ -36,3 +37,10 @@ def test_each_measurement_of_the_bus_becomes_its_series() -> None:
     assert metrics.value("nutmeg_work_runs_total", service="notify", work="deliver") == 2
     assert metrics.value("nutmeg_work_failures_total", service="notify", work="deliver") == 1
     assert metrics.value("nutmeg_work_pending", service="notify", work="deliver") == 9
+
+
+def test_code_that_knows_only_the_port_measures_too() -> None:
+    metrics = Metrics()
+    port: Measurements = metrics
+    port.count("nutmeg_harvest_records_total", 40, outcome="created")
+    assert metrics.value("nutmeg_harvest_records_total", outcome="created") == 40
