@@ -1,0 +1,42 @@
+"""``nutmeg``: the command line. Heavy modules are imported by the commands that need them.
+
+Exit codes: 0 done; 1 failed, with one line on standard error; 2 wrong usage; 3 done in part (some records or
+rows were refused, or a harvest is held for confirmation).
+"""
+
+import sys
+
+import typer
+
+from services.host.entrypoints.cli_errors import FAILED, CommandError
+from services.host.entrypoints.cli_serving import add_serving
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="nutmeg",
+    help="Find, understand, measure and share public data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def nutmeg() -> None:
+    """Find, understand, measure and share public data."""
+
+
+add_serving(app)
+
+
+def main() -> None:
+    """Run the command line; the installed script calls it."""
+    try:
+        app()
+    except CommandError as error:
+        sys.stderr.write(f"nutmeg: {error}\n")
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.exit(130)

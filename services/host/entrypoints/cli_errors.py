@@ -1,0 +1,42 @@
+"""How commands end: exit codes, and failures told in one line."""
+
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from shared.errors import NutmegError
+
+__all__ = ["FAILED", "IN_PART", "CommandError", "run", "told_in_one_line"]
+
+T = TypeVar("T")
+
+FAILED = 1
+IN_PART = 3
+"""Done, but some records or rows were refused, or a person has to confirm."""
+
+
+class CommandError(Exception):
+    """A command failed; the message is one line that names the cause and, where there is one, the cure."""
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine. Raises ``CommandError`` for every failure that is not a defect."""
+    import asyncio
+
+    with told_in_one_line():
+        return asyncio.run(work)
+
+
+@contextmanager
+def told_in_one_line() -> Iterator[None]:
+    """Turn expected errors into ``CommandError``."""
+    from pydantic import ValidationError
+
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise CommandError(f"{name}: {first['msg']}") from error
+    except (NutmegError, OSError, TimeoutError) as error:
+        raise CommandError(" ".join(str(error).split()) or type(error).__name__) from error

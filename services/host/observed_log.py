@@ -1,0 +1,173 @@
+"""The event log with a memory: which records were published when, and when each group had handled them.
+
+An operator who asks where an event has been needs times that the log does not keep. They are noted here, in
+passing and in memory, for the latest records only; what is older is read from the log itself, without the
+times of handling (:mod:`services.host.event_paths`).
+"""
+
+from bisect import bisect_left
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.bus.ports import (
+    EventLog,
+    Lag,
+    LogConsumer,
+    LogPosition,
+    LogRecord,
+    OutgoingRecord,
+    StartAt,
+    TopicPartition,
+)
+from shared.clock import Clock
+from shared.events.envelope import Headers, header
+from shared.events.topics import Topic
+
+__all__ = ["ObservedLog", "PublishedRecord", "describe_record"]
+
+RECORDS_KEPT_MAX = 20_000
+COMMITS_KEPT_MAX = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRecord:
+    """What an event's path needs to know of a record. Times are the log's, in UTC."""
+
+    place: TopicPartition
+    offset: int
+    event_id: str
+    event_type: str
+    subject: str
+    partition_key: str
+    correlation_id: str
+    causation_id: str | None
+    published_at: datetime
+
+
+def describe_record(
+    place: TopicPartition, offset: int, key: str, headers: Headers, published_at: datetime
+) -> PublishedRecord:
+    """Return what a record's headers say. A record that is no event has blanks."""
+    event_id = header(headers, "ce_id") or ""
+    return PublishedRecord(
+        place=place,
+        offset=offset,
+        event_id=event_id,
+        event_type=header(headers, "ce_type") or "",
+        subject=key,
+        partition_key=header(headers, "ce_partitionkey") or key,
+        correlation_id=header(headers, "ce_correlationid") or event_id,
+        causation_id=header(headers, "ce_causationid"),
+        published_at=published_at,
+    )
+
+
+class ObservedLog:
+    """An :class:`~shared.bus.ports.EventLog` that passes everything on and takes note of it."""
+
+    def __init__(self, log: EventLog, clock: Clock) -> None:
+        self._log = log
+        self._clock = clock
+        self._records: deque[PublishedRecord] = deque(maxlen=RECORDS_KEPT_MAX)
+        self._commits: defaultdict[tuple[str, TopicPartition], deque[tuple[int, datetime]]] = defaultdict(
+            lambda: deque(maxlen=COMMITS_KEPT_MAX)
+        )
+
+    @property
+    def records(self) -> Iterable[PublishedRecord]:
+        """The latest records, oldest first."""
+        return tuple(self._records)
+
+    def handled_at(self, group: str, place: TopicPartition, offset: int) -> datetime | None:
+        """Return when a group had finished with a record; ``None`` if it has not, or before this start."""
+        commits = self._commits.get((group, place))
+        if not commits:
+            return None
+        first = bisect_left(commits, offset + 1, key=lambda commit: commit[0])
+        return commits[first][1] if first < len(commits) else None
+
+    def note_commit(self, group: str, next_offsets: Mapping[TopicPartition, int]) -> None:
+        """Remember that a group has moved on."""
+        now = self._clock.now()
+        for place, offset in next_offsets.items():
+            self._commits[group, place].append((offset, now))
+
+    async def publish(self, records: Sequence[OutgoingRecord]) -> list[LogPosition]:
+        """See :class:`~shared.bus.ports.EventLog`."""
+        positions = await self._log.publish(records)
+        now = self._clock.now()
+        for record, (partition, offset) in zip(records, positions, strict=True):
+            place = TopicPartition(record.topic, partition)
+            self._records.append(describe_record(place, offset, record.key, record.headers, now))
+        return positions
+
+    async def consumer(
+        self, group: str, topics: Sequence[str], *, start: StartAt = "beginning"
+    ) -> LogConsumer:
+        """See :class:`~shared.bus.ports.EventLog`."""
+        return _ObservedConsumer(await self._log.consumer(group, topics, start=start), group, self)
+
+    async def ensure_topics(self, topics: Sequence[Topic]) -> None:
+        """See :class:`~shared.bus.ports.EventLog`."""
+        await self._log.ensure_topics(topics)
+
+    async def read(self, position: TopicPartition, *, from_offset: int, records_max: int) -> list[LogRecord]:
+        """See :class:`~shared.bus.ports.EventLog`."""
+        return await self._log.read(position, from_offset=from_offset, records_max=records_max)
+
+    async def end_offsets(self, topic: str) -> Mapping[TopicPartition, int]:
+        """See :class:`~shared.bus.ports.EventLog`."""
+        return await self._log.end_offsets(topic)
+
+    async def committed(self, group: str) -> Mapping[TopicPartition, int]:
+        """See :class:`~shared.bus.ports.EventLog`."""
+        return await self._log.committed(group)
+
+    async def epochs(self) -> Sequence[str]:
+        """See :class:`~shared.bus.ports.EventLog`."""
+        return await self._log.epochs()
+
+    async def begin_epoch(self, reason: str) -> str:
+        """See :class:`~shared.bus.ports.EventLog`."""
+        return await self._log.begin_epoch(reason)
+
+    async def close(self) -> None:
+        """See :class:`~shared.bus.ports.EventLog`."""
+        await self._log.close()
+
+
+class _ObservedConsumer:
+    """A :class:`~shared.bus.ports.LogConsumer` that passes everything on and notes what is committed."""
+
+    def __init__(self, consumer: LogConsumer, group: str, log: ObservedLog) -> None:
+        self._consumer = consumer
+        self._group = group
+        self._observed = log
+
+    async def poll(self, *, records_max: int = 500, timeout_seconds: float = 1.0) -> list[LogRecord]:
+        return await self._consumer.poll(records_max=records_max, timeout_seconds=timeout_seconds)
+
+    def handling(self, records: Sequence[LogRecord]) -> AbstractAsyncContextManager[Sequence[LogRecord]]:
+        return self._consumer.handling(records)
+
+    async def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
+        await self._consumer.commit(next_offsets)
+        self._observed.note_commit(self._group, next_offsets)
+
+    def seek(self, position: TopicPartition, offset: int) -> None:
+        self._consumer.seek(position, offset)
+
+    def pause(self, *positions: TopicPartition) -> None:
+        self._consumer.pause(*positions)
+
+    def resume(self, *positions: TopicPartition) -> None:
+        self._consumer.resume(*positions)
+
+    async def lag(self) -> Mapping[TopicPartition, Lag]:
+        return await self._consumer.lag()
+
+    async def close(self) -> None:
+        await self._consumer.close()

@@ -1,0 +1,153 @@
+"""Runs the composed services: opens the log, starts and stops them in order, and tells how they are."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from fastapi import FastAPI
+
+from services.host.data_directory import DataDirectory
+from services.host.observed_log import ObservedLog
+from services.host.settings import HostSettings
+from shared.bus.dead_letters import DeadLetters
+from shared.bus.locks import FileLock
+from shared.bus.running import ServiceRunner, ServiceStatus, wait_until_idle
+from shared.bus.sqlite_log import SQLiteEventLog
+from shared.clock import Clock
+from shared.errors import TransientError
+from shared.telemetry.loop_health import watch_event_loop
+from shared.telemetry.metrics import Metrics
+
+__all__ = ["Host", "NextStep"]
+
+PRUNING_SECONDS = 3_600.0
+FACTS_SECONDS = 2.0
+ALL_HANDLED = "all handled"
+
+NextStep = Callable[[], Awaitable[None]]
+
+
+class Host:
+    """Every service in one process. Built by :func:`services.host.bootstrap.bootstrap_host`."""
+
+    def __init__(
+        self,
+        *,
+        settings: HostSettings,
+        directory: DataDirectory,
+        lock: FileLock,
+        clock: Clock,
+        file_log: SQLiteEventLog,
+        log: ObservedLog,
+        runners: Sequence[ServiceRunner],
+        metrics: Metrics,
+    ) -> None:
+        self.settings = settings
+        self.directory = directory
+        self.clock = clock
+        self.log = log
+        self.runners = tuple(runners)
+        self.metrics = metrics
+        self.started_at = clock.now()
+        self.after_start: list[NextStep] = []
+        """Awaited once all services run: the first operator, the demo."""
+        self._lock = lock
+        self._file_log = file_log
+        self._app: FastAPI | None = None
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._lag_words = "starting"
+        self._activity_seen = -1
+        self.dead_letters = DeadLetters(
+            log=log,
+            stores={runner.service.name: runner.service.store for runner in runners},
+            on_requested=self._wake_for_replays,
+        )
+
+    @property
+    def app(self) -> FastAPI:
+        """The one application. Raises ``RuntimeError`` before it is attached."""
+        if self._app is None:
+            raise RuntimeError("the host has no application yet; bootstrap_host() attaches it")
+        return self._app
+
+    def attach(self, app: FastAPI) -> None:
+        """Take the application that was built over this host."""
+        self._app = app
+
+    async def start(self) -> None:
+        """Open the log, start every service, then do what is to follow. Undone in full if it raises."""
+        self._stop.clear()
+        try:
+            await self._file_log.open()
+            for runner in self.runners:
+                await runner.start()
+            for step in self.after_start:
+                await step()
+        except BaseException:
+            await self.stop()
+            raise
+        self.started_at = self.clock.now()
+        self._tasks = [
+            asyncio.create_task(watch_event_loop(self.metrics, self.clock, self._stop), name="event loop"),
+            asyncio.create_task(self._every(PRUNING_SECONDS, self._file_log.prune), name="log pruning"),
+            asyncio.create_task(self._every(FACTS_SECONDS, self._refresh_facts), name="footer facts"),
+        ]
+
+    async def stop(self) -> None:
+        """Finish the batches at hand, publish what was committed, and close. Idempotent."""
+        self._stop.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        stop = partial(ServiceRunner.stop, grace_seconds=self.settings.stop_seconds)
+        await asyncio.gather(*(stop(runner) for runner in self.runners))
+        await self._file_log.close()
+        self._lock.release()
+
+    async def wait_until_idle(self, *, timeout_seconds: float = 60.0) -> None:
+        """Return once all that was caused is done. Raises ``TimeoutError``, ``NutmegError``."""
+        await wait_until_idle(self.runners, timeout_seconds=timeout_seconds)
+
+    async def statuses(self) -> list[ServiceStatus]:
+        """Return how every service is. Raises ``TransientError``."""
+        return [await runner.status() for runner in self.runners]
+
+    async def readiness(self) -> Sequence[str]:
+        """Return in words what keeps the process from serving."""
+        return [cause for runner in self.runners for cause in runner.not_ready()]
+
+    def footer_facts(self) -> Sequence[tuple[str, str]]:
+        """Return what every page's footer tells."""
+        return [("Events", self._lag_words)]
+
+    def runner_of(self, service: str) -> ServiceRunner:
+        """Return a service's runner. Raises ``KeyError``."""
+        return next(runner for runner in self.runners if runner.service.name == service)
+
+    def _wake_for_replays(self, group: str) -> None:
+        for runner in self.runners:
+            runner.wake_for_replays(group)
+
+    async def _refresh_facts(self) -> None:
+        activity = sum(runner.activity for runner in self.runners)
+        if activity == self._activity_seen and self._lag_words == ALL_HANDLED:
+            return  # an idle process stays idle
+        self._activity_seen = activity
+        try:
+            statuses = await self.statuses()
+        except TransientError:
+            self._lag_words = "lag not known just now"
+            return
+        seconds = max((each.lag_seconds for status in statuses for each in status.subscriptions), default=0.0)
+        waiting = sum(each.lag_records for status in statuses for each in status.subscriptions)
+        self._lag_words = f"{seconds:.1f} s behind, {waiting:,} waiting" if waiting else ALL_HANDLED
+
+    async def _every(self, seconds: float, act: Callable[[], Awaitable[object]]) -> None:
+        while not self._stop.is_set():
+            try:
+                await act()
+            except TransientError as error:
+                self._lag_words = f"the log is away: {error}"
+            await asyncio.sleep(seconds)
