@@ -1,0 +1,33 @@
+"""Mail into a folder, where there is no mail server: a Maildir that any mail reader opens."""
+
+import asyncio
+import mailbox
+from email.message import EmailMessage
+from pathlib import Path
+
+from services.notify.ports import DeferredError
+
+__all__ = ["MaildirMailTransport"]
+
+
+class MaildirMailTransport:
+    """Writes each message as a file. A folder that cannot be written defers, like a server that is down."""
+
+    channel = "maildir"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._box: mailbox.Maildir | None = None
+
+    async def send(self, message: EmailMessage) -> str:
+        try:
+            key = await asyncio.to_thread(self._write, message)
+        except OSError as error:
+            raise DeferredError(f"{type(error).__name__}: {error.strerror or error}") from error
+        return f"kept as {key}"
+
+    def _write(self, message: EmailMessage) -> str:
+        if self._box is None:
+            self._folder.parent.mkdir(parents=True, exist_ok=True)
+            self._box = mailbox.Maildir(self._folder, create=True)
+        return self._box.add(message)

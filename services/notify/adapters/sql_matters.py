@@ -1,0 +1,284 @@
+"""Matters, inbox lines, tellings and deliveries on SQLAlchemy: SQLite and PostgreSQL alike."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.notify.adapters.tables import DELIVERIES, INBOX_LINES, MATTERS, PEOPLE, TELLINGS
+from services.notify.domain.mail import Sending, ToldMatter
+from services.notify.domain.matters import Change, Matter, MatterState
+from services.notify.domain.routing import Recipient
+from services.notify.ports import Telling
+from shared.store.unit_of_work import UnitOfWork
+from shared.store.upsert import upsert
+
+__all__ = ["SqlMatterBook", "matter_of_row"]
+
+OPEN_DELIVERIES = ("queued", "deferred")
+
+
+class SqlMatterBook:
+    """Implements :class:`services.notify.ports.MatterBook`."""
+
+    async def matters(self, work: UnitOfWork, matter_ids: Collection[UUID]) -> dict[UUID, Matter]:
+        if not matter_ids:
+            return {}
+        rows = await work.connection.execute(
+            select(MATTERS).where(MATTERS.c.matter_id.in_(list(matter_ids))).with_for_update()
+        )
+        return {row.matter_id: matter_of_row(row) for row in rows}
+
+    async def put_matters(self, work: UnitOfWork, matters: Sequence[Matter]) -> None:
+        await upsert(work.connection, MATTERS, [_matter_row(matter) for matter in matters])
+
+    async def put_in_inbox(self, work: UnitOfWork, matter_id: UUID, recipients: Sequence[Recipient]) -> None:
+        now = work.clock.now()
+        rows = [
+            {"matter_id": matter_id, "person_id": one.person_id, "reason": one.reason, "put_at": now}
+            for one in recipients
+        ]
+        await upsert(work.connection, INBOX_LINES, rows, update=[])
+
+    async def readers(self, work: UnitOfWork, matter_id: UUID) -> list[Recipient]:
+        rows = await work.connection.execute(
+            select(INBOX_LINES).where(INBOX_LINES.c.matter_id == matter_id).order_by(INBOX_LINES.c.person_id)
+        )
+        return [Recipient(row.person_id, row.reason) for row in rows]
+
+    async def tell(self, work: UnitOfWork, tellings: Sequence[Telling]) -> None:
+        rows = [
+            {
+                "telling_id": one.telling_id,
+                "matter_id": one.matter_id,
+                "person_id": one.person_id,
+                "change": one.change.value,
+                "reason": one.reason,
+                "not_before": one.not_before,
+                "delivery_id": None,
+                "snapshot": None,
+            }
+            for one in tellings
+        ]
+        await upsert(work.connection, TELLINGS, rows, update=[])
+
+    async def take_back(self, work: UnitOfWork, matter_id: UUID) -> set[UUID]:
+        waiting = (TELLINGS.c.matter_id == matter_id) & TELLINGS.c.delivery_id.is_(None)
+        rows = await work.connection.execute(select(TELLINGS.c.person_id, TELLINGS.c.change).where(waiting))
+        never_heard = {row.person_id for row in rows if row.change == Change.OPENED}
+        await work.connection.execute(delete(TELLINGS).where(waiting))
+        return never_heard
+
+    async def acknowledge(
+        self, work: UnitOfWork, matter_id: UUID, *, person_id: UUID, at: datetime
+    ) -> Matter:
+        matter = (await self.matters(work, [matter_id])).get(matter_id)
+        if matter is None:
+            raise LookupError(f"no matter has the id {matter_id}")
+        if matter.state is not MatterState.OPEN:
+            return matter
+        taken = replace(matter, state=MatterState.ACKNOWLEDGED, acknowledged_by=person_id, changed_at=at)
+        await self.put_matters(work, [taken])
+        return taken
+
+    async def close(self, work: UnitOfWork, matter_id: UUID) -> bool:
+        matter = (await self.matters(work, [matter_id])).get(matter_id)
+        if matter is None:
+            return False
+        await self.put_matters(work, [replace(matter, state=MatterState.DONE, changed_at=work.clock.now())])
+        await self.take_back(work, matter_id)
+        return True
+
+    async def due_people(self, work: UnitOfWork, now: datetime, limit: int) -> list[UUID]:
+        rows = await work.connection.scalars(
+            select(TELLINGS.c.person_id)
+            .where(TELLINGS.c.delivery_id.is_(None), TELLINGS.c.not_before <= now)
+            .distinct()
+            .limit(limit)
+        )
+        return list(rows)
+
+    async def gather(self, work: UnitOfWork, person_id: UUID, now: datetime, *, channel: str) -> UUID | None:
+        waiting = (TELLINGS.c.person_id == person_id) & TELLINGS.c.delivery_id.is_(None)
+        rows = (
+            await work.connection.execute(
+                select(TELLINGS, MATTERS)
+                .join(MATTERS, MATTERS.c.matter_id == TELLINGS.c.matter_id)
+                .where(waiting)
+                .order_by(TELLINGS.c.not_before, TELLINGS.c.telling_id)
+            )
+        ).all()
+        if not rows:
+            return None
+        address = await work.connection.scalar(select(PEOPLE.c.email).where(PEOPLE.c.person_id == person_id))
+        delivery_id = uuid4()
+        await work.connection.execute(
+            insert(DELIVERIES),
+            [
+                {
+                    "delivery_id": delivery_id,
+                    "person_id": person_id,
+                    # Somebody without an address reads the inbox; that is all there is to deliver.
+                    "channel": channel if address else "inbox",
+                    "state": "queued" if address else "sent",
+                    "attempts": 0,
+                    "result": None if address else "in the inbox",
+                    "created_at": now,
+                    "next_attempt_at": now if address else None,
+                    "leased_until": None,
+                    "finished_at": None if address else now,
+                }
+            ],
+        )
+        for row in rows:
+            await work.connection.execute(
+                update(TELLINGS)
+                .where(TELLINGS.c.telling_id == row.telling_id)
+                .values(delivery_id=delivery_id, snapshot=_snapshot(matter_of_row(row)))
+            )
+        return delivery_id if address else None
+
+    async def lease(
+        self, work: UnitOfWork, now: datetime, *, lease_for: timedelta, limit: int
+    ) -> list[Sending]:
+        due = (
+            DELIVERIES.c.state.in_(OPEN_DELIVERIES)
+            & (DELIVERIES.c.next_attempt_at <= now)
+            & or_(DELIVERIES.c.leased_until.is_(None), DELIVERIES.c.leased_until <= now)
+        )
+        statement = (
+            select(DELIVERIES)
+            .where(due)
+            .order_by(DELIVERIES.c.next_attempt_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        rows = (await work.connection.execute(statement)).all()
+        if not rows:
+            return []
+        ids = [row.delivery_id for row in rows]
+        await work.connection.execute(
+            update(DELIVERIES).where(DELIVERIES.c.delivery_id.in_(ids)).values(leased_until=now + lease_for)
+        )
+        told = await told_by_delivery(work.connection, ids)
+        people = {
+            row.person_id: row
+            for row in await work.connection.execute(
+                select(PEOPLE).where(PEOPLE.c.person_id.in_({row.person_id for row in rows}))
+            )
+        }
+        return [_sending(row, people.get(row.person_id), told.get(row.delivery_id, ())) for row in rows]
+
+    async def settle(
+        self,
+        work: UnitOfWork,
+        sending: Sending,
+        *,
+        state: str,
+        result: str,
+        next_attempt_at: datetime | None,
+    ) -> None:
+        await work.connection.execute(
+            update(DELIVERIES)
+            .where(DELIVERIES.c.delivery_id == sending.delivery_id)
+            .values(
+                state=state,
+                attempts=sending.attempts + 1,
+                result=result,
+                next_attempt_at=next_attempt_at,
+                leased_until=None,
+                finished_at=None if next_attempt_at else work.clock.now(),
+            )
+        )
+
+    async def next_due_at(self, connection: AsyncConnection) -> datetime | None:
+        """Return when the next telling or delivery is due; ``None`` if nothing waits."""
+        telling = await connection.scalar(
+            select(func.min(TELLINGS.c.not_before)).where(TELLINGS.c.delivery_id.is_(None))
+        )
+        delivery = await connection.scalar(
+            select(func.min(DELIVERIES.c.next_attempt_at)).where(DELIVERIES.c.state.in_(OPEN_DELIVERIES))
+        )
+        return min((one for one in (telling, delivery) if one is not None), default=None)
+
+
+async def told_by_delivery(
+    connection: AsyncConnection, delivery_ids: Collection[UUID]
+) -> dict[UUID, tuple[ToldMatter, ...]]:
+    """Return what each message tells, in order."""
+    rows = await connection.execute(
+        select(TELLINGS)
+        .where(TELLINGS.c.delivery_id.in_(list(delivery_ids)))
+        .order_by(TELLINGS.c.not_before, TELLINGS.c.telling_id)
+    )
+    told: dict[UUID, tuple[ToldMatter, ...]] = {}
+    for row in rows:
+        one = ToldMatter(_from_snapshot(row.snapshot), Change(row.change), row.reason)
+        told[row.delivery_id] = (*told.get(row.delivery_id, ()), one)
+    return told
+
+
+def matter_of_row(row: Any) -> Matter:
+    """Return the matter in a row of ``matters``."""
+    return Matter(
+        matter_id=row.matter_id,
+        kind=row.kind,
+        topic=row.topic,
+        title=row.title,
+        cause=row.cause,
+        next_act=row.next_act,
+        severity=row.severity,
+        state=MatterState(row.state),
+        opened_at=row.opened_at,
+        changed_at=row.changed_at,
+        version=row.version,
+        dataset_id=row.dataset_id,
+        agency_id=row.agency_id,
+        details=tuple((name, expected, observed) for name, expected, observed in row.details),
+        acknowledged_by=row.acknowledged_by,
+        occurrences=row.occurrences,
+        href=row.href,
+    )
+
+
+def _matter_row(matter: Matter) -> dict[str, Any]:
+    return {**asdict(matter), "state": matter.state.value, "details": [list(one) for one in matter.details]}
+
+
+def _snapshot(matter: Matter) -> Any:
+    return orjson.loads(orjson.dumps(_matter_row(matter)))
+
+
+def _from_snapshot(document: Mapping[str, Any]) -> Matter:
+    ids = {
+        name: UUID(document[name]) if document[name] else None
+        for name in ("matter_id", "dataset_id", "agency_id", "acknowledged_by")
+    }
+    moments = {name: datetime.fromisoformat(document[name]) for name in ("opened_at", "changed_at")}
+    details = tuple((name, expected, observed) for name, expected, observed in document["details"])
+    return Matter(
+        **{
+            **document,
+            **ids,
+            **moments,
+            "state": MatterState(document["state"]),
+            "details": details,
+        }
+    )
+
+
+def _sending(row: Any, person: Any, told: tuple[ToldMatter, ...]) -> Sending:
+    return Sending(
+        delivery_id=row.delivery_id,
+        person_id=row.person_id,
+        address=person.email if person is not None else None,
+        display_name=person.display_name if person is not None else "",
+        told=told,
+        attempts=row.attempts,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,93 @@
+"""Notify's tables. Names and addresses of people stand here and in governance, nowhere else."""
+
+from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, Uuid
+
+from shared.datasets.read_model import known_datasets_table
+from shared.http.idempotency import idempotency_table
+from shared.identity.principals import principals_table
+from shared.store.bus_tables import bus_tables
+from shared.store.types import JSONDocument, UTCDateTime
+
+METADATA = MetaData()
+BUS = bus_tables(METADATA)
+KNOWN_DATASETS = known_datasets_table(METADATA)
+PRINCIPALS = principals_table(METADATA)
+IDEMPOTENCY = idempotency_table(METADATA)
+
+PEOPLE = Table(
+    "people",
+    METADATA,
+    Column("person_id", Uuid, primary_key=True),
+    Column("email", Text, nullable=True),
+    Column("display_name", Text, nullable=False),
+    Column("grants", JSONDocument, nullable=False),
+)
+
+AGENCIES = Table(
+    "agencies",
+    METADATA,
+    Column("agency_id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+)
+
+MATTERS = Table(
+    "matters",
+    METADATA,
+    Column("matter_id", Uuid, primary_key=True),
+    Column("kind", String(80), nullable=False),
+    Column("topic", String(120), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("next_act", Text, nullable=False),
+    Column("severity", String(20), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("opened_at", UTCDateTime, nullable=False),
+    Column("changed_at", UTCDateTime, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("dataset_id", Uuid, nullable=True),
+    Column("agency_id", Uuid, nullable=True),
+    Column("details", JSONDocument, nullable=False),
+    Column("acknowledged_by", Uuid, nullable=True),
+    Column("occurrences", Integer, nullable=False),
+    Column("href", Text, nullable=False),
+)
+
+INBOX_LINES = Table(
+    "inbox_lines",
+    METADATA,
+    Column("matter_id", Uuid, ForeignKey("matters.matter_id"), primary_key=True),
+    Column("person_id", Uuid, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("put_at", UTCDateTime, nullable=False),
+)
+Index("ix_inbox_lines_person", INBOX_LINES.c.person_id)
+
+TELLINGS = Table(
+    "tellings",
+    METADATA,
+    Column("telling_id", Uuid, primary_key=True),
+    Column("matter_id", Uuid, ForeignKey("matters.matter_id"), nullable=False, index=True),
+    Column("person_id", Uuid, nullable=False),
+    Column("change", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("not_before", UTCDateTime, nullable=False),
+    Column("delivery_id", Uuid, nullable=True, index=True),
+    Column("snapshot", JSONDocument, nullable=True),
+)
+Index("ix_tellings_waiting", TELLINGS.c.person_id, TELLINGS.c.not_before)
+
+DELIVERIES = Table(
+    "deliveries",
+    METADATA,
+    Column("delivery_id", Uuid, primary_key=True),
+    Column("person_id", Uuid, nullable=False, index=True),
+    Column("channel", String(20), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("result", Text, nullable=True),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("next_attempt_at", UTCDateTime, nullable=True),
+    Column("leased_until", UTCDateTime, nullable=True),
+    Column("finished_at", UTCDateTime, nullable=True),
+)
+Index("ix_deliveries_due", DELIVERIES.c.state, DELIVERIES.c.next_attempt_at)

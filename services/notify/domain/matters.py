@@ -1,0 +1,207 @@
+"""A matter: one thing that concerns people, whatever topic it came from, and what to tell about it.
+
+An alert, a sharing request, a harvest that is held and a baseline summary all become the same shape, so
+that the inbox has one line each and mail has one wording.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+from shared.events.alerts import AlertState
+from shared.events.catalog import HarvestHeld
+from shared.events.governance import SharingRequestState
+from shared.events.quality import BaselineSummarised
+
+__all__ = [
+    "Change",
+    "Matter",
+    "MatterState",
+    "change_between",
+    "matter_of_alert",
+    "matter_of_baseline",
+    "matter_of_held_harvest",
+    "matter_of_request",
+    "telling_id",
+]
+
+NAMESPACE = UUID("0c2ac2f6-3e0c-4a7b-9c53-6d3c8a6a5f70")
+SEVERITIES = {"info": 0, "warning": 1, "error": 2}
+REQUEST_DONE = frozenset({"approved", "denied", "withdrawn"})
+
+
+class MatterState(StrEnum):
+    """Where a matter stands. Done ones leave the inbox, and can be found again."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    DONE = "done"
+
+
+class Change(StrEnum):
+    """What is told. Each is told once per person and occurrence."""
+
+    OPENED = "opened"
+    WORSENED = "worsened"
+    RESOLVED = "resolved"
+    SUBMITTED = "submitted"
+    DECIDED = "decided"
+    NOTICED = "noticed"
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """One thing that concerns people. ``details`` are (name, expected, observed) lines of evidence."""
+
+    matter_id: UUID
+    kind: str
+    topic: str
+    title: str
+    cause: str
+    next_act: str
+    severity: str
+    state: MatterState
+    opened_at: datetime
+    changed_at: datetime
+    version: int
+    dataset_id: UUID | None = None
+    agency_id: UUID | None = None
+    details: tuple[tuple[str, str, str], ...] = field(default=())
+    acknowledged_by: UUID | None = None
+    occurrences: int = 1
+    href: str = ""
+
+
+def matter_of_alert(alert: AlertState, *, topic: str, version: int) -> Matter:
+    """Return the matter of an alert."""
+    states = {"open": MatterState.OPEN, "acknowledged": MatterState.ACKNOWLEDGED}
+    return Matter(
+        matter_id=alert.alert_id,
+        kind=alert.kind,
+        topic=topic,
+        title=alert.dataset_title,
+        cause=alert.cause,
+        next_act=alert.next_act,
+        severity=alert.severity,
+        state=states.get(alert.state, MatterState.DONE),
+        opened_at=alert.opened_at,
+        changed_at=alert.changed_at,
+        version=version,
+        dataset_id=alert.dataset_id,
+        agency_id=alert.agency_id,
+        details=tuple((one.name, one.expected or "", one.observed or "") for one in alert.evidence),
+        acknowledged_by=alert.acknowledged_by,
+        occurrences=alert.occurrences,
+        href=f"/datasets/{alert.dataset_id}",
+    )
+
+
+def matter_of_request(request: SharingRequestState, *, topic: str, version: int) -> Matter:
+    """Return the matter of a sharing request."""
+    words = {
+        "submitted": "Somebody asks for this data.",
+        "returned": "The agency needs more from the requester.",
+        "approved": "The request was approved.",
+        "denied": "The request was denied.",
+        "withdrawn": "The requester took the request back.",
+    }
+    acts = {
+        "submitted": f"Read it and decide{f' by {request.due_on:%d %B %Y}' if request.due_on else ''}.",
+        "returned": "Add what is missing and send it in again.",
+        "approved": "Read what was agreed.",
+        "denied": "Read why.",
+    }
+    details = [("What it is for", "", request.purpose), ("Data wanted", "", request.data_wanted)]
+    if request.decision_reason:
+        details.append(("Reason given", "", request.decision_reason))
+    return Matter(
+        matter_id=request.request_id,
+        kind=f"sharing-request-{request.status}",
+        topic=topic,
+        title=request.dataset_title,
+        cause=words.get(request.status, f"The request is {request.status}."),
+        next_act=acts.get(request.status, "Nothing is left to do."),
+        severity="info",
+        state=MatterState.DONE if request.status in REQUEST_DONE else MatterState.OPEN,
+        opened_at=request.submitted_at,
+        changed_at=request.changed_at,
+        version=version,
+        dataset_id=request.dataset_id,
+        agency_id=request.agency_id,
+        details=tuple(details),
+        href=f"/sharing-requests/{request.request_id}",
+    )
+
+
+def matter_of_baseline(summary: BaselineSummarised, *, topic: str, now: datetime) -> Matter:
+    """Return the matter of a first harvest's summary."""
+    lines = [
+        ("Datasets", "", str(summary.datasets)),
+        ("Up to date", "", str(summary.fresh)),
+        ("Late", "", str(summary.late)),
+        ("Stale", "", str(summary.stale)),
+        ("Without a promised frequency", "", str(summary.not_applicable)),
+    ]
+    if summary.mean_completeness is not None:
+        lines.append(("Metadata filled in, on average", "", f"{summary.mean_completeness:.0%}"))
+    lines += [(line.title, "", line.reason) for line in summary.worst]
+    noun = "dataset was" if summary.datasets == 1 else "datasets were"
+    return Matter(
+        matter_id=summary.notice_id,
+        kind="baseline-summary",
+        topic=topic,
+        title="What the first measurement found",
+        cause=f"{summary.datasets} {noun} measured for the first time: {summary.stale} stale, "
+        f"{summary.late} late. From here on you hear only of changes.",
+        next_act=summary.next_act,
+        severity="info",
+        state=MatterState.OPEN,
+        opened_at=now,
+        changed_at=now,
+        version=1,
+        agency_id=summary.agency_id,
+        details=tuple(lines),
+        href="/quality",
+    )
+
+
+def matter_of_held_harvest(held: HarvestHeld, *, topic: str, now: datetime) -> Matter:
+    """Return the matter of a harvest that waits for a person."""
+    return Matter(
+        matter_id=held.harvest_id,
+        kind="harvest-held",
+        topic=topic,
+        title=f"Harvest of {held.source_id}",
+        cause=f"The feed lost {held.missing} of {held.known} datasets. Nothing was retired.",
+        next_act="Look at the feed; confirm the harvest if the datasets are really gone.",
+        severity="warning",
+        state=MatterState.OPEN,
+        opened_at=now,
+        changed_at=now,
+        version=1,
+        details=(("Known", "", str(held.known)), ("Missing", "", str(held.missing))),
+        href=f"/harvests/{held.harvest_id}",
+    )
+
+
+def change_between(before: Matter | None, after: Matter) -> Change | None:
+    """Return what is to be told of an alert's new state; ``None`` if it is no news.
+
+    Acknowledging is no news to anybody; a higher severity is; a lower one is not.
+    """
+    was_done = before is None or before.state is MatterState.DONE
+    if after.state is MatterState.DONE:
+        return None if was_done else Change.RESOLVED
+    if before is None or was_done or after.occurrences > before.occurrences:
+        return Change.OPENED
+    if SEVERITIES.get(after.severity, 1) > SEVERITIES.get(before.severity, 1):
+        return Change.WORSENED
+    return None
+
+
+def telling_id(matter: Matter, person_id: UUID, change: Change) -> UUID:
+    """Return the id of one telling: the same matter, person, change and occurrence is told once."""
+    marker = matter.version if change in {Change.DECIDED, Change.SUBMITTED} else matter.occurrences
+    severity = matter.severity if change is Change.WORSENED else ""
+    return uuid5(NAMESPACE, f"{matter.matter_id}/{person_id}/{change}/{marker}/{severity}")

@@ -1,0 +1,97 @@
+"""Whom a matter concerns, and why them: the steward, else the agency's data officer, else the chief.
+
+Every recipient gets the reason in words; a message without it is noise.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from shared.identity.viewer import Grant, Role
+
+__all__ = ["Directory", "KnownPerson", "Ownership", "Recipient", "operators", "owners_of", "requester"]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPerson:
+    """A person as routing needs them. Addresses are looked up when a message is sent."""
+
+    person_id: UUID
+    grants: frozenset[Grant]
+
+    def holds(self, role: Role, agency_id: UUID | None) -> bool:
+        """Tell whether the person has ``role`` for exactly this agency, or for all when it is ``None``."""
+        return any(grant.role is role and grant.agency_id == agency_id for grant in self.grants)
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """Whose a dataset is. ``agency_name`` is for the reason line."""
+
+    title: str
+    steward_id: UUID | None
+    agency_id: UUID | None
+    agency_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A person to tell, with the reason line."""
+
+    person_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Everybody whom routing may choose from."""
+
+    people: Sequence[KnownPerson]
+
+    def __contains__(self, person_id: object) -> bool:
+        return any(person.person_id == person_id for person in self.people)
+
+    def holding(self, role: Role, agency_id: UUID | None) -> list[UUID]:
+        """Return who has ``role`` for this agency (``None``: for all), in a stable order."""
+        return sorted(person.person_id for person in self.people if person.holds(role, agency_id))
+
+
+def owners_of(ownership: Ownership, directory: Directory) -> list[Recipient]:
+    """Return who answers for a dataset: its steward; else the agency's data officers; else the chief.
+
+    Empty only if the installation has no chief data officer either.
+    """
+    if ownership.steward_id is not None and ownership.steward_id in directory:
+        return [Recipient(ownership.steward_id, f"You are the steward of “{ownership.title}”.")]
+    missing = "has no steward" if ownership.steward_id is None else "has a steward who is not known any more"
+    return agency_officers(
+        ownership.agency_id, ownership.agency_name, directory, f"“{ownership.title}” {missing}"
+    )
+
+
+def agency_officers(
+    agency_id: UUID | None, agency_name: str | None, directory: Directory, why: str
+) -> list[Recipient]:
+    """Return an agency's data officers, else the chief data officers, with ``why`` it comes to them."""
+    if agency_id is not None:
+        officers = directory.holding(Role.AGENCY_DATA_OFFICER, agency_id)
+        if officers:
+            name = agency_name or "the agency"
+            return _all(officers, f"{why}, and you are the data officer of {name}.")
+        why = f"{why}, and {agency_name or 'its agency'} has no data officer"
+    chiefs = directory.holding(Role.CHIEF_DATA_OFFICER, None)
+    return _all(chiefs, f"{why}; it falls to you as chief data officer.")
+
+
+def operators(directory: Directory, why: str) -> list[Recipient]:
+    """Return the operators of the installation."""
+    return _all(directory.holding(Role.OPERATOR, None), f"{why}, and you operate this installation.")
+
+
+def requester(person_id: UUID, title: str) -> list[Recipient]:
+    """Return the person who asked for data: they are always told the outcome."""
+    return [Recipient(person_id, f"You asked for “{title}”.")]
+
+
+def _all(person_ids: Iterable[UUID], reason: str) -> list[Recipient]:
+    return [Recipient(person_id, reason) for person_id in person_ids]

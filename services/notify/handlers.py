@@ -1,0 +1,280 @@
+"""What notify does with what happened: note it, put it in the right inboxes, and note whom to tell.
+
+Nothing is sent here: a message is a row that a work sends later, so a slow mail server holds up no event.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from services.notify.domain.matters import (
+    Change,
+    Matter,
+    change_between,
+    matter_of_alert,
+    matter_of_baseline,
+    matter_of_held_harvest,
+    matter_of_request,
+    telling_id,
+)
+from services.notify.domain.routing import (
+    Ownership,
+    Recipient,
+    agency_officers,
+    operators,
+    owners_of,
+    requester,
+)
+from services.notify.ports import NotifyPorts, Telling
+from shared.bus.handling import Handlers, Outcome, each
+from shared.errors import InvalidEventError, TransientError
+from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved, AlertState
+from shared.events.catalog import HarvestCompleted, HarvestHeld
+from shared.events.envelope import Event
+from shared.events.governance import (
+    AgencyChanged,
+    PersonChanged,
+    SharingRequestApproved,
+    SharingRequestDenied,
+    SharingRequestReturned,
+    SharingRequestState,
+    SharingRequestSubmitted,
+    SharingRequestWithdrawn,
+)
+from shared.events.quality import BaselineSummarised
+from shared.events.registry import (
+    AGENCY_CHANGED,
+    BASELINE_SUMMARISED,
+    DATASET_CHANGED,
+    DATASET_REGISTERED,
+    DATASET_RETIRED,
+    EVENT_TYPES,
+    HARVEST_COMPLETED,
+    HARVEST_HELD,
+    PERSON_CHANGED,
+    QUALITY_ALERT_CHANGED,
+    QUALITY_ALERT_OPENED,
+    QUALITY_ALERT_RESOLVED,
+    SHARING_REQUEST_APPROVED,
+    SHARING_REQUEST_DENIED,
+    SHARING_REQUEST_RETURNED,
+    SHARING_REQUEST_SUBMITTED,
+    SHARING_REQUEST_WITHDRAWN,
+    USAGE_ALERT_CHANGED,
+    USAGE_ALERT_OPENED,
+    USAGE_ALERT_RESOLVED,
+)
+from shared.identity.principals import remember_people
+from shared.store.unit_of_work import UnitOfWork
+
+__all__ = ["DIRECTORY_HANDLERS", "ROUTING_HANDLERS"]
+
+DIRECTORY_PATIENCE = timedelta(seconds=30)
+"""How long a fresh matter waits for its dataset and steward to be known, before the fallback is told."""
+
+REQUEST_EVENTS = (
+    SharingRequestSubmitted,
+    SharingRequestReturned,
+    SharingRequestApproved,
+    SharingRequestDenied,
+    SharingRequestWithdrawn,
+)
+
+
+async def remember_datasets(batch: Sequence[Event], work: UnitOfWork, ports: NotifyPorts) -> list[Outcome]:
+    """Keep whose datasets are."""
+    return await ports.datasets.remember(batch, work)
+
+
+async def remember_addresses(
+    batch: Sequence[Event], work: UnitOfWork, ports: NotifyPorts
+) -> Sequence[Outcome] | None:
+    """Keep who people are and where they read; an erased person goes with all that is theirs."""
+    newest = {
+        UUID(event.subject): event.payload(PersonChanged).person if event.data is not None else None
+        for event in batch
+    }
+    await ports.people.put_people(work, [person for person in newest.values() if person is not None])
+    await ports.people.erase_people(work, [key for key, person in newest.items() if person is None])
+    return await remember_people(batch, work, ports.principals)
+
+
+async def remember_agencies(batch: Sequence[Event], work: UnitOfWork, ports: NotifyPorts) -> None:
+    """Keep the names of agencies."""
+    newest = {event.subject: event.payload(AgencyChanged).agency for event in batch if event.data is not None}
+    await ports.people.put_agencies(work, list(newest.values()))
+
+
+async def route_alert(event: Event, work: UnitOfWork, ports: NotifyPorts) -> Outcome:
+    """Tell the steward (or who stands in) that a dataset degraded; tell those who heard that it recovered."""
+    if event.data is None:
+        return Outcome.IGNORED
+    topic = EVENT_TYPES[event.type].topic.name
+    matter = matter_of_alert(_alert_of(event), topic=topic, version=event.subjectversion or 0)
+    before = (await ports.book.matters(work, [matter.matter_id])).get(matter.matter_id)
+    change = change_between(before, matter)
+    if before is None and change is None:
+        return Outcome.IGNORED
+    await ports.book.put_matters(work, [matter])
+    if change is Change.RESOLVED:
+        await _tell_recovery(work, ports, matter)
+    elif change is not None:
+        owners = await _owners(work, ports, matter)
+        await _tell(work, ports, matter, change, owners, wait=ports.group_wait)
+    return Outcome.APPLIED
+
+
+async def route_request(event: Event, work: UnitOfWork, ports: NotifyPorts) -> Outcome:
+    """Tell the agency of a new request, and the requester of every answer."""
+    if event.data is None:
+        return Outcome.IGNORED
+    request = _request_of(event)
+    topic = EVENT_TYPES[event.type].topic.name
+    matter = matter_of_request(request, topic=topic, version=event.subjectversion or 0)
+    await ports.book.put_matters(work, [matter])
+    now = timedelta(0)
+    if isinstance(event.data, SharingRequestSubmitted):
+        owners = [one for one in await _owners(work, ports, matter) if one.person_id != request.requester_id]
+        await _tell(work, ports, matter, Change.SUBMITTED, owners, wait=now)
+    elif isinstance(event.data, SharingRequestWithdrawn):
+        await ports.book.take_back(work, matter.matter_id)
+    else:
+        asker = requester(request.requester_id, request.dataset_title)
+        await _tell(work, ports, matter, Change.DECIDED, asker, wait=now)
+    return Outcome.APPLIED
+
+
+async def route_baseline(event: Event, work: UnitOfWork, ports: NotifyPorts) -> Outcome:
+    """Give a steward the one summary of a first harvest."""
+    summary = event.payload(BaselineSummarised)
+    topic = EVENT_TYPES[event.type].topic.name
+    matter = matter_of_baseline(summary, topic=topic, now=event.time)
+    names = await ports.people.agency_names(work, [summary.agency_id] if summary.agency_id else [])
+    agency_name = names.get(summary.agency_id) if summary.agency_id else None
+    ownership = Ownership("your datasets", summary.steward_id, summary.agency_id, agency_name)
+    directory = await ports.people.directory(work)
+    if summary.steward_id is not None and summary.steward_id not in directory:
+        _wait_for_directory(ports, matter, "its steward")
+    if summary.steward_id is not None and summary.steward_id in directory:
+        readers = [Recipient(summary.steward_id, "You are the steward of these datasets.")]
+    else:
+        readers = agency_officers(
+            ownership.agency_id, agency_name, directory, "These datasets have no steward"
+        )
+    await ports.book.put_matters(work, [matter])
+    await _tell(work, ports, matter, Change.NOTICED, readers, wait=ports.group_wait)
+    return Outcome.APPLIED
+
+
+async def route_held_harvest(event: Event, work: UnitOfWork, ports: NotifyPorts) -> Outcome:
+    """Ask the operators to look at a feed that lost more than half of its datasets."""
+    held = event.payload(HarvestHeld)
+    topic = EVENT_TYPES[event.type].topic.name
+    matter = matter_of_held_harvest(held, topic=topic, now=event.time)
+    directory = await ports.people.directory(work)
+    readers = operators(directory, f"The harvest of {held.source_id} waits for a person")
+    await ports.book.put_matters(work, [matter])
+    await _tell(work, ports, matter, Change.OPENED, readers, wait=ports.group_wait)
+    return Outcome.APPLIED
+
+
+async def close_held_harvest(event: Event, work: UnitOfWork, ports: NotifyPorts) -> Outcome:
+    """A harvest that was held and then ran through is a matter no more."""
+    completed = event.payload(HarvestCompleted)
+    closed = await ports.book.close(work, completed.harvest_id)
+    return Outcome.APPLIED if closed else Outcome.IGNORED
+
+
+async def _owners(work: UnitOfWork, ports: NotifyPorts, matter: Matter) -> list[Recipient]:
+    directory = await ports.people.directory(work)
+    known = await ports.people.ownership(work, [matter.dataset_id] if matter.dataset_id else [])
+    ownership = known.get(matter.dataset_id) if matter.dataset_id else None
+    if ownership is None:
+        _wait_for_directory(ports, matter, "its dataset")
+        ownership = Ownership(matter.title, None, matter.agency_id, None)
+    if ownership.steward_id is not None and ownership.steward_id not in directory:
+        _wait_for_directory(ports, matter, "its steward")
+    found = owners_of(ownership, directory)
+    # Nobody may be left: then those who run the installation have to see that nobody answers for it.
+    return found or operators(directory, f"Nobody answers for “{ownership.title}”")
+
+
+def _wait_for_directory(ports: NotifyPorts, matter: Matter, what: str) -> None:
+    """Let our own directory catch up: its group reads other topics, and an alert may overtake them."""
+    if ports.clock.now() - matter.changed_at < DIRECTORY_PATIENCE:
+        raise TransientError(f"matter {matter.matter_id} waits until {what} is known here")
+
+
+async def _tell(
+    work: UnitOfWork,
+    ports: NotifyPorts,
+    matter: Matter,
+    change: Change,
+    readers: Sequence[Recipient],
+    *,
+    wait: timedelta,
+) -> None:
+    await ports.book.put_in_inbox(work, matter.matter_id, readers)
+    not_before = ports.clock.now() + wait
+    tellings = [
+        Telling(
+            telling_id(matter, one.person_id, change),
+            matter.matter_id,
+            one.person_id,
+            change,
+            one.reason,
+            not_before,
+        )
+        for one in readers
+    ]
+    await ports.book.tell(work, tellings)
+
+
+async def _tell_recovery(work: UnitOfWork, ports: NotifyPorts, matter: Matter) -> None:
+    # Opened and resolved within the wait: nobody heard of it, so nobody needs to hear that it is over.
+    never_heard = await ports.book.take_back(work, matter.matter_id)
+    readers = [
+        one for one in await ports.book.readers(work, matter.matter_id) if one.person_id not in never_heard
+    ]
+    await _tell(work, ports, matter, Change.RESOLVED, readers, wait=ports.group_wait)
+
+
+def _alert_of(event: Event) -> AlertState:
+    if isinstance(event.data, AlertOpened | AlertChanged | AlertResolved):
+        return event.data.alert
+    raise InvalidEventError(f"{event.type} {event.id} carries no alert")
+
+
+def _request_of(event: Event) -> SharingRequestState:
+    if isinstance(event.data, REQUEST_EVENTS):
+        return event.data.request
+    raise InvalidEventError(f"{event.type} {event.id} carries no sharing request")
+
+
+DIRECTORY_HANDLERS: Handlers[NotifyPorts] = {
+    DATASET_REGISTERED.name: remember_datasets,
+    DATASET_CHANGED.name: remember_datasets,
+    DATASET_RETIRED.name: remember_datasets,
+    PERSON_CHANGED.name: remember_addresses,
+    AGENCY_CHANGED.name: remember_agencies,
+}
+
+_route_alert = each(route_alert)
+_route_request = each(route_request)
+
+ROUTING_HANDLERS: Handlers[NotifyPorts] = {
+    QUALITY_ALERT_OPENED.name: _route_alert,
+    QUALITY_ALERT_CHANGED.name: _route_alert,
+    QUALITY_ALERT_RESOLVED.name: _route_alert,
+    USAGE_ALERT_OPENED.name: _route_alert,
+    USAGE_ALERT_CHANGED.name: _route_alert,
+    USAGE_ALERT_RESOLVED.name: _route_alert,
+    SHARING_REQUEST_SUBMITTED.name: _route_request,
+    SHARING_REQUEST_RETURNED.name: _route_request,
+    SHARING_REQUEST_APPROVED.name: _route_request,
+    SHARING_REQUEST_DENIED.name: _route_request,
+    SHARING_REQUEST_WITHDRAWN.name: _route_request,
+    BASELINE_SUMMARISED.name: each(route_baseline),
+    HARVEST_HELD.name: each(route_held_harvest),
+    HARVEST_COMPLETED.name: each(close_held_harvest),
+}

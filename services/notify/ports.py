@@ -1,0 +1,169 @@
+"""The roles that notify's handlers and works need.
+
+The book is SQLAlchemy on SQLite and PostgreSQL alike. ``MailTransport`` has two implementations, SMTP and a
+Maildir, and one conformance suite: ``tests/conformance/test_mail_transport.py``.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from typing import Protocol
+from uuid import UUID
+
+from services.notify.domain.mail import Sending
+from services.notify.domain.matters import Change, Matter
+from services.notify.domain.routing import Directory, Ownership, Recipient
+from shared.clock import Clock
+from shared.datasets.read_model import KnownDatasets
+from shared.events.governance import AgencyState, PersonState
+from shared.identity.principals import Principals
+from shared.store.unit_of_work import UnitOfWork
+
+__all__ = [
+    "DeferredError",
+    "MailTransport",
+    "MatterBook",
+    "NotifyPorts",
+    "PeopleBook",
+    "RefusedError",
+    "Telling",
+]
+
+
+class DeferredError(Exception):
+    """The message was not taken this time; trying again may help. The text is the server's, bounded."""
+
+
+class RefusedError(Exception):
+    """The message will never be taken. The text is the server's, bounded."""
+
+
+class MailTransport(Protocol):
+    """Hands a message to whatever carries it."""
+
+    channel: str
+
+    async def send(self, message: EmailMessage) -> str:
+        """Hand over one message; return the receiver's own words.
+
+        Raises ``DeferredError`` (4xx, refused or lost connection, time-out) or ``RefusedError`` (5xx, an
+        address that no server takes). Sending the same Message-ID twice is allowed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """One thing to tell one person, not before a moment, so that neighbours go in one message."""
+
+    telling_id: UUID
+    matter_id: UUID
+    person_id: UUID
+    change: Change
+    reason: str
+    not_before: datetime
+
+
+class PeopleBook(Protocol):
+    """Keeps who people are, where they read, and whose datasets are."""
+
+    async def put_people(self, work: UnitOfWork, people: Sequence[PersonState]) -> None:
+        """Write the newest state of people."""
+        ...
+
+    async def erase_people(self, work: UnitOfWork, person_ids: Collection[UUID]) -> None:
+        """Remove people with their inbox, waiting messages and the texts of sent ones."""
+        ...
+
+    async def put_agencies(self, work: UnitOfWork, agencies: Sequence[AgencyState]) -> None:
+        """Write the newest state of agencies."""
+        ...
+
+    async def directory(self, work: UnitOfWork) -> Directory:
+        """Return everybody whom routing may choose from."""
+        ...
+
+    async def ownership(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> dict[UUID, Ownership]:
+        """Return whose these datasets are; unknown ones are left out."""
+        ...
+
+    async def agency_names(self, work: UnitOfWork, agency_ids: Collection[UUID]) -> dict[UUID, str]:
+        """Return the names of these agencies."""
+        ...
+
+
+class MatterBook(Protocol):
+    """Keeps matters, inbox lines, what is still to be told, and messages with their real results."""
+
+    async def matters(self, work: UnitOfWork, matter_ids: Collection[UUID]) -> dict[UUID, Matter]:
+        """Return the last known state of matters."""
+        ...
+
+    async def put_matters(self, work: UnitOfWork, matters: Sequence[Matter]) -> None:
+        """Write new states; inbox lines follow the state."""
+        ...
+
+    async def put_in_inbox(self, work: UnitOfWork, matter_id: UUID, recipients: Sequence[Recipient]) -> None:
+        """Give each recipient a line for the matter, once."""
+        ...
+
+    async def readers(self, work: UnitOfWork, matter_id: UUID) -> list[Recipient]:
+        """Return who has a line for the matter, with the reason."""
+        ...
+
+    async def tell(self, work: UnitOfWork, tellings: Sequence[Telling]) -> None:
+        """Note what is to be told, once per telling id."""
+        ...
+
+    async def take_back(self, work: UnitOfWork, matter_id: UUID) -> set[UUID]:
+        """Drop what was not told yet of a matter; return who thereby never heard of it."""
+        ...
+
+    async def acknowledge(
+        self, work: UnitOfWork, matter_id: UUID, *, person_id: UUID, at: datetime
+    ) -> Matter:
+        """Mark a matter as taken charge of. Raises ``LookupError``."""
+        ...
+
+    async def close(self, work: UnitOfWork, matter_id: UUID) -> bool:
+        """Mark a matter as done and drop what was not told yet; tell whether there was one."""
+        ...
+
+    async def due_people(self, work: UnitOfWork, now: datetime, limit: int) -> list[UUID]:
+        """Return people who have something due to be told."""
+        ...
+
+    async def gather(self, work: UnitOfWork, person_id: UUID, now: datetime, *, channel: str) -> UUID | None:
+        """Put all that is due for a person into one message to send; return its delivery id."""
+        ...
+
+    async def lease(
+        self, work: UnitOfWork, now: datetime, *, lease_for: timedelta, limit: int
+    ) -> list[Sending]:
+        """Take messages that are due, so that nobody else sends them meanwhile."""
+        ...
+
+    async def settle(
+        self,
+        work: UnitOfWork,
+        sending: Sending,
+        *,
+        state: str,
+        result: str,
+        next_attempt_at: datetime | None,
+    ) -> None:
+        """Write the real result of an attempt and release the lease."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyPorts:
+    """Everything the handlers, commands and works are given."""
+
+    clock: Clock
+    datasets: KnownDatasets
+    principals: Principals
+    people: PeopleBook
+    book: MatterBook
+    group_wait: timedelta

@@ -1,0 +1,143 @@
+"""Recurring work: gather what is due into messages, and send messages, following the real result."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import uuid5
+
+import structlog
+
+from services.notify.domain.mail import Sending, compose, next_attempt
+from services.notify.ports import DeferredError, MailTransport, MatterBook, RefusedError
+from shared.clock import Clock
+from shared.events.notify import Delivery, DeliveryDead, DeliveryDeferred, DeliverySent
+from shared.events.registry import DELIVERY_DEAD, DELIVERY_DEFERRED, DELIVERY_SENT
+from shared.store.engine import Store
+from shared.store.unit_of_work import UnitOfWork
+
+__all__ = ["DeliveryCounter", "MessageOffice", "Sender"]
+
+PEOPLE_PER_TURN = 100
+MESSAGES_PER_TURN = 20
+LEASE = timedelta(minutes=2)
+
+DeliveryCounter = Callable[[str, str], None]
+"""Called with channel and outcome for every attempt."""
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who writes: the addresses and names that stand on every message."""
+
+    address: str
+    base_url: str
+    installation: str
+
+    @property
+    def domain(self) -> str:
+        """The part of the address that Message-IDs end with."""
+        return self.address.rpartition("@")[2]
+
+
+@dataclass(slots=True)
+class MessageOffice:
+    """Turns what is to be told into messages, and sees each one through."""
+
+    store: Store
+    book: MatterBook
+    transport: MailTransport
+    sender: Sender
+    clock: Clock
+    count: DeliveryCounter
+    random: Callable[[], float] = field(default=random.random)
+
+    async def gather_due(self) -> int:
+        """Make one message per person of all that is due to be told; return how many people that was."""
+        async with self.store.unit_of_work() as work:
+            now = self.clock.now()
+            people = await self.book.due_people(work, now, PEOPLE_PER_TURN)
+            for person_id in people:
+                await self.book.gather(work, person_id, now, channel=self.transport.channel)
+        return len(people)
+
+    async def send_due(self) -> int:
+        """Send some messages that are due, side by side; return how many were tried."""
+        async with self.store.unit_of_work() as work:
+            sendings = await self.book.lease(work, self.clock.now(), lease_for=LEASE, limit=MESSAGES_PER_TURN)
+        await asyncio.gather(*(self._send(sending) for sending in sendings))
+        return len(sendings)
+
+    async def _send(self, sending: Sending) -> None:
+        if sending.address is None or not sending.told:
+            await self._settle_dead(sending, "the person has no address any more")
+            return
+        message = compose(
+            sending,
+            sender=self.sender.address,
+            base_url=self.sender.base_url,
+            domain=self.sender.domain,
+            installation=self.sender.installation,
+        )
+        try:
+            words = await self.transport.send(message)
+        except RefusedError as error:
+            await self._settle_dead(sending, str(error))
+        except DeferredError as error:
+            await self._settle_deferred(sending, str(error))
+        else:
+            async with self.store.unit_of_work() as work:
+                await self.book.settle(work, sending, state="sent", result=words, next_attempt_at=None)
+                self._emit_each(work, sending, words, "sent")
+            self.count(self.transport.channel, "sent")
+
+    async def _settle_deferred(self, sending: Sending, words: str) -> None:
+        at = next_attempt(sending.attempts + 1, self.clock.now(), jitter=self.random())
+        if at is None:
+            await self._settle_dead(sending, f"given up after {sending.attempts + 1} attempts: {words}")
+            return
+        async with self.store.unit_of_work() as work:
+            await self.book.settle(work, sending, state="deferred", result=words, next_attempt_at=at)
+            for delivery in self._deliveries(sending, words):
+                work.emit(
+                    DELIVERY_DEFERRED,
+                    DeliveryDeferred(delivery=delivery, next_attempt_at=at),
+                    subject=str(delivery.delivery_id),
+                )
+        self.count(self.transport.channel, "deferred")
+        logger.warning("delivery deferred", delivery_id=str(sending.delivery_id), result=words)
+
+    async def _settle_dead(self, sending: Sending, words: str) -> None:
+        async with self.store.unit_of_work() as work:
+            await self.book.settle(work, sending, state="dead", result=words, next_attempt_at=None)
+            self._emit_each(work, sending, words, "dead")
+        self.count(self.transport.channel, "dead")
+        logger.error("delivery dead", delivery_id=str(sending.delivery_id), result=words)
+
+    def _emit_each(self, work: UnitOfWork, sending: Sending, words: str, state: str) -> None:
+        for delivery in self._deliveries(sending, words):
+            subject = str(delivery.delivery_id)
+            if state == "sent":
+                work.emit(DELIVERY_SENT, DeliverySent(delivery=delivery), subject=subject)
+            else:
+                work.emit(DELIVERY_DEAD, DeliveryDead(delivery=delivery), subject=subject)
+
+    def _deliveries(self, sending: Sending, words: str) -> list[Delivery]:
+        """One event per matter in the message, so that each matter's path can be followed to its end."""
+        return [
+            Delivery(
+                delivery_id=uuid5(sending.delivery_id, str(one.matter.matter_id)),
+                about_id=one.matter.matter_id,
+                about_kind=one.matter.kind,
+                dataset_id=one.matter.dataset_id,
+                person_id=sending.person_id,
+                channel=self.transport.channel,
+                attempts=sending.attempts + 1,
+                result=words,
+                occurred_at=self.clock.now(),
+            )
+            for one in sending.told
+        ]
