@@ -119,8 +119,11 @@ def _coverage(plan: QueryPlan, features: RankFeatures) -> list[Reason]:
     title_length = max(1, features.title.count(" ") - 1)
     matched = in_title = direct_title_terms = 0
     field_points = 0.0
+    everything = "|".join(
+        (features.title, features.labels, features.agency, features.columns, features.description)
+    )
     for group in groups:
-        field_name, points, alternative = _best_match(group, features)
+        field_name, points, alternative = _best_match(group, features, everything)
         field_points += points
         matched += alternative is not None
         if field_name == "title" and alternative is not None:
@@ -139,14 +142,22 @@ def _coverage(plan: QueryPlan, features: RankFeatures) -> list[Reason]:
     return reasons
 
 
-def _best_match(group: WordGroup, features: RankFeatures) -> tuple[str, float, Alternative | None]:
+def _best_match(
+    group: WordGroup, features: RankFeatures, everything: str
+) -> tuple[str, float, Alternative | None]:
     """The weightiest field in which a word was found: its name, its points, and what was found there."""
-    best: tuple[str, float, Alternative | None] = ("", 0.0, None)
+    # Most alternatives are nowhere: one look at all fields together spares one at each.
+    present = [alternative for alternative in group.alternatives if _found(alternative, everything)]
+    if not present:
+        return "", 0.0, None
+    # Words that belong together but stand in different fields count as if in the least of them.
+    least_field, least_points = FIELD_POINTS[-1]
+    best: tuple[str, float, Alternative | None] = (least_field, least_points * SYNONYM_SHARE, present[0])
     for field_name, field_points in FIELD_POINTS:
         if field_points <= best[1]:
             break
         text: str = getattr(features, field_name)
-        for alternative in group.alternatives:
+        for alternative in present:
             points = field_points if alternative.direct else field_points * SYNONYM_SHARE
             if points > best[1] and _found(alternative, text):
                 best = (field_name, points, alternative)

@@ -4,7 +4,10 @@ import asyncio
 import json
 import random
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -12,7 +15,7 @@ import pytest
 
 from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
 from services.catalog.domain.cursor import CursorCodec
-from services.catalog.domain.search import SearchDocument, SearchQuery
+from services.catalog.domain.search import SearchDocument, SearchQuery, UpsertOutcome
 from services.catalog.ports import CatalogIndexError, IndexLockedError
 
 CODEC = CursorCodec("a secret of this test")
@@ -157,6 +160,89 @@ async def test_two_rebuilds_at_once_are_refused(tmp_path: Path) -> None:
         yield document(1, "Wells")
 
     assert (await index.rebuild(rows())).applied == 1
+    await index.close()
+
+
+async def test_a_cancelled_rebuild_leaves_the_old_index_and_no_files(tmp_path: Path) -> None:
+    index = await opened(tmp_path)
+    await index.upsert([document(1, "Wells")])
+    waiting = asyncio.Event()
+
+    async def rows() -> AsyncIterator[SearchDocument]:
+        yield document(2, "Bridges")
+        waiting.set()
+        await asyncio.Event().wait()
+
+    rebuilding = asyncio.create_task(index.rebuild(rows()))
+    await waiting.wait()
+    rebuilding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await rebuilding
+    assert (await index.search(SearchQuery("wells"))).total == 1
+    assert len(list(tmp_path.glob("generation-*"))) == 1
+    assert (await index.rebuild(stream(document(3, "Lakes")))).applied == 1
+    await index.close()
+
+
+async def test_a_cancelled_write_is_carried_over_to_the_index_being_rebuilt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = await opened(tmp_path)
+    started, may_go_on = threading.Event(), threading.Event()
+    write = index._live.writer.upsert
+
+    def write_slowly(documents: Sequence[SearchDocument]) -> list[UpsertOutcome]:
+        started.set()
+        may_go_on.wait(10)
+        return write(documents)
+
+    monkeypatch.setattr(index._live.writer, "upsert", write_slowly)
+
+    async def rows() -> AsyncIterator[SearchDocument]:
+        yield document(1, "Wells")
+        writing = asyncio.create_task(index.upsert([document(2, "Bridges")]))
+        await asyncio.to_thread(started.wait, 10)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        may_go_on.set()
+
+    report = await index.rebuild(rows())
+    assert (report.applied, report.caught_up) == (1, 1)
+    assert await revisions(index) == {1: 1, 2: 1}
+    await index.close()
+
+
+async def test_facet_counts_stay_exact_over_many_commits(tmp_path: Path) -> None:
+    index = await opened(tmp_path)
+    source = random.Random(3)
+    expected: Counter[str] = Counter()
+    for commit in range(25):
+        batch = []
+        for number in range(20):
+            keywords = tuple({f"word {int(source.random() ** 3 * 400)}" for _ in range(6)})
+            expected.update(keywords)
+            found = document(commit * 100 + number, "Wells")
+            batch.append(
+                replace(found, keywords=keywords, agency_id=UUID(int=number), agency_name=f"A{number}")
+            )
+        await index.upsert(batch)
+    page = await index.search(SearchQuery("wells", size=1))
+    counted = {count.value: count.count for count in page.facets["keyword"]}
+    assert counted == {value: expected[value] for value in counted}
+    assert sorted(counted.values(), reverse=True) == sorted(expected.values(), reverse=True)[:20]
+    assert {count.count for count in page.facets["agency"]} == {25}
+    await index.close()
+
+
+async def test_an_agency_being_renamed_is_one_value_with_all_its_datasets(tmp_path: Path) -> None:
+    index = await opened(tmp_path)
+    before = replace(document(1, "Wells"), agency_id=UUID(int=9), agency_name="Old Name")
+    after = replace(document(2, "Wells too"), agency_id=UUID(int=9), agency_name="New Name")
+    await index.upsert([before, after])
+    (count,) = (await index.search(SearchQuery("wells"))).facets["agency"]
+    assert (count.value, count.count) == (str(UUID(int=9)), 2)
+    assert count.label in {"Old Name", "New Name"}
     await index.close()
 
 
