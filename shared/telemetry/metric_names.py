@@ -44,6 +44,7 @@ GaugeName = Literal[
     "nutmeg_consumer_running",
     "nutmeg_event_loop_delay_seconds",
     "nutmeg_index_documents",
+    "nutmeg_index_drift_documents",
     "nutmeg_outbox_oldest_age_seconds",
     "nutmeg_outbox_records",
     "nutmeg_work_pending",
@@ -136,6 +137,10 @@ GAUGES: Mapping[GaugeName, MetricDefinition] = {
         "How late the process's event loop woke up, at worst, since the last reading."
     ),
     "nutmeg_index_documents": MetricDefinition("Documents in the search index.", ("engine",)),
+    "nutmeg_index_drift_documents": MetricDefinition(
+        "Documents in which index and catalogue differed at the last reconcile (missing, extra, stale).",
+        ("kind",),
+    ),
     "nutmeg_outbox_oldest_age_seconds": MetricDefinition(
         "Age of the oldest event that is committed but not published; 0 when none waits.", ("service",)
     ),

@@ -1,0 +1,81 @@
+"""Catalog entries as rows of ``datasets``, and back."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, TypeVar
+
+from services.catalog.domain.entry import CatalogEntry, Decisions
+from shared.datasets.publisher_names import normalise_publisher
+from shared.events.catalog import Column, DatasetState
+
+__all__ = ["ROWS_PER_STATEMENT_MAX", "chunks", "entry_of", "row_of"]
+
+ROWS_PER_STATEMENT_MAX = 500
+
+T = TypeVar("T")
+
+
+def row_of(entry: CatalogEntry, jurisdiction_words: Collection[str]) -> dict[str, Any]:
+    """The row of an entry. A new one begins with nothing indexed."""
+    state = entry.state
+    return {
+        "dataset_id": entry.dataset_id,
+        "source_id": entry.source.source_id,
+        "identifier": entry.source.identifier,
+        "title": state.title,
+        "publisher_normalised": normalise_publisher(entry.source.publisher_name or "", jurisdiction_words),
+        "agency_id": state.agency_id,
+        "steward_id": state.steward_id,
+        "visibility": state.visibility,
+        "access_level": state.access_level,
+        "retired": entry.retired_at is not None,
+        "retired_at": entry.retired_at,
+        "retired_reason": entry.retired_reason,
+        "ended": False,
+        "content_hash": entry.content_hash,
+        "version": entry.version,
+        "document_revision": entry.document_revision,
+        "indexed_revision": 0,
+        "quality_score": entry.quality_score,
+        "freshness": entry.freshness,
+        "freshness_reason": entry.freshness_reason,
+        "uses_30d": entry.uses_30d,
+        "popularity_bucket": entry.popularity_bucket,
+        "decisions": {
+            name: value
+            for name in Decisions.__slots__
+            if (value := getattr(entry.decisions, name)) is not None
+        },
+        "dictionary_from": entry.columns_from,
+        "dictionary": [column.model_dump(exclude_none=True) for column in entry.columns],
+        "source": entry.source.model_dump(mode="json", exclude_none=True),
+        "state": state.model_dump(mode="json", exclude_none=True),
+    }
+
+
+def entry_of(row: Any) -> CatalogEntry:
+    """The entry in a row of ``datasets``."""
+    return CatalogEntry(
+        dataset_id=row.dataset_id,
+        source=DatasetState.model_validate(row.source),
+        content_hash=row.content_hash,
+        state=DatasetState.model_validate(row.state),
+        columns=tuple(Column.model_validate(column) for column in row.dictionary),
+        columns_from=row.dictionary_from,
+        decisions=Decisions(**row.decisions),
+        version=row.version,
+        document_revision=row.document_revision,
+        retired_at=row.retired_at,
+        retired_reason=row.retired_reason,
+        quality_score=row.quality_score,
+        freshness=row.freshness,
+        freshness_reason=row.freshness_reason,
+        uses_30d=row.uses_30d,
+        popularity_bucket=row.popularity_bucket,
+    )
+
+
+def chunks(items: Collection[T]) -> Iterator[Sequence[T]]:
+    """The items in portions that fit into one statement."""
+    listed = list(items)
+    for start in range(0, len(listed), ROWS_PER_STATEMENT_MAX):
+        yield listed[start : start + ROWS_PER_STATEMENT_MAX]

@@ -1,0 +1,156 @@
+"""DCAT-US feeds as files on this machine, read in portions: a feed of any size takes little memory."""
+
+import asyncio
+import codecs
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import IO
+from uuid import UUID
+
+import ijson
+
+from services.catalog.domain.dcat_us import ParsedRecord, SourceDefaults, parse_record
+from services.catalog.ports import Feed, FeedError
+from shared.events.catalog import RejectedRecord
+
+__all__ = ["FeedFiles", "JSONFeed"]
+
+_DATASETS = "dataset"
+_OTHER_ENCODINGS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+_UTF8_CURE = "Save the feed as UTF-8, the only encoding of JSON (RFC 8259), and send it again."
+
+
+class FeedFiles:
+    """Implements :class:`services.catalog.ports.FeedShelf` in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def prepare(self) -> None:
+        """Make the folder. Uploads that were cut off by the end of a process go."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for remains in self._folder.glob("*.part"):
+            remains.unlink(missing_ok=True)
+
+    def path_of(self, harvest_id: UUID) -> Path:
+        return self._folder / f"{harvest_id}.json"
+
+    def open(self, harvest_id: UUID, defaults: SourceDefaults) -> Feed:
+        return JSONFeed(self.path_of(harvest_id), defaults)
+
+    async def remove(self, harvest_id: UUID) -> None:
+        await asyncio.to_thread(self.path_of(harvest_id).unlink, missing_ok=True)
+
+
+class JSONFeed:
+    """Implements :class:`services.catalog.ports.Feed` on one file."""
+
+    def __init__(self, path: Path, defaults: SourceDefaults) -> None:
+        self._path = path
+        self._defaults = defaults
+        self._file: IO[bytes] | None = None
+        self._records: Iterator[object] | None = None
+
+    async def check(self) -> int:
+        return await asyncio.to_thread(self._check)
+
+    async def next_records(self, limit: int) -> list[ParsedRecord | RejectedRecord]:
+        return await asyncio.to_thread(self._next_records, limit)
+
+    async def close(self) -> None:
+        file, self._file = self._file, None
+        self._records = None
+        if file is not None:
+            await asyncio.to_thread(file.close)
+
+    def _check(self) -> int:
+        with closing(_opened(self._path)) as file:
+            try:
+                return _count_records(file)
+            except (ijson.JSONError, UnicodeError, ValueError, OverflowError) as error:
+                raise _unreadable(error) from error
+
+    def _next_records(self, limit: int) -> list[ParsedRecord | RejectedRecord]:
+        if self._records is None:
+            self._file = _opened(self._path)
+            self._records = ijson.items(self._file, f"{_DATASETS}.item", use_float=True)
+        try:
+            raw = list(islice(self._records, limit))
+        except (ijson.JSONError, UnicodeError, ValueError, OverflowError) as error:
+            raise _unreadable(error) from error
+        return [parse_record(record, defaults=self._defaults) for record in raw]
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """The file behind its byte order mark. Raises ``FeedError`` for what is plainly no JSON in UTF-8."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise FeedError("The feed is no longer there. Send it again.", is_permanent=True) from error
+    start = file.read(4)
+    problem = None
+    encoding = next((name for mark, name in _OTHER_ENCODINGS if start.startswith(mark)), None)
+    if not start:
+        problem = "The feed is empty. Send a DCAT-US catalogue: an object with a list called dataset."
+    elif encoding is not None:
+        problem = f"The feed is encoded as {encoding}. {_UTF8_CURE}"
+    elif b"\0" in start:
+        problem = f"The feed is not encoded as UTF-8. {_UTF8_CURE}"
+    elif start.startswith((b"\x1f\x8b", b"PK")):
+        problem = "The feed is packed (gzip or zip). Unpack it and send the JSON file."
+    elif start.lstrip()[:1] == b"<":
+        problem = "This is a web page or XML, not JSON. Check the address; DCAT-US feeds end in data.json."
+    if problem is not None:
+        file.close()
+        raise FeedError(problem, is_permanent=True)
+    file.seek(len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0)
+    return file
+
+
+def _count_records(file: IO[bytes]) -> int:
+    """Read to the end; the number of entries of ``dataset``. Raises ``FeedError`` for another structure."""
+    depth = 0
+    records = 0
+    is_inside = is_found = is_expected = False
+    for event, value in ijson.basic_parse(file, use_float=True):
+        if depth == 0 and event != "start_map":
+            raise FeedError(
+                "The feed is not an object. Send a DCAT-US catalogue: an object with a list called dataset.",
+                is_permanent=True,
+            )
+        if is_expected:
+            if event != "start_array":
+                raise FeedError("In the feed, dataset is not a list. Make it one.", is_permanent=True)
+            is_expected, is_inside, is_found = False, True, True
+        elif is_inside and depth == 2 and not event.startswith("end_"):
+            records += 1
+        if event in ("start_map", "start_array"):
+            depth += 1
+        elif event in ("end_map", "end_array"):
+            depth -= 1
+            is_inside = is_inside and depth > 1
+        elif event == "map_key" and depth == 1:
+            is_expected = value == _DATASETS
+    if not is_found:
+        raise FeedError(
+            "The feed has no list called dataset. Send a DCAT-US 1.1 catalogue (data.json).",
+            is_permanent=True,
+        )
+    return records
+
+
+def _unreadable(error: Exception) -> FeedError:
+    told = str(error).split("\n", 1)[0].strip().rstrip(".")
+    if isinstance(error, UnicodeError) or "UTF8" in told or "utf-8" in told.lower():
+        return FeedError(f"The feed is not UTF-8 throughout ({told}). {_UTF8_CURE}", is_permanent=True)
+    return FeedError(
+        f"The feed is not valid JSON ({told}). Check it with a JSON validator, and send it again whole.",
+        is_permanent=True,
+    )

@@ -1,0 +1,247 @@
+"""The catalogue's datasets on SQLAlchemy: SQLite and PostgreSQL alike."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, case, false, func, or_, select, true, update
+
+from services.catalog.adapters.entry_rows import chunks, entry_of, row_of
+from services.catalog.adapters.tables import COUNTERS, DATASET_ALIASES, DATASETS
+from services.catalog.domain.entry import CatalogEntry, popularity_bucket
+from services.catalog.domain.harvest import KnownRecord
+from services.catalog.domain.records import ExpectedDocument
+from shared.datasets.publisher_names import normalise_publisher
+from shared.store.engine import Store
+from shared.store.unit_of_work import UnitOfWork
+from shared.store.upsert import upsert
+
+__all__ = ["CATALOGUE_REVISION", "SqlDatasetBook", "SqlIndexLedger"]
+
+CATALOGUE_REVISION = "catalogue"
+"""The counter that rises with every write of datasets."""
+
+_KEPT_ON_UPDATE = frozenset({"dataset_id", "indexed_revision"})
+
+
+class SqlDatasetBook:
+    """Implements :class:`services.catalog.ports.DatasetBook`."""
+
+    def __init__(self, jurisdiction_words: Collection[str]) -> None:
+        self._jurisdiction_words = frozenset(jurisdiction_words)
+
+    async def known(
+        self, work: UnitOfWork, source_id: str, identifiers: Collection[str]
+    ) -> dict[str, KnownRecord]:
+        found: dict[str, KnownRecord] = {}
+        columns = (
+            DATASET_ALIASES.c.identifier,
+            DATASETS.c.dataset_id,
+            DATASETS.c.content_hash,
+            DATASETS.c.retired,
+        )
+        joined = select(*columns).join(DATASETS, DATASETS.c.dataset_id == DATASET_ALIASES.c.dataset_id)
+        for chunk in chunks(identifiers):
+            rows = await work.connection.execute(
+                joined.where(
+                    DATASET_ALIASES.c.source_id == source_id, DATASET_ALIASES.c.identifier.in_(chunk)
+                )
+            )
+            for row in rows:
+                found[row.identifier] = KnownRecord(row.dataset_id, row.content_hash, row.retired)
+        return found
+
+    async def locked(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> dict[UUID, CatalogEntry]:
+        found: dict[UUID, CatalogEntry] = {}
+        for chunk in chunks(sorted(dataset_ids)):
+            rows = await work.connection.execute(
+                select(DATASETS)
+                .where(DATASETS.c.dataset_id.in_(chunk))
+                .order_by(DATASETS.c.dataset_id)
+                .with_for_update()
+            )
+            found.update((row.dataset_id, entry_of(row)) for row in rows)
+        return found
+
+    async def put(self, work: UnitOfWork, entries: Sequence[CatalogEntry]) -> None:
+        if not entries:
+            return
+        rows = [row_of(entry, self._jurisdiction_words) for entry in entries]
+        replaced = [name for name in rows[0] if name not in _KEPT_ON_UPDATE]
+        await upsert(work.connection, DATASETS, rows, update=replaced)
+        names = ("source_id", "identifier", "dataset_id")
+        aliases = [{name: row[name] for name in names} for row in rows]
+        await upsert(work.connection, DATASET_ALIASES, aliases, update=[])
+        await upsert(work.connection, COUNTERS, [{"name": CATALOGUE_REVISION, "value": 0}], update=[])
+        await work.connection.execute(
+            update(COUNTERS).where(COUNTERS.c.name == CATALOGUE_REVISION).values(value=COUNTERS.c.value + 1)
+        )
+
+    async def live_identifiers(self, work: UnitOfWork, source_id: str) -> list[str]:
+        rows = await work.connection.scalars(
+            select(DATASETS.c.identifier)
+            .where(DATASETS.c.source_id == source_id, DATASETS.c.retired == false())
+            .order_by(DATASETS.c.identifier)
+        )
+        return list(rows)
+
+    async def ids_touched_by(
+        self,
+        work: UnitOfWork,
+        *,
+        publishers: Collection[str] = (),
+        agency_ids: Collection[UUID] = (),
+        identifiers: Collection[str] = (),
+    ) -> list[UUID]:
+        normalised = {normalise_publisher(name, self._jurisdiction_words) for name in publishers}
+        wanted: list[tuple[Any, Collection[Any]]] = [
+            (DATASETS.c.publisher_normalised, normalised),
+            (DATASETS.c.agency_id, agency_ids),
+            (DATASETS.c.identifier, identifiers),
+        ]
+        found: dict[UUID, None] = {}
+        for column, values in wanted:
+            for chunk in chunks(values):
+                rows = await work.connection.scalars(select(DATASETS.c.dataset_id).where(column.in_(chunk)))
+                found.update(dict.fromkeys(rows))
+        return list(found)
+
+    async def note_quality(self, work: UnitOfWork, scores: Mapping[UUID, float | None]) -> None:
+        rows = [
+            {"key": dataset_id, "score": None if score is None else round(score, 2)}
+            for dataset_id, score in scores.items()
+        ]
+        differs = DATASETS.c.quality_score.is_distinct_from(bindparam("score"))
+        await self._note(work, rows, differs, {"quality_score": bindparam("score")})
+
+    async def note_freshness(self, work: UnitOfWork, found: Mapping[UUID, tuple[str, str]]) -> None:
+        rows = [
+            {"key": dataset_id, "status": status[:30], "why": why}
+            for dataset_id, (status, why) in found.items()
+        ]
+        differs = or_(
+            DATASETS.c.freshness != bindparam("status"), DATASETS.c.freshness_reason != bindparam("why")
+        )
+        values: dict[str, Any] = {"freshness": bindparam("status"), "freshness_reason": bindparam("why")}
+        await self._note(work, rows, differs, values)
+
+    async def note_use(self, work: UnitOfWork, uses: Mapping[UUID, int]) -> int:
+        shown: dict[UUID, int | None] = {}
+        for chunk in chunks(uses.keys()):
+            rows = await work.connection.execute(
+                select(DATASETS.c.dataset_id, DATASETS.c.uses_30d)
+                .where(DATASETS.c.dataset_id.in_(chunk))
+                .with_for_update()
+            )
+            shown.update((row.dataset_id, row.uses_30d) for row in rows)
+        changed = [
+            {"key": dataset_id, "uses": uses[dataset_id], "bucket": popularity_bucket(uses[dataset_id])}
+            for dataset_id, number in shown.items()
+            if number != uses[dataset_id]
+        ]
+        if changed:
+            rises = case((DATASETS.c.popularity_bucket != bindparam("bucket"), 1), else_=0)
+            await work.connection.execute(
+                update(DATASETS)
+                .where(DATASETS.c.dataset_id == bindparam("key"))
+                .values(
+                    uses_30d=bindparam("uses"),
+                    document_revision=DATASETS.c.document_revision + rises,
+                    popularity_bucket=bindparam("bucket"),
+                ),
+                changed,
+            )
+        return len(changed)
+
+    async def retired_before(self, work: UnitOfWork, moment: datetime, limit: int) -> list[CatalogEntry]:
+        rows = await work.connection.execute(
+            select(DATASETS)
+            .where(DATASETS.c.retired == true(), DATASETS.c.retired_at < moment, DATASETS.c.ended == false())
+            .order_by(DATASETS.c.dataset_id)
+            .limit(limit)
+            .with_for_update()
+        )
+        return [entry_of(row) for row in rows]
+
+    async def mark_ended(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> None:
+        for chunk in chunks(dataset_ids):
+            await work.connection.execute(
+                update(DATASETS).where(DATASETS.c.dataset_id.in_(chunk)).values(ended=True)
+            )
+
+    async def _note(
+        self, work: UnitOfWork, rows: Sequence[Mapping[str, Any]], differs: Any, values: dict[str, Any]
+    ) -> None:
+        if rows:
+            raised = DATASETS.c.document_revision + 1
+            await work.connection.execute(
+                update(DATASETS)
+                .where(DATASETS.c.dataset_id == bindparam("key"), differs)
+                .values(values | {"document_revision": raised}),
+                list(rows),
+            )
+
+
+class SqlIndexLedger:
+    """Implements :class:`services.catalog.ports.IndexLedger`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def dirty(self, limit: int) -> list[CatalogEntry]:
+        async with self._store.read() as connection:
+            rows = await connection.execute(select(DATASETS).where(_IS_DIRTY).limit(limit))
+            return [entry_of(row) for row in rows]
+
+    async def dirty_count(self) -> int:
+        async with self._store.read() as connection:
+            counted = await connection.scalar(select(func.count()).select_from(DATASETS).where(_IS_DIRTY))
+        return counted or 0
+
+    async def mark_indexed(self, work: UnitOfWork, revisions: Mapping[UUID, int]) -> None:
+        if revisions:
+            # An entry that changed meanwhile has a higher revision, and so stays to be indexed.
+            await work.connection.execute(
+                update(DATASETS)
+                .where(DATASETS.c.dataset_id == bindparam("key"))
+                .values(indexed_revision=bindparam("revision")),
+                [{"key": dataset_id, "revision": revision} for dataset_id, revision in revisions.items()],
+            )
+
+    async def mark_dirty(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> None:
+        for chunk in chunks(dataset_ids):
+            await work.connection.execute(
+                update(DATASETS).where(DATASETS.c.dataset_id.in_(chunk)).values(indexed_revision=0)
+            )
+
+    async def entries(self) -> AsyncIterator[CatalogEntry]:
+        after: UUID | None = None
+        while True:
+            page = select(DATASETS).order_by(DATASETS.c.dataset_id).limit(500)
+            if after is not None:
+                page = page.where(DATASETS.c.dataset_id > after)
+            async with self._store.read() as connection:
+                rows = (await connection.execute(page)).all()
+            for row in rows:
+                yield entry_of(row)
+            if not rows:
+                return
+            after = rows[-1].dataset_id
+
+    async def expected(self) -> dict[UUID, ExpectedDocument]:
+        columns = (
+            DATASETS.c.dataset_id,
+            DATASETS.c.document_revision,
+            DATASETS.c.indexed_revision,
+            DATASETS.c.retired_at,
+        )
+        async with self._store.read() as connection:
+            rows = await connection.execute(select(*columns))
+            return {
+                row.dataset_id: ExpectedDocument(row.document_revision, row.indexed_revision, row.retired_at)
+                for row in rows
+            }
+
+
+_IS_DIRTY = DATASETS.c.indexed_revision < DATASETS.c.document_revision

@@ -1,0 +1,184 @@
+"""Sources, harvest jobs and dictionaries to fetch, on SQLAlchemy: SQLite and PostgreSQL alike."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, insert, or_, select, update
+
+from services.catalog.adapters.tables import DICTIONARY_FETCHES, HARVEST_REJECTIONS, HARVESTS, SOURCES
+from services.catalog.domain.harvest_job import OPEN_STATUSES, HarvestCounts, HarvestJob, HarvestSource
+from services.catalog.domain.records import DictionaryFetch
+from shared.events.catalog import RejectedRecord
+from shared.store.engine import Store
+from shared.store.unit_of_work import UnitOfWork
+from shared.store.upsert import upsert
+
+__all__ = ["SqlDictionaryQueue", "SqlHarvestBook", "job_of"]
+
+
+class SqlHarvestBook:
+    """Implements :class:`services.catalog.ports.HarvestBook`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def source(self, work: UnitOfWork, source_id: str) -> HarvestSource | None:
+        row = (
+            (
+                await work.connection.execute(
+                    select(SOURCES).where(SOURCES.c.source_id == source_id).with_for_update()
+                )
+            )
+            .mappings()
+            .one_or_none()
+        )
+        return None if row is None else HarvestSource(**row)
+
+    async def put_source(self, work: UnitOfWork, source: HarvestSource) -> None:
+        row = {name: getattr(source, name) for name in HarvestSource.__slots__}
+        await upsert(work.connection, SOURCES, [row])
+
+    async def job(self, work: UnitOfWork, harvest_id: UUID) -> HarvestJob | None:
+        row = (
+            await work.connection.execute(
+                select(HARVESTS).where(HARVESTS.c.harvest_id == harvest_id).with_for_update()
+            )
+        ).one_or_none()
+        return None if row is None else job_of(row)
+
+    async def put_job(
+        self, work: UnitOfWork, job: HarvestJob, rejections: Sequence[RejectedRecord] = ()
+    ) -> None:
+        await upsert(work.connection, HARVESTS, [_row(job)])
+        if rejections:
+            rows = [
+                {"harvest_id": job.harvest_id, "record": record.model_dump(exclude_none=True)}
+                for record in rejections
+            ]
+            await work.connection.execute(insert(HARVEST_REJECTIONS), rows)
+
+    async def next_job(self, work: UnitOfWork, now: datetime) -> HarvestJob | None:
+        is_free = or_(HARVESTS.c.lease_until.is_(None), HARVESTS.c.lease_until <= now)
+        row = (
+            await work.connection.execute(
+                select(HARVESTS)
+                .where(or_(HARVESTS.c.status == "queued", (HARVESTS.c.status == "running") & is_free))
+                .order_by(HARVESTS.c.requested_at, HARVESTS.c.harvest_id)
+                .limit(1)
+                .with_for_update(skip_locked=True)
+            )
+        ).one_or_none()
+        return None if row is None else job_of(row)
+
+    async def rejections(self, work: UnitOfWork, harvest_id: UUID, limit: int) -> list[RejectedRecord]:
+        rows = await work.connection.scalars(
+            select(HARVEST_REJECTIONS.c.record)
+            .where(HARVEST_REJECTIONS.c.harvest_id == harvest_id)
+            .order_by(HARVEST_REJECTIONS.c.rejection_id)
+            .limit(limit)
+        )
+        return [RejectedRecord.model_validate(record) for record in rows]
+
+    async def has_completed(self, work: UnitOfWork, source_id: str) -> bool:
+        done = await work.connection.scalar(
+            select(HARVESTS.c.harvest_id)
+            .where(HARVESTS.c.source_id == source_id, HARVESTS.c.status == "completed")
+            .limit(1)
+        )
+        return done is not None
+
+    async def is_superseded(self, work: UnitOfWork, job: HarvestJob) -> bool:
+        later = await work.connection.scalar(
+            select(HARVESTS.c.harvest_id)
+            .where(
+                HARVESTS.c.source_id == job.source_id,
+                HARVESTS.c.requested_at > job.requested_at,
+                HARVESTS.c.status != "failed",
+            )
+            .limit(1)
+        )
+        return later is not None
+
+    async def open_count(self) -> int:
+        async with self._store.read() as connection:
+            counted = await connection.scalar(
+                select(func.count()).select_from(HARVESTS).where(HARVESTS.c.status.in_(OPEN_STATUSES))
+            )
+        return counted or 0
+
+    async def release_leases(self) -> None:
+        async with self._store.unit_of_work() as work:
+            await work.connection.execute(
+                update(HARVESTS).where(HARVESTS.c.status == "running").values(lease_until=None)
+            )
+
+
+class SqlDictionaryQueue:
+    """Implements :class:`services.catalog.ports.DictionaryQueue`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def ask(self, work: UnitOfWork, wanted: Mapping[UUID, str]) -> None:
+        now = work.clock.now()
+        known = {
+            row.dataset_id: row
+            for row in await work.connection.execute(
+                select(DICTIONARY_FETCHES).where(DICTIONARY_FETCHES.c.dataset_id.in_(list(wanted)))
+            )
+        }
+        rows = []
+        for dataset_id, url in wanted.items():
+            old = known.get(dataset_id)
+            is_same = old is not None and old.url == url
+            rows.append(
+                {
+                    "dataset_id": dataset_id,
+                    "url": url,
+                    "attempts": 0,
+                    "next_attempt_at": now,
+                    "message": None,
+                    "etag": old.etag if old is not None and is_same else None,
+                    "last_modified": old.last_modified if old is not None and is_same else None,
+                }
+            )
+        await upsert(work.connection, DICTIONARY_FETCHES, rows)
+
+    async def due(self, now: datetime, limit: int) -> list[DictionaryFetch]:
+        async with self._store.read() as connection:
+            rows = await connection.execute(
+                select(DICTIONARY_FETCHES)
+                .where(DICTIONARY_FETCHES.c.next_attempt_at <= now)
+                .order_by(DICTIONARY_FETCHES.c.next_attempt_at)
+                .limit(limit)
+            )
+            return [DictionaryFetch(**row) for row in rows.mappings()]
+
+    async def due_count(self, now: datetime) -> int:
+        async with self._store.read() as connection:
+            counted = await connection.scalar(
+                select(func.count())
+                .select_from(DICTIONARY_FETCHES)
+                .where(DICTIONARY_FETCHES.c.next_attempt_at <= now)
+            )
+        return counted or 0
+
+    async def put(self, work: UnitOfWork, fetch: DictionaryFetch) -> None:
+        row = {name: getattr(fetch, name) for name in DictionaryFetch.__slots__}
+        await upsert(work.connection, DICTIONARY_FETCHES, [row])
+
+
+_COUNTS = HarvestCounts.__slots__
+
+
+def job_of(row: Any) -> HarvestJob:
+    """The job in a row of ``harvests``."""
+    values = {name: getattr(row, name) for name in HarvestJob.__slots__ if name != "counts"}
+    return HarvestJob(**values, counts=HarvestCounts(**{name: getattr(row, name) for name in _COUNTS}))
+
+
+def _row(job: HarvestJob) -> dict[str, Any]:
+    row = {name: getattr(job, name) for name in HarvestJob.__slots__ if name != "counts"}
+    return row | {name: getattr(job.counts, name) for name in _COUNTS}

@@ -1,0 +1,233 @@
+"""Catalog, built: the only place that makes its real objects."""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from services.catalog.adapters.deferred_index import DeferredIndex
+from services.catalog.adapters.downloads import GuardedDownloads
+from services.catalog.adapters.export_files import ExportFiles
+from services.catalog.adapters.feed_files import FeedFiles
+from services.catalog.adapters.sql_changes import SqlChangesFeed
+from services.catalog.adapters.sql_datasets import SqlDatasetBook, SqlIndexLedger
+from services.catalog.adapters.sql_harvests import SqlDictionaryQueue, SqlHarvestBook
+from services.catalog.adapters.sql_reader import SqlCatalogReader
+from services.catalog.adapters.sql_surroundings import SqlDirectoryCopy, SqlInsightBook
+from services.catalog.adapters.tables import BUS, IDEMPOTENCY, METADATA, PRINCIPALS
+from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
+from services.catalog.commands.dictionaries import DictionaryWorker
+from services.catalog.commands.editing import end_retired, review_use
+from services.catalog.commands.harvesting import HarvestLimits, HarvestWorker
+from services.catalog.commands.indexing import IndexWorker
+from services.catalog.domain.cursor import CursorCodec
+from services.catalog.domain.dcat_export import Installation
+from services.catalog.entrypoints.api_changes import Bell, build_changes_api
+from services.catalog.entrypoints.api_datasets import build_datasets_api
+from services.catalog.entrypoints.api_harvests import SourceOwner, build_harvests_api
+from services.catalog.entrypoints.api_maintenance import build_maintenance_api
+from services.catalog.handlers import CHANGES_HANDLERS, DIRECTORY_HANDLERS, ENRICHMENT_HANDLERS
+from services.catalog.ports import CatalogIndex, CatalogPorts, CatalogReader, Downloader
+from services.catalog.settings import CatalogSettings
+from shared.bus.handling import Subscription, bind
+from shared.clock import Clock
+from shared.events.topics import GROUPS
+from shared.http.fetching import GuardedFetcher
+from shared.http.idempotency import prune_idempotency_keys
+from shared.identity.principals import Authenticator, Principals, TokenAuthenticator
+from shared.identity.signing_key import SigningKey
+from shared.identity.tokens import Tokens
+from shared.runtime import RecurringWork, Service
+from shared.store.engine import Store
+from shared.telemetry.metrics import Metrics
+
+__all__ = ["Catalog", "bootstrap"]
+
+MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
+HOUR_SECONDS = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The service, and what its runner needs beside it."""
+
+    service: Service
+    ports: CatalogPorts
+    reader: CatalogReader
+    harvesting: HarvestWorker
+    indexing: IndexWorker
+    authenticator: Authenticator
+
+
+@dataclass(slots=True)
+class _Wakes:
+    """Wakes that the runner hands over when it starts; until then there is nobody to wake."""
+
+    wakes: dict[str, Callable[[], None]] = field(default_factory=dict)
+
+    def given(self, name: str) -> Callable[[Callable[[], None]], None]:
+        def take(wake: Callable[[], None]) -> None:
+            self.wakes[name] = wake
+
+        return take
+
+    def waking(self, name: str) -> Callable[[], None]:
+        def wake() -> None:
+            if name in self.wakes:
+                self.wakes[name]()
+
+        return wake
+
+
+def bootstrap(
+    settings: CatalogSettings,
+    *,
+    data_dir: Path,
+    database_url: str,
+    clock: Clock,
+    signing_key: SigningKey,
+    metrics: Metrics,
+    base_url: str,
+    jurisdiction_words: Collection[str] | None = None,
+    fetcher_for: Callable[[int], GuardedFetcher] | None = None,
+    downloader: Downloader | None = None,
+    open_index: Callable[[], Awaitable[CatalogIndex]] | None = None,
+) -> Catalog:
+    """Build catalog. Nothing is opened yet; see :class:`shared.runtime.Service`.
+
+    ``data_dir`` holds the index, feeds on their way and the exported catalogue. ``fetcher_for`` makes the
+    guarded fetcher for a size limit in bytes.
+    """
+    store = Store(
+        database_url,
+        service="catalog",
+        metadata=METADATA,
+        tables=BUS,
+        migrations=MIGRATIONS,
+        clock=clock,
+    )
+    words = frozenset(settings.jurisdiction_words if jurisdiction_words is None else jurisdiction_words)
+    wakes, bell = _Wakes(), Bell()
+    ports = CatalogPorts(
+        clock=clock,
+        datasets=SqlDatasetBook(words),
+        directory=SqlDirectoryCopy(words),
+        insights=SqlInsightBook(),
+        harvests=SqlHarvestBook(store),
+        dictionaries=SqlDictionaryQueue(store),
+        changes=SqlChangesFeed(store),
+        wake_indexing=wakes.waking("index"),
+        wake_harvesting=wakes.waking("harvest"),
+        wake_dictionaries=wakes.waking("dictionaries"),
+        wake_readers=bell.ring,
+    )
+    index = DeferredIndex(open_index or _tantivy_opener(data_dir / "index", signing_key))
+    reader = SqlCatalogReader(store, index, clock)
+    feeds = FeedFiles(data_dir / "feeds")
+    downloads = downloader or GuardedDownloads(
+        fetcher_for or (lambda size_bytes: GuardedFetcher(size_bytes_max=size_bytes))
+    )
+    limits = HarvestLimits(
+        records_per_batch=settings.records_per_batch,
+        lease_seconds=settings.harvest_lease_seconds,
+        feed_bytes_max=settings.feed_bytes_max,
+    )
+    harvesting = HarvestWorker(store, ports, feeds, downloads, metrics, limits)
+    indexing = IndexWorker(store, SqlIndexLedger(store), index, clock, metrics)
+    principals = Principals(PRINCIPALS, is_cached=database_url.startswith("sqlite"))
+    authenticator = TokenAuthenticator(Tokens(signing_key, clock), store, principals)
+    installation = Installation(
+        base_url, settings.title, settings.publisher_name, settings.contact_name, settings.contact_email
+    )
+    owner = SourceOwner(settings.publisher_name, settings.contact_name, settings.contact_email)
+
+    async def open_all() -> None:
+        feeds.prepare()
+        await index.open()
+        if database_url.startswith("sqlite"):
+            # One process owns this file: whatever lease is left is that of a process that is gone.
+            await ports.harvests.release_leases()
+
+    async def close_all() -> None:
+        bell.close()
+        await harvesting.close()
+        await index.close()
+
+    service = Service(
+        name="catalog",
+        store=store,
+        subscriptions=[
+            Subscription(GROUPS["catalog.enrichment"], bind(ENRICHMENT_HANDLERS, ports)),
+            Subscription(GROUPS["catalog.directory"], bind(DIRECTORY_HANDLERS, principals)),
+            Subscription(GROUPS["catalog.changes"], bind(CHANGES_HANDLERS, ports)),
+        ],
+        routers=(
+            build_datasets_api(
+                store, ports, reader, ExportFiles(store, data_dir / "exports", installation), installation
+            ),
+            build_harvests_api(store, ports, reader, feeds, owner, settings.feed_bytes_max),
+            build_changes_api(ports.changes, bell),
+            build_maintenance_api(indexing),
+        ),
+        works=_works(
+            wakes,
+            harvesting,
+            indexing,
+            DictionaryWorker(store, ports, downloads),
+            _Upkeep(store, ports, timedelta(days=settings.changes_days)),
+        ),
+        open=open_all,
+        close=close_all,
+        extra_metrics=(indexing.measure,),
+    )
+    return Catalog(service, ports, reader, harvesting, indexing, authenticator)
+
+
+class _Upkeep:
+    """What is due as time goes by: old uses, retired keys, old lines of the feed, old idempotency keys."""
+
+    def __init__(self, store: Store, ports: CatalogPorts, changes_kept: timedelta) -> None:
+        self._store = store
+        self._ports = ports
+        self._changes_kept = changes_kept
+
+    async def run_once(self) -> int:
+        async with self._store.unit_of_work() as work:
+            await review_use(work, self._ports)
+            await self._ports.changes.prune(work, work.clock.now() - self._changes_kept)
+            await prune_idempotency_keys(work, IDEMPOTENCY)
+            return await end_retired(work, self._ports)
+
+    async def pending(self) -> int:
+        return 0
+
+
+def _works(
+    wakes: _Wakes,
+    harvesting: HarvestWorker,
+    indexing: IndexWorker,
+    dictionaries: DictionaryWorker,
+    upkeep: _Upkeep,
+) -> Sequence[RecurringWork]:
+    return (
+        RecurringWork(
+            "catalog.harvest", 2.0, harvesting.run_once, harvesting.pending, wakes.given("harvest")
+        ),
+        RecurringWork("catalog.index", 1.0, indexing.run_once, indexing.pending, wakes.given("index")),
+        RecurringWork(
+            "catalog.dictionaries",
+            30.0,
+            dictionaries.run_once,
+            dictionaries.pending,
+            wakes.given("dictionaries"),
+        ),
+        RecurringWork("catalog.upkeep", HOUR_SECONDS, upkeep.run_once, upkeep.pending),
+    )
+
+
+def _tantivy_opener(folder: Path, signing_key: SigningKey) -> Callable[[], Awaitable[CatalogIndex]]:
+    async def open_index() -> CatalogIndex:
+        codec = CursorCodec(signing_key.derive("search-cursors").hex())
+        return await TantivyCatalogIndex.open(folder, codec=codec)
+
+    return open_index

@@ -1,0 +1,131 @@
+"""Keeps the search index at what catalog's own rows say.
+
+The rows are the truth and the index follows: a row whose revision is above the indexed one is handed to the
+index, which refuses anything older than it holds. So a batch may be sent twice, and after a crash is.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from services.catalog.domain.entry import search_document
+from services.catalog.domain.reconciling import IndexDrift, Reconciliation, reconcile
+from services.catalog.domain.search import RebuildReport, SearchDocument
+from services.catalog.ports import CatalogIndex, CatalogIndexError, IndexLedger
+from shared.clock import Clock
+from shared.store.engine import Store
+from shared.telemetry.metrics import Metrics
+
+__all__ = ["IndexWorker"]
+
+DOCUMENTS_PER_BATCH = 500
+PURGED_AFTER = timedelta(seconds=60)
+"""A retired document is forgotten no earlier: a write that is still under way could bring it back."""
+
+_log = structlog.get_logger(__name__)
+
+
+class IndexWorker:
+    """Recurring work and maintenance of the index."""
+
+    def __init__(
+        self, store: Store, ledger: IndexLedger, index: CatalogIndex, clock: Clock, metrics: Metrics
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._index = index
+        self._clock = clock
+        self._metrics = metrics
+        self._is_checked = False
+        self._maintaining = asyncio.Lock()
+
+    async def run_once(self) -> int:
+        """Index one batch; 0 when nothing is left, or the index is away and is to be tried again later."""
+        try:
+            if not self._is_checked:
+                await self._rebuild_if_needed()
+            return await self._index_batch()
+        except CatalogIndexError as error:
+            _log.warning("index_away", error=str(error))
+            self._metrics.count("nutmeg_index_operations_total", operation="put", outcome="failed")
+            return 0
+
+    async def pending(self) -> int:
+        """Entries that the index has still to learn of."""
+        return await self._ledger.dirty_count()
+
+    async def reindex(self) -> RebuildReport:
+        """Build the index anew beside the old one, swap them, and catch up. Raises ``CatalogIndexError``."""
+        async with self._maintaining:
+            report = await self._index.rebuild(self._documents())
+            for refused in report.refused:
+                _log.error("document_refused", dataset_id=str(refused.dataset_id), reason=refused.reason)
+            return report
+
+    async def reconcile(self, *, repair: bool) -> IndexDrift:
+        """Compare the index with the rows; with ``repair``, mend it and forget what retired long enough ago.
+
+        A row that waits to be indexed is no drift unless it waits after the index was brought up to date.
+        """
+        async with self._maintaining:
+            while await self._index_batch():
+                continue
+            expected = await self._ledger.expected()
+            held = {revision.dataset_id: revision async for revision in self._index.scan()}
+            found = reconcile(expected, held, self._clock.now() - PURGED_AFTER)
+            self._set_gauges(found.drift)
+            if not repair:
+                return found.drift
+            return await self._repair(found)
+
+    async def measure(self) -> None:
+        """Set the gauges that only the index can tell."""
+        try:
+            self._metrics.set("nutmeg_index_documents", await self._index.count(), engine="tantivy")
+        except CatalogIndexError:
+            _log.warning("index_away")
+
+    async def _rebuild_if_needed(self) -> None:
+        status = await self._index.status()
+        if status.needs_rebuild is not None:
+            _log.info("index_rebuilds", reason=status.needs_rebuild)
+            await self.reindex()
+        self._is_checked = True
+
+    async def _index_batch(self) -> int:
+        entries = await self._ledger.dirty(DOCUMENTS_PER_BATCH)
+        if not entries:
+            return 0
+        documents = await asyncio.to_thread(lambda: [search_document(entry) for entry in entries])
+        outcomes = await self._index.upsert(documents)
+        done: dict[UUID, int] = {}
+        for outcome in outcomes:
+            self._metrics.count("nutmeg_index_operations_total", operation="put", outcome=outcome.status)
+            if outcome.status == "refused":
+                _log.error("document_refused", dataset_id=str(outcome.dataset_id), reason=outcome.reason)
+            if outcome.status != "deferred":
+                done[outcome.dataset_id] = outcome.revision
+        async with self._store.unit_of_work() as work:
+            await self._ledger.mark_indexed(work, done)
+        return len(done)
+
+    async def _documents(self) -> AsyncIterator[SearchDocument]:
+        async for entry in self._ledger.entries():
+            yield search_document(entry)
+
+    async def _repair(self, found: Reconciliation) -> IndexDrift:
+        purged = await self._index.purge(list(found.to_purge)) if found.to_purge else 0
+        async with self._store.unit_of_work() as work:
+            await self._ledger.mark_dirty(work, found.to_index)
+        repaired = 0
+        while number := await self._index_batch():
+            repaired += number
+        return replace(found.drift, repaired=repaired, purged=purged)
+
+    def _set_gauges(self, drift: IndexDrift) -> None:
+        for kind, documents in (("missing", drift.missing), ("extra", drift.extra), ("stale", drift.stale)):
+            self._metrics.set("nutmeg_index_drift_documents", documents, kind=kind)

@@ -1,0 +1,148 @@
+"""What outside services are told of an event, and who may be told. Pure.
+
+An event becomes a line of the changes feed, without any id of a person. Who may read it is decided when it
+is read: by the dataset's visibility now and by its visibility when it happened, so that neither a record
+that was hidden since nor the hidden past of a public record is told.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from services.catalog.domain.entry import known_visibility
+from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved
+from shared.events.catalog import DatasetChanged, DatasetRegistered, DatasetRetired, Visibility
+from shared.events.envelope import Event
+from shared.events.governance import (
+    SharingRequestApproved,
+    SharingRequestDenied,
+    SharingRequestReturned,
+    SharingRequestState,
+    SharingRequestSubmitted,
+    SharingRequestWithdrawn,
+)
+from shared.events.quality import MeasurementRecorded
+from shared.events.usage import RollupUpdated
+
+Audience = Literal["dataset", "agency", "parties"]
+"""Who may read a line: whoever may see the dataset; people of the agency; the requester and who decides."""
+
+_DATASET = (DatasetRegistered, DatasetChanged, DatasetRetired)
+_ALERT = (AlertOpened, AlertChanged, AlertResolved)
+_REQUEST = (
+    SharingRequestSubmitted,
+    SharingRequestReturned,
+    SharingRequestApproved,
+    SharingRequestDenied,
+    SharingRequestWithdrawn,
+)
+
+_PEOPLE = {
+    "dataset": {"steward_id"},
+    "alert": {"acknowledged_by"},
+    "request": {"requester_id", "decided_by", "purpose", "data_wanted", "legal_basis", "retention"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NewFeedLine:
+    """An event on its way into the feed.
+
+    ``visibility`` and ``agency_id`` are those of the dataset when it happened; None of both for events that
+    do not carry them. ``person_id`` is the requester of a sharing request.
+    """
+
+    event: Event
+    audience: Audience
+    dataset_id: UUID
+    visibility: Visibility | None
+    agency_id: UUID | None
+    person_id: UUID | None
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedLine:
+    """One numbered line as it is read."""
+
+    sequence: int
+    dataset_id: UUID
+    event_id: str
+    event_type: str
+    event_source: str
+    subject: str
+    subjectversion: int | None
+    correlationid: str | None
+    happened_at: datetime
+    data: Mapping[str, Any]
+
+
+def feed_line(event: Event) -> NewFeedLine | None:
+    """The line for an event; None for a tombstone and for what the feed does not tell."""
+    data = event.data
+    if isinstance(data, _DATASET):
+        dataset = data.dataset
+        told = _told(data)
+        return NewFeedLine(
+            event,
+            "dataset",
+            dataset.dataset_id,
+            known_visibility(dataset.visibility),
+            dataset.agency_id,
+            None,
+            told,
+        )
+    if isinstance(data, MeasurementRecorded):
+        return _of_dataset(event, data.measurement.dataset_id, data)
+    if isinstance(data, RollupUpdated) and data.rollup.granularity == "day":
+        return _of_dataset(event, data.rollup.dataset_id, data)
+    if isinstance(data, _ALERT):
+        alert = data.alert
+        return NewFeedLine(event, "agency", alert.dataset_id, None, alert.agency_id, None, _told(data))
+    if isinstance(data, _REQUEST):
+        request: SharingRequestState = data.request
+        return NewFeedLine(
+            event,
+            "parties",
+            request.dataset_id,
+            None,
+            request.agency_id,
+            request.requester_id,
+            _told(data),
+        )
+    return None
+
+
+def cloud_event(line: FeedLine) -> dict[str, Any]:
+    """The line as a CloudEvent in structured JSON form (CloudEvents 1.0, JSON event format).
+
+    ``sequence`` is the CloudEvents extension of that name: the line's number as text.
+    """
+    told = {
+        "specversion": "1.0",
+        "id": line.event_id,
+        "type": line.event_type,
+        "source": line.event_source,
+        "subject": line.subject,
+        "time": line.happened_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "datacontenttype": "application/json",
+        "sequence": str(line.sequence),
+        "subjectversion": line.subjectversion,
+        "correlationid": line.correlationid,
+        "data": dict(line.data),
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _of_dataset(event: Event, dataset_id: UUID, data: BaseModel) -> NewFeedLine:
+    return NewFeedLine(event, "dataset", dataset_id, None, None, None, _told(data))
+
+
+def _told(data: BaseModel) -> dict[str, Any]:
+    """The payload without people: neither their ids nor, for requests, their words."""
+    left_out = {name: fields for name, fields in _PEOPLE.items() if name in type(data).model_fields}
+    return data.model_dump(mode="json", exclude_none=True, exclude=left_out)

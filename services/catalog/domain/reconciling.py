@@ -1,0 +1,60 @@
+"""How the search index differs from the catalogue's rows, and what mends it. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from services.catalog.domain.records import ExpectedDocument
+from services.catalog.domain.search import IndexedRevision
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDrift:
+    """How many datasets that are not retired the rows (``store``) and the index (``index``) hold.
+
+    ``missing`` are in the rows only, ``extra`` can be found although they should not be, ``stale`` are held
+    in another revision than the rows have. ``repaired`` documents were written again, ``purged`` forgotten.
+    """
+
+    store: int
+    index: int
+    missing: int
+    extra: int
+    stale: int
+    repaired: int = 0
+    purged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """The drift, and what mends it: first forget ``to_purge``, then write ``to_index``."""
+
+    drift: IndexDrift
+    to_purge: frozenset[UUID]
+    to_index: frozenset[UUID]
+
+
+def reconcile(
+    expected: Mapping[UUID, ExpectedDocument], held: Mapping[UUID, IndexedRevision], retired_before: datetime
+) -> Reconciliation:
+    """Compare what the index ought to hold with what it holds.
+
+    A document retired before ``retired_before`` has done its duty and is forgotten; that is no drift.
+    """
+    live = {key for key, document in expected.items() if document.retired_at is None}
+    visible = {key for key, document in held.items() if not document.hidden}
+    missing = live - visible
+    extra = visible - live
+    stale = {key for key in live & visible if held[key].revision != expected[key].revision}
+    gone = {key for key in held if key not in expected}
+    done = {
+        key
+        for key in held.keys() & expected.keys()
+        if (moment := expected[key].retired_at) is not None and moment < retired_before
+    }
+    to_index = missing | stale | (extra & expected.keys()) - done
+    # The index refuses what is not newer than it holds: a document that is ahead of its row goes first.
+    ahead = {key for key in to_index & held.keys() if held[key].revision >= expected[key].revision}
+    drift = IndexDrift(len(live), len(visible), len(missing), len(extra), len(stale))
+    return Reconciliation(drift, frozenset(gone | done | ahead), frozenset(to_index))

@@ -1,0 +1,151 @@
+"""The changes feed over HTTP: pages by cursor, or server-sent events as they happen."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from services.catalog.domain.feed_changes import FeedLine, cloud_event
+from services.catalog.ports import ChangesFeed
+from shared.http.problems import FieldProblem, ProblemError
+from shared.http.sse import LastEventID
+from shared.http.viewing import ViewerDependency, access
+from shared.identity.viewer import Viewer
+
+__all__ = ["Bell", "build_changes_api"]
+
+EVENT_STREAM = "text/event-stream"
+LINES_PER_READ = 200
+HEARTBEAT_SECONDS = 15.0
+STREAM_SECONDS_MAX = 300.0
+"""A stream ends after this time and the client comes back, so that rights are looked at again."""
+
+
+class Bell:
+    """Wakes everybody who waits for news, in this process."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+        self.is_closed = False
+
+    def ring(self) -> None:
+        """Wake who waits now."""
+        rung, self._rung = self._rung, asyncio.Event()
+        rung.set()
+
+    def close(self) -> None:
+        """End all waiting, for good."""
+        self.is_closed = True
+        self.ring()
+
+    async def wait(self, timeout_seconds: float) -> None:
+        """Return at the next ring, or after the time."""
+        try:
+            await asyncio.wait_for(self._rung.wait(), timeout_seconds)
+        except TimeoutError:
+            return
+
+
+def build_changes_api(changes: ChangesFeed, bell: Bell) -> APIRouter:
+    """Return the route ``/api/v1/events``."""
+    router = APIRouter(tags=["changes"])
+
+    @router.get("/api/v1/events", dependencies=[access("public")])
+    async def read_changes(
+        request: Request,
+        viewer: ViewerDependency,
+        last_event_id: LastEventID = None,
+        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        type: Annotated[str | None, Query(max_length=120)] = None,  # noqa: A002 - the name of the parameter
+        dataset: UUID | None = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    ) -> Response:
+        """Read what changed, oldest first, as CloudEvents that the caller may see now.
+
+        ``cursor`` is the ``next_cursor`` of the page before, or ``latest`` for what comes from now on. With
+        ``Accept: text/event-stream`` new changes are pushed; ``Last-Event-ID`` goes on after that one.
+        """
+        after = await _position(changes, last_event_id or cursor)
+        if EVENT_STREAM in request.headers.get("accept", ""):
+            lines = _stream(changes, bell, viewer, after, type, dataset)
+            return StreamingResponse(
+                lines,
+                media_type=EVENT_STREAM,
+                headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            )
+        newest = await changes.last_sequence()
+        found = await changes.read(viewer, after=after, limit=limit, event_type=type, dataset_id=dataset)
+        is_full = len(found) == limit
+        reached = found[-1].sequence if is_full else max(after, newest, *(line.sequence for line in found))
+        body = orjson.dumps(
+            {
+                "events": [cloud_event(line) for line in found],
+                "next_cursor": str(reached),
+                "is_last": not is_full,
+            }
+        )
+        return Response(body, media_type="application/json", headers={"Cache-Control": "private, no-cache"})
+
+    return router
+
+
+async def _position(changes: ChangesFeed, cursor: str | None) -> int:
+    if not cursor:
+        return 0
+    if cursor == "latest":
+        return await changes.last_sequence()
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+        raise _wrong_cursor(400, "This is no cursor of the changes feed.")
+    after = int(cursor)
+    first = await changes.first_sequence()
+    if first > after + 1:
+        raise _wrong_cursor(410, "The changes after this cursor are no longer kept.")
+    return after
+
+
+def _wrong_cursor(status: int, detail: str) -> ProblemError:
+    cure = "Read the catalogue anew, then go on from cursor=latest."
+    return ProblemError(
+        status,
+        "cursor",
+        "The feed cannot go on from here",
+        f"{detail} {cure}",
+        errors=[FieldProblem(detail, cure, parameter="cursor", code="cursor")],
+    )
+
+
+async def _stream(
+    changes: ChangesFeed,
+    bell: Bell,
+    viewer: Viewer,
+    after: int,
+    event_type: str | None,
+    dataset_id: UUID | None,
+) -> AsyncIterator[bytes]:
+    """Server-sent events (HTML Living Standard, section 9.2), until the client leaves or time is up."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + STREAM_SECONDS_MAX
+    yield b"retry: 2000\n\n"
+    while loop.time() < until and not bell.is_closed:
+        newest = await changes.last_sequence()
+        found = await changes.read(
+            viewer, after=after, limit=LINES_PER_READ, event_type=event_type, dataset_id=dataset_id
+        )
+        for line in found:
+            yield _told(line)
+        if len(found) == LINES_PER_READ:
+            after = found[-1].sequence
+            continue
+        after = max(after, newest, *(line.sequence for line in found))
+        if await changes.last_sequence() == after:
+            yield b": waiting\n\n"
+            await bell.wait(HEARTBEAT_SECONDS)
+
+
+def _told(line: FeedLine) -> bytes:
+    data = orjson.dumps(cloud_event(line))
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (line.sequence, line.event_type.encode(), data)

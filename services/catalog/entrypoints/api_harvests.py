@@ -1,0 +1,243 @@
+"""Harvests over HTTP: send a feed or its address, follow the job, confirm one that is held."""
+
+import asyncio
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from services.catalog.domain.harvest_job import HarvestJob, HarvestSource, HarvestStateError
+from services.catalog.domain.views import HarvestView
+from services.catalog.entrypoints.documents import harvest_document
+from services.catalog.ports import CatalogPorts, CatalogReader, FeedShelf
+from shared.http.problems import FieldProblem, ProblemError
+from shared.http.viewing import ViewerDependency, access
+from shared.identity.viewer import Role, Viewer
+from shared.store.engine import Store
+
+__all__ = ["SourceOwner", "build_harvests_api"]
+
+HARVESTERS = (Role.OPERATOR, Role.CHIEF_DATA_OFFICER, Role.SERVICE)
+DEFAULT_SOURCE = "default"
+ADDRESS_BYTES_MAX = 8 * 1024
+"""A larger body is a feed, never the address of one."""
+WAIT_STEP_SECONDS = 0.05
+
+Text = Annotated[str | None, Query(min_length=1, max_length=500)]
+"""What a source says once for records that do not say it."""
+
+
+class SourceOwner:
+    """Who stands for a feed that names nobody: the installation, unless the request says otherwise."""
+
+    def __init__(self, publisher_name: str, contact_name: str, contact_email: str) -> None:
+        self.publisher_name = publisher_name
+        self.contact_name = contact_name
+        self.contact_email = contact_email
+
+
+def build_harvests_api(
+    store: Store,
+    ports: CatalogPorts,
+    reader: CatalogReader,
+    feeds: FeedShelf,
+    owner: SourceOwner,
+    feed_bytes_max: int,
+) -> APIRouter:
+    """Return the routes below ``/api/v1/harvests``."""
+    router = APIRouter(prefix="/api/v1/harvests", tags=["harvests"])
+
+    @router.post("", status_code=202, dependencies=[access(*HARVESTERS, body_bytes_max=feed_bytes_max)])
+    async def start_harvest(
+        request: Request,
+        viewer: ViewerDependency,
+        source: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
+        url: Annotated[str | None, Query(max_length=2_048)] = None,
+        publisher: Text = None,
+        contact_name: Text = None,
+        contact_email: Text = None,
+        sample: bool = False,
+        confirm: bool = False,
+        wait: bool = False,
+        timeout_seconds: Annotated[float, Query(gt=0, le=3_600)] = 600,
+    ) -> Response:
+        """Harvest a DCAT-US feed: the body is the feed, or ``{"url": "https://…"}``.
+
+        With ``wait`` the answer comes when the harvest has ended: 200 with its result. ``confirm`` says
+        beforehand that datasets may go although the feed lost more than half of them.
+        """
+        harvest_id = _harvest_id(request, viewer)
+        known = await reader.harvest(harvest_id)
+        if known is None:
+            path = feeds.path_of(harvest_id)
+            address = url or await _receive(request, path)
+            job = HarvestJob(
+                harvest_id,
+                source_id=source or _source_named(address),
+                requested_at=ports.clock.now(),
+                url=address,
+                confirmed=confirm,
+            )
+            told = HarvestSource(
+                job.source_id,
+                publisher_name=publisher or owner.publisher_name,
+                contact_name=contact_name or owner.contact_name,
+                contact_email=contact_email or owner.contact_email,
+                is_sample=sample,
+            )
+            await _queue(store, ports, job, told)
+        return await _answer(reader, harvest_id, timeout_seconds if wait else 0.0)
+
+    @router.get("", dependencies=[access(*HARVESTERS)])
+    async def list_harvests(limit: Annotated[int, Query(ge=1, le=200)] = 50) -> dict[str, Any]:
+        """List the latest harvests, newest first, without their rejections."""
+        views = await reader.harvests(limit)
+        return {"items": [harvest_document(view) for view in views]}
+
+    @router.get("/{harvest_id}", dependencies=[access(*HARVESTERS)])
+    async def show_harvest(harvest_id: UUID) -> dict[str, Any]:
+        """Show how far a harvest is, and what it did."""
+        return harvest_document(_found(await reader.harvest(harvest_id)))
+
+    @router.post("/{harvest_id}/confirm", status_code=202, dependencies=[access(*HARVESTERS)])
+    async def confirm_harvest(
+        harvest_id: UUID,
+        wait: bool = False,
+        timeout_seconds: Annotated[float, Query(gt=0, le=3_600)] = 600,
+    ) -> Response:
+        """Say that the datasets missing from a held feed are really gone; they are then retired."""
+        await confirm_held(store, ports, harvest_id)
+        return await _answer(reader, harvest_id, timeout_seconds if wait else 0.0)
+
+    return router
+
+
+async def confirm_held(store: Store, ports: CatalogPorts, harvest_id: UUID) -> None:
+    """Queue a held harvest again, confirmed. Raises the 404 or 409 problem."""
+    async with store.unit_of_work() as work:
+        job = await ports.harvests.job(work, harvest_id)
+        if job is None:
+            raise _no_harvest()
+        if await ports.harvests.is_superseded(work, job):
+            raise _conflict("A later harvest of the same source has taken this one's place.")
+        try:
+            await ports.harvests.put_job(work, job.confirmed_by_person())
+        except HarvestStateError as error:
+            raise _conflict(str(error)) from error
+        work.after_commit(ports.wake_harvesting)
+
+
+async def _queue(store: Store, ports: CatalogPorts, job: HarvestJob, told: HarvestSource) -> None:
+    async with store.unit_of_work() as work:
+        known = await ports.harvests.source(work, job.source_id)
+        if known is not None:
+            told = HarvestSource(
+                told.source_id,
+                told.publisher_name,
+                told.contact_name,
+                told.contact_email,
+                url=known.url,
+                is_sample=told.is_sample or known.is_sample,
+                etag=known.etag,
+                last_modified=known.last_modified,
+            )
+        await ports.harvests.put_source(work, told)
+        await ports.harvests.put_job(work, job)
+        work.after_commit(ports.wake_harvesting)
+
+
+async def _receive(request: Request, path: Path) -> str | None:
+    """Stream the body to ``path``; return the address if that is all that the body holds."""
+    partial = path.with_name(f"{path.name}.part")
+    size_bytes = 0
+    try:
+        with await asyncio.to_thread(partial.open, "wb") as file:
+            async for chunk in request.stream():
+                size_bytes += len(chunk)
+                await asyncio.to_thread(file.write, chunk)
+            await asyncio.to_thread(_make_durable, file.fileno(), file.flush)
+        if size_bytes == 0:
+            raise _no_feed("The body is empty.")
+        if size_bytes <= ADDRESS_BYTES_MAX:
+            address = _address_in(await asyncio.to_thread(partial.read_bytes))
+            if address is not None:
+                return address
+        await asyncio.to_thread(partial.replace, path)
+        return None
+    finally:
+        await asyncio.to_thread(partial.unlink, missing_ok=True)
+
+
+def _make_durable(descriptor: int, flush: Any) -> None:
+    flush()
+    os.fsync(descriptor)
+
+
+def _address_in(body: bytes) -> str | None:
+    document: Any = None
+    with suppress(orjson.JSONDecodeError):
+        document = orjson.loads(body)
+    if not isinstance(document, dict) or "url" not in document or "dataset" in document:
+        return None
+    if not isinstance(document["url"], str):
+        raise _no_feed("url is not a text.")
+    return document["url"]
+
+
+def _source_named(address: str | None) -> str:
+    """A source of its own per host; without an address, the one for uploads."""
+    host = urlsplit(address).hostname if address is not None else None
+    return host or DEFAULT_SOURCE
+
+
+def _harvest_id(request: Request, viewer: Viewer) -> UUID:
+    """The same Idempotency-Key of the same person always means the same harvest."""
+    key = request.headers.get("Idempotency-Key")
+    return uuid5(NAMESPACE_URL, f"nutmeg:harvest:{viewer.person_id}:{key}") if key else uuid4()
+
+
+async def _answer(reader: CatalogReader, harvest_id: UUID, timeout_seconds: float) -> Response:
+    """202 with the job as it is, or 200 with its result if it ends within the time."""
+    view = _found(await reader.harvest(harvest_id))
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_seconds):
+            while view.status in ("queued", "running"):
+                await asyncio.sleep(WAIT_STEP_SECONDS)
+                view = _found(await reader.harvest(harvest_id))
+    is_open = view.status in ("queued", "running")
+    return JSONResponse(
+        harvest_document(view),
+        status_code=202 if is_open or not timeout_seconds else 200,
+        headers={"Location": f"/api/v1/harvests/{harvest_id}"},
+    )
+
+
+def _found(view: HarvestView | None) -> HarvestView:
+    if view is None:
+        raise _no_harvest()
+    return view
+
+
+def _no_harvest() -> ProblemError:
+    return ProblemError(404, "harvest-not-found", "There is no such harvest", "Look at the list of harvests.")
+
+
+def _conflict(detail: str) -> ProblemError:
+    return ProblemError(409, "harvest-state", "This harvest cannot be confirmed", detail)
+
+
+def _no_feed(detail: str) -> ProblemError:
+    cure = 'Send the feed itself as the body, or {"url": "https://…/data.json"}.'
+    return ProblemError(
+        422,
+        "feed",
+        "There is nothing to harvest",
+        f"{detail} {cure}",
+        errors=[FieldProblem(detail, cure, pointer="#", code="feed")],
+    )
