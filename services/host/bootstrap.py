@@ -10,6 +10,8 @@ from services.governance.bootstrap import bootstrap as bootstrap_governance
 from services.governance.settings import GovernanceSettings
 from services.host.data_directory import DataDirectory
 from services.host.entrypoints.api_docs import build_api_docs
+from services.host.entrypoints.api_operations import build_operations_api
+from services.host.entrypoints.operations_pages import build_operations_pages
 from services.host.first_start import ensure_admin_token
 from services.host.observed_log import ObservedLog
 from services.host.running import Host
@@ -125,7 +127,7 @@ def _attach_app(host: Host, ground: _Ground, governance: Governance, services: S
     routers: list[APIRouter] = [router for service in services for router in service.routers]
     app = build_app(
         title=f"{ground.settings.installation_name} API",
-        routers=[*routers, build_api_docs()],
+        routers=[*routers, build_api_docs(), build_operations_api(host), build_operations_pages(host)],
         authenticator=governance.authenticator,
         signing_key=ground.signing_key,
         metrics=ground.metrics,

@@ -10,8 +10,9 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
+from shared.bus.dead_letter_record import PREFIX as DEAD_LETTER_PREFIX
 from shared.bus.ports import (
     EventLog,
     Lag,
@@ -28,6 +29,7 @@ from shared.events.topics import Topic
 
 __all__ = ["ObservedLog", "PublishedRecord", "describe_record"]
 
+FAILED_GROUP_HEADER = f"{DEAD_LETTER_PREFIX}group"
 RECORDS_KEPT_MAX = 20_000
 COMMITS_KEPT_MAX = 20_000
 
@@ -44,7 +46,10 @@ class PublishedRecord:
     partition_key: str
     correlation_id: str
     causation_id: str | None
+    event_time: datetime
     published_at: datetime
+    failed_group: str | None
+    """On a dead-letter topic: the group that could not handle the record."""
 
 
 def describe_record(
@@ -61,8 +66,17 @@ def describe_record(
         partition_key=header(headers, "ce_partitionkey") or key,
         correlation_id=header(headers, "ce_correlationid") or event_id,
         causation_id=header(headers, "ce_causationid"),
+        event_time=_moment(header(headers, "ce_time")) or published_at,
         published_at=published_at,
+        failed_group=header(headers, FAILED_GROUP_HEADER),
     )
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC) if text else None
+    except ValueError:
+        return None
 
 
 class ObservedLog:

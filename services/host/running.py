@@ -122,9 +122,10 @@ class Host:
         """Return what every page's footer tells."""
         return [("Events", self._lag_words)]
 
-    def runner_of(self, service: str) -> ServiceRunner:
-        """Return a service's runner. Raises ``KeyError``."""
-        return next(runner for runner in self.runners if runner.service.name == service)
+    @property
+    def groups(self) -> list[str]:
+        """Every consumer group that runs here."""
+        return [group for runner in self.runners for group in runner.loops]
 
     def _wake_for_replays(self, group: str) -> None:
         for runner in self.runners:

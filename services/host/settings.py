@@ -18,11 +18,6 @@ class HostSettings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on; loopback by default.")
     port: int = Field(default=8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     installation_name: str = Field(default="Nutmeg", min_length=1, description="Name shown on every page.")
-    publisher_name: str = Field(
-        default="State government",
-        min_length=1,
-        description="Owner of a source whose records name no publisher.",
-    )
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
         default=(), description="Internal networks that feeds and files may be fetched from."
     )

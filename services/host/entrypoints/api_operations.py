@@ -1,0 +1,314 @@
+"""Operations over HTTP, for operators: status, dead letters, event paths, consumers. As the page shows."""
+
+from datetime import datetime
+from importlib.metadata import version
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.host.event_paths import EventPath, path_of
+from services.host.operations import OperationsStatus, operations_status
+from services.host.running import Host
+from shared.bus.dead_letters import DeadLetterView
+from shared.bus.replays import ReplayState
+from shared.errors import NutmegError
+from shared.events.topics import topic_named
+from shared.http.pages import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, Page
+from shared.http.problems import FieldProblem, ProblemError
+from shared.http.viewing import access
+from shared.identity.viewer import Role
+
+__all__ = [
+    "DeadLetterDetail",
+    "build_operations_api",
+    "dead_letter_detail",
+    "event_path_or_problem",
+    "restart_consumer",
+]
+
+DRAIN_SECONDS_MAX = 600.0
+IDS_MAX = 1_000
+VALUE_CHARACTERS_MAX = 64 * 1024
+
+
+class DeadLetterSummary(BaseModel):
+    """A record that a group could not handle, and what became of it."""
+
+    id: str
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    group: str
+    reason: str
+    error_type: str
+    detail: str
+    attempts: int
+    first_at: datetime
+    last_at: datetime
+    state: str
+    state_detail: str | None
+
+
+class DeadLetterDetail(DeadLetterSummary):
+    """With the record itself. Topics with personal data keep theirs: ``value`` is then null."""
+
+    traceback: str
+    version: str
+    published_at: datetime
+    headers: dict[str, str]
+    value: Any
+
+
+class ReplayOrder(BaseModel):
+    """What to replay: these ids, or all open and failed ones of a topic and group, or all of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ids: list[UUID] | None = Field(default=None, max_length=IDS_MAX)
+    topic: str | None = None
+    group: str | None = None
+
+
+class ReplayAnswer(BaseModel):
+    """Ids that the failing groups were asked to handle again."""
+
+    requested: list[str]
+
+
+class DrainAnswer(BaseModel):
+    """``idle`` tells that everything caused so far is done; else ``busy`` says what is not."""
+
+    idle: bool
+    busy: str | None = None
+
+
+class HandlingDocument(BaseModel):
+    """What a group made of an event. ``handled_at`` is null while it waits, or before this start."""
+
+    group: str
+    state: Literal["done", "waiting", "failed"]
+    handled_at: datetime | None
+    milliseconds: float | None = Field(description="From publishing to handling.")
+
+
+class PathEventDocument(BaseModel):
+    """One event on the path."""
+
+    event_id: str
+    type: str
+    topic: str
+    subject: str
+    causation_id: str | None
+    event_time: datetime
+    published_at: datetime
+    handlings: list[HandlingDocument]
+
+
+class PathDocument(BaseModel):
+    """All events of one correlation, in the order they were published."""
+
+    correlation_id: str
+    is_finished: bool
+    events: list[PathEventDocument]
+
+
+def build_operations_api(host: Host) -> APIRouter:
+    """Return the routes below ``/api/v1/ops``."""
+    router = APIRouter(
+        prefix="/api/v1/ops", tags=["operations"], dependencies=[access(Role.OPERATOR, Role.SERVICE)]
+    )
+    _add_status(router, host)
+    _add_dead_letters(router, host)
+    return router
+
+
+def _add_status(router: APIRouter, host: Host) -> None:
+    @router.get("/status")
+    async def tell_status() -> OperationsStatus:
+        """Is it well? Lags, outboxes, recurring work, dead letters, index and deliveries in one answer."""
+        return await operations_status(host, version("nutmeg"))
+
+    @router.post("/drain")
+    async def wait_until_done(
+        timeout_seconds: Annotated[float, Query(gt=0, le=DRAIN_SECONDS_MAX)] = 60.0,
+    ) -> DrainAnswer:
+        """Answer once everything that was caused so far is published, handled and worked off."""
+        try:
+            await host.wait_until_idle(timeout_seconds=timeout_seconds)
+        except (TimeoutError, NutmegError) as error:
+            return DrainAnswer(idle=False, busy=str(error))
+        return DrainAnswer(idle=True)
+
+    @router.post("/consumers/{group}/restart", status_code=204)
+    async def start_again(group: str) -> None:
+        """Start a consumer that stopped on purpose, with a fresh budget of dead letters."""
+        restart_consumer(host, group)
+
+    @router.get("/paths/{correlation_id}")
+    async def tell_path(correlation_id: UUID) -> PathDocument:
+        """The way of one event: what followed from it, who handled it, and how long that took."""
+        return _path_document(str(correlation_id), await event_path_or_problem(host, correlation_id))
+
+
+def _add_dead_letters(router: APIRouter, host: Host) -> None:
+    @router.get("/dead-letters")
+    async def list_dead_letters(
+        topic: Annotated[str | None, Query(max_length=120)] = None,
+        group: Annotated[str | None, Query(max_length=120)] = None,
+        state: ReplayState | None = None,
+        limit: Annotated[int, Query(ge=1, le=PAGE_ITEMS_MAX)] = PAGE_ITEMS_DEFAULT,
+        cursor: Annotated[UUID | None, Query()] = None,
+    ) -> Page[DeadLetterSummary]:
+        """Records that could not be handled, the latest first."""
+        try:
+            page = await host.dead_letters.list(
+                topic=topic,
+                group=group,
+                state=state,
+                limit=limit,
+                cursor=None if cursor is None else str(cursor),
+            )
+        except KeyError as error:
+            raise _unknown(error, "topic" if topic else "cursor") from error
+        return Page(
+            items=[DeadLetterSummary(**_summary(view)) for view in page.items],
+            next_cursor=page.next_cursor,
+            total=page.total,
+        )
+
+    @router.post("/dead-letters/replay", status_code=202)
+    async def replay(order: ReplayOrder) -> ReplayAnswer:
+        """Have dead letters handled again, by the group that failed and by no other."""
+        try:
+            requested = await host.dead_letters.replay(
+                None if order.ids is None else [str(one) for one in order.ids],
+                topic=order.topic,
+                group=order.group,
+            )
+        except KeyError as error:
+            raise _unknown(error, "ids") from error
+        return ReplayAnswer(requested=requested)
+
+    @router.get("/dead-letters/{dead_letter_id}")
+    async def show_dead_letter(dead_letter_id: UUID) -> DeadLetterDetail:
+        """One record with its reason, its headers and its value."""
+        return await dead_letter_detail(host, dead_letter_id)
+
+
+async def dead_letter_detail(host: Host, dead_letter_id: UUID) -> DeadLetterDetail:
+    """Return one dead letter. Raises the 404 problem."""
+    try:
+        view = await host.dead_letters.show(str(dead_letter_id))
+    except KeyError as error:
+        raise _unknown(error, "dead_letter_id") from error
+    source = view.letter.source
+    is_private = topic_named(source.topic).personal_data
+    return DeadLetterDetail(
+        **_summary(view),
+        traceback=view.letter.traceback,
+        version=view.letter.version,
+        published_at=source.published_at,
+        headers={name: raw.decode(errors="replace") for name, raw in source.headers},
+        value=None if is_private else _readable(source.value),
+    )
+
+
+def restart_consumer(host: Host, group: str) -> None:
+    """Start a stopped consumer. Raises the 404 problem for a group that does not run here."""
+    for runner in host.runners:
+        if group in runner.loops:
+            runner.restart_consumer(group)
+            return
+    raise _unknown(KeyError(f"no consumer group is called {group!r}"), "group")
+
+
+async def event_path_or_problem(host: Host, correlation_id: UUID) -> EventPath:
+    """Return an event's path. Raises the 404 problem if the log has nothing of it."""
+    path = await path_of(host.log, str(correlation_id), host.groups)
+    if path is None:
+        raise ProblemError(
+            404,
+            "not-found",
+            "Nothing is known of this event",
+            "The log holds no event with this correlation id. It may be past its retention.",
+            errors=[
+                FieldProblem(
+                    "unknown correlation id",
+                    "Use the correlationid of an event, as the changes feed and the log lines give it.",
+                    parameter="correlation_id",
+                    code="unknown",
+                )
+            ],
+        )
+    return path
+
+
+def _summary(view: DeadLetterView) -> dict[str, Any]:
+    letter = view.letter
+    return {
+        "id": letter.id,
+        "topic": letter.source.topic,
+        "partition": letter.source.partition,
+        "offset": letter.source.offset,
+        "key": letter.source.key,
+        "group": letter.group,
+        "reason": letter.reason,
+        "error_type": letter.error_type,
+        "detail": letter.detail,
+        "attempts": letter.attempts,
+        "first_at": letter.first_at,
+        "last_at": letter.last_at,
+        "state": str(view.state),
+        "state_detail": view.detail,
+    }
+
+
+def _readable(value: bytes | None) -> Any:
+    if value is None:
+        return None
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return value[:VALUE_CHARACTERS_MAX].decode(errors="replace")
+
+
+def _path_document(correlation_id: str, path: EventPath) -> PathDocument:
+    events = [
+        PathEventDocument(
+            event_id=event.record.event_id,
+            type=event.record.event_type,
+            topic=event.record.place.topic,
+            subject=event.record.subject,
+            causation_id=event.record.causation_id,
+            event_time=event.record.event_time,
+            published_at=event.record.published_at,
+            handlings=[
+                HandlingDocument(
+                    group=handling.group,
+                    state=handling.state,
+                    handled_at=handling.at,
+                    milliseconds=None
+                    if handling.at is None
+                    else max(0.0, (handling.at - event.record.published_at).total_seconds() * 1_000),
+                )
+                for handling in event.handlings
+            ],
+        )
+        for event in path.events
+    ]
+    return PathDocument(correlation_id=correlation_id, is_finished=path.is_finished, events=events)
+
+
+def _unknown(error: KeyError, parameter: str) -> ProblemError:
+    detail = str(error.args[0])
+    return ProblemError(
+        404,
+        "not-found",
+        "There is no such thing here",
+        detail,
+        errors=[FieldProblem(detail, "Use one that the list shows.", parameter=parameter, code="unknown")],
+    )

@@ -1,0 +1,132 @@
+"""``/ops``: is it well, in one glance; then the causes; then the button that mends, with what it will do."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Form, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from services.host.entrypoints.api_operations import (
+    dead_letter_detail,
+    event_path_or_problem,
+    restart_consumer,
+)
+from services.host.event_paths import hops_of
+from services.host.operations import operations_status
+from services.host.running import Host
+from shared.bus.dead_letters import DeadLetterPage
+from shared.http.problems import FieldProblem, ProblemError
+from shared.http.viewing import access
+from shared.identity.viewer import Role
+from shared.web.templating import build_templates
+
+__all__ = ["build_operations_pages"]
+
+TEMPLATES = Path(__file__).parent / "templates"
+DEAD_LETTERS_SHOWN = 20
+STATE_KINDS = {
+    "open": "bad",
+    "failed": "bad",
+    "requested": "info",
+    "replayed": "ok",
+    "superseded": "ok",
+    "running": "ok",
+    "starting": "info",
+    "paused": "warn",
+    "stopped": "bad",
+}
+
+
+def build_operations_pages(host: Host) -> APIRouter:
+    """Return the pages below ``/ops``, for operators."""
+    templates = build_templates(TEMPLATES)
+    router = APIRouter(prefix="/ops", include_in_schema=False, dependencies=[access(Role.OPERATOR)])
+
+    @router.get("")
+    async def show_operations(
+        request: Request, cursor: Annotated[UUID | None, Query()] = None, path: str = ""
+    ) -> Response:
+        if path:
+            return RedirectResponse(f"/ops/paths/{_correlation_id(path)}", status_code=303)
+        return templates.render(
+            request,
+            "operations.html",
+            status=await operations_status(host, version("nutmeg")),
+            letters=await _letters(host, cursor),
+            kinds=STATE_KINDS,
+        )
+
+    @router.get("/dead-letters/{dead_letter_id}")
+    async def show_dead_letter(request: Request, dead_letter_id: UUID) -> Response:
+        letter = await dead_letter_detail(host, dead_letter_id)
+        value = orjson.dumps(letter.value, option=orjson.OPT_INDENT_2).decode()
+        correlation_id = letter.headers.get("ce_correlationid") or letter.headers.get("ce_id") or ""
+        return templates.render(
+            request,
+            "dead_letter.html",
+            letter=letter,
+            value=value,
+            correlation_id=correlation_id,
+            kinds=STATE_KINDS,
+        )
+
+    @router.post("/dead-letters/replay")
+    async def replay(dead_letter_id: Annotated[UUID | None, Form()] = None) -> Response:
+        try:
+            await host.dead_letters.replay(None if dead_letter_id is None else [str(dead_letter_id)])
+        except KeyError as error:
+            raise ProblemError(
+                404, "not-found", "There is no such dead letter", str(error.args[0])
+            ) from error
+        back = "/ops#dead-letters" if dead_letter_id is None else f"/ops/dead-letters/{dead_letter_id}"
+        return RedirectResponse(back, status_code=303)
+
+    @router.post("/consumers/{group}/restart")
+    async def start_again(group: str) -> Response:
+        restart_consumer(host, group)
+        return RedirectResponse("/ops", status_code=303)
+
+    @router.get("/paths/{correlation_id}")
+    async def show_path(
+        request: Request, correlation_id: UUID, part: Annotated[bool, Query()] = False
+    ) -> Response:
+        path = await event_path_or_problem(host, correlation_id)
+        hops, milliseconds = hops_of(path)
+        return templates.render(
+            request,
+            "event_path_boxes.html" if part else "event_path.html",
+            hops=hops,
+            milliseconds=milliseconds,
+            is_finished=path.is_finished,
+            correlation_id=correlation_id,
+            href=f"/ops/paths/{correlation_id}?part=true",
+            events=path.events,
+        )
+
+    return router
+
+
+async def _letters(host: Host, cursor: UUID | None) -> DeadLetterPage:
+    try:
+        return await host.dead_letters.list(
+            limit=DEAD_LETTERS_SHOWN, cursor=None if cursor is None else str(cursor)
+        )
+    except KeyError:
+        # The one that the cursor names has left the log: begin again.
+        return await host.dead_letters.list(limit=DEAD_LETTERS_SHOWN)
+
+
+def _correlation_id(text: str) -> UUID:
+    try:
+        return UUID(text.strip())
+    except ValueError as error:
+        raise ProblemError(
+            422,
+            "validation",
+            "That is no correlation id",
+            "A correlation id looks like 0e37df36-f698-11e6-8dd4-cb9ced3df976.",
+            errors=[FieldProblem("not a UUID", "Copy it from an event.", parameter="path", code="uuid")],
+        ) from error
