@@ -1,0 +1,151 @@
+"""What is looked at for spikes and silence, and the alerts, on SQLAlchemy: SQLite and PostgreSQL alike."""
+
+from collections.abc import Collection, Mapping
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import case, delete, false, select, update
+
+from services.usage.adapters.merging import merge
+from services.usage.adapters.sql_intake import chunks
+from services.usage.adapters.sql_tally import counts_of
+from services.usage.adapters.tables import ALERTS, COUNTED_DAYS, KNOWN_DATASETS, ROLLUPS, WATCHED_DATASETS
+from services.usage.domain.alerts import AlertStep, KnownAlert, Subject
+from services.usage.domain.counter import day_start
+from services.usage.ports import WatchedDataset
+from shared.events.alerts import AlertState
+from shared.store.unit_of_work import UnitOfWork
+from shared.store.upsert import upsert
+
+__all__ = ["SqlAlertBook", "SqlWatch"]
+
+ENDED_PER_TURN_MAX = 500
+
+
+class SqlWatch:
+    """Implements :class:`services.usage.ports.Watch`."""
+
+    async def begin(self, work: UnitOfWork, since: Mapping[UUID, date], *, due_at: datetime) -> None:
+        rows = [
+            {"dataset_id": dataset_id, "counted_since": day, "due_at": due_at}
+            for dataset_id, day in sorted(since.items())
+        ]
+        old = WATCHED_DATASETS.c
+        await merge(
+            work.connection,
+            WATCHED_DATASETS,
+            rows,
+            lambda new: {
+                "counted_since": case(
+                    (old.counted_since < new.counted_since, old.counted_since), else_=new.counted_since
+                ),
+                "due_at": case((old.due_at < new.due_at, old.due_at), else_=new.due_at),
+            },
+        )
+
+    async def due(self, work: UnitOfWork, *, now: datetime, rows_max: int) -> list[WatchedDataset]:
+        statement = (
+            select(WATCHED_DATASETS)
+            .where(WATCHED_DATASETS.c.due_at <= now)
+            .order_by(WATCHED_DATASETS.c.due_at, WATCHED_DATASETS.c.dataset_id)
+            .limit(rows_max)
+            .with_for_update(skip_locked=True)
+        )
+        rows = await work.connection.execute(statement)
+        return [WatchedDataset(row.dataset_id, row.counted_since) for row in rows]
+
+    async def looked_at(self, work: UnitOfWork, dataset_ids: Collection[UUID], *, due_at: datetime) -> None:
+        for ids in chunks(sorted(dataset_ids)):
+            await work.connection.execute(
+                update(WATCHED_DATASETS).where(WATCHED_DATASETS.c.dataset_id.in_(ids)).values(due_at=due_at)
+            )
+
+    async def daily_uses(
+        self, work: UnitOfWork, dataset_ids: Collection[UUID], *, since: date
+    ) -> dict[UUID, dict[date, int]]:
+        uses: dict[UUID, dict[date, int]] = {}
+        for ids in chunks(sorted(dataset_ids)):
+            statement = select(ROLLUPS).where(
+                ROLLUPS.c.dataset_id.in_(ids),
+                ROLLUPS.c.granularity == "day",
+                ROLLUPS.c.window_start >= day_start(since),
+            )
+            for row in await work.connection.execute(statement):
+                if count := counts_of(row).uses:
+                    uses.setdefault(row.dataset_id, {})[row.window_start.date()] = count
+        return uses
+
+    async def observed_days(self, work: UnitOfWork, *, since: date) -> list[date]:
+        statement = (
+            select(COUNTED_DAYS.c.day)
+            .where(COUNTED_DAYS.c.day >= since, COUNTED_DAYS.c.uses > 0)
+            .order_by(COUNTED_DAYS.c.day)
+        )
+        return list((await work.connection.execute(statement)).scalars())
+
+    async def subjects(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> dict[UUID, Subject]:
+        known = KNOWN_DATASETS
+        subjects: dict[UUID, Subject] = {}
+        for ids in chunks(sorted(dataset_ids)):
+            statement = select(known.c.dataset_id, known.c.title, known.c.agency_id).where(
+                known.c.dataset_id.in_(ids), known.c.retired == false()
+            )
+            for row in await work.connection.execute(statement):
+                subjects[row.dataset_id] = Subject(row.dataset_id, row.title, row.agency_id)
+        return subjects
+
+
+class SqlAlertBook:
+    """Implements :class:`services.usage.ports.AlertBook`."""
+
+    async def open_alerts(
+        self, work: UnitOfWork, dataset_ids: Collection[UUID]
+    ) -> dict[UUID, list[KnownAlert]]:
+        found: dict[UUID, list[KnownAlert]] = {}
+        for ids in chunks(sorted(dataset_ids)):
+            statement = (
+                select(ALERTS)
+                .where(ALERTS.c.dataset_id.in_(ids), ALERTS.c.state == "open")
+                .order_by(ALERTS.c.alert_id)
+                .with_for_update()
+            )
+            for row in await work.connection.execute(statement):
+                alert = KnownAlert(AlertState.model_validate(row.document), row.first_day)
+                found.setdefault(row.dataset_id, []).append(alert)
+        return found
+
+    async def put(self, work: UnitOfWork, step: AlertStep) -> int | None:
+        table, alert = ALERTS, step.alert
+        statement = select(table.c.version).where(table.c.alert_id == alert.alert_id).with_for_update()
+        version: int | None = (await work.connection.execute(statement)).scalar_one_or_none()
+        if step.change == "opened" and version is not None:
+            return None
+        row = {
+            "alert_id": alert.alert_id,
+            "dataset_id": alert.dataset_id,
+            "kind": alert.kind,
+            "state": alert.state,
+            "first_day": step.first_day,
+            "document": alert.model_dump(mode="json", exclude_none=True),
+            "version": (version or 0) + 1,
+            "resolved_at": alert.resolved_at,
+        }
+        await upsert(work.connection, table, [row])
+        return (version or 0) + 1
+
+    async def take_ended(
+        self, work: UnitOfWork, *, resolved_before: datetime
+    ) -> list[tuple[UUID, UUID, int]]:
+        statement = (
+            select(ALERTS.c.alert_id, ALERTS.c.dataset_id, ALERTS.c.version)
+            .where(ALERTS.c.resolved_at < resolved_before)
+            .limit(ENDED_PER_TURN_MAX)
+            .with_for_update()
+        )
+        ended = [
+            (row.alert_id, row.dataset_id, row.version + 1)
+            for row in await work.connection.execute(statement)
+        ]
+        for some in chunks([alert_id for alert_id, _, _ in ended]):
+            await work.connection.execute(delete(ALERTS).where(ALERTS.c.alert_id.in_(some)))
+        return ended
