@@ -1,0 +1,8 @@
+"""Notify: the right person is told, once, and the state follows the real result.
+
+Consumes: ``catalog.datasets``, ``directory.people``, ``directory.agencies`` (whom to tell, and where);
+``quality.alerts``, ``usage.alerts``, ``quality.notices``, ``catalog.notices``, ``sharing.requests`` (what).
+Emits: ``notify.deliveries``, ``notify.acknowledgements``.
+Stores: people with their addresses, matters, inbox lines, what is still to be told, messages and results.
+Promise: one line per matter and one message per change; a refused or lost message is never called sent.
+"""

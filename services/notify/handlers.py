@@ -228,6 +228,7 @@ async def _tell(
         for one in readers
     ]
     await ports.book.tell(work, tellings)
+    work.after_commit(ports.bell.ring)
 
 
 async def _tell_recovery(work: UnitOfWork, ports: NotifyPorts, matter: Matter) -> None:

@@ -4,7 +4,7 @@ The book is SQLAlchemy on SQLite and PostgreSQL alike. ``MailTransport`` has two
 Maildir, and one conformance suite: ``tests/conformance/test_mail_transport.py``.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.message import EmailMessage
@@ -21,6 +21,7 @@ from shared.identity.principals import Principals
 from shared.store.unit_of_work import UnitOfWork
 
 __all__ = [
+    "Bell",
     "DeferredError",
     "MailTransport",
     "MatterBook",
@@ -157,6 +158,22 @@ class MatterBook(Protocol):
         ...
 
 
+class Bell:
+    """Rung when there is something to tell, so that what need not wait is sent at once."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_ring(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` at every ring."""
+        self._listeners.append(listener)
+
+    def ring(self) -> None:
+        """Wake whoever listens."""
+        for listener in self._listeners:
+            listener()
+
+
 @dataclass(frozen=True, slots=True)
 class NotifyPorts:
     """Everything the handlers, commands and works are given."""
@@ -166,4 +183,5 @@ class NotifyPorts:
     principals: Principals
     people: PeopleBook
     book: MatterBook
+    bell: Bell
     group_wait: timedelta

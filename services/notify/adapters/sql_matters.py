@@ -196,15 +196,30 @@ class SqlMatterBook:
             )
         )
 
-    async def next_due_at(self, connection: AsyncConnection) -> datetime | None:
-        """Return when the next telling or delivery is due; ``None`` if nothing waits."""
-        telling = await connection.scalar(
-            select(func.min(TELLINGS.c.not_before)).where(TELLINGS.c.delivery_id.is_(None))
+    async def count_due(self, connection: AsyncConnection, now: datetime) -> int:
+        """Return how many tellings may be gathered and messages may be tried at ``now``."""
+        tellings = await connection.scalar(
+            select(func.count())
+            .select_from(TELLINGS)
+            .where(TELLINGS.c.delivery_id.is_(None), TELLINGS.c.not_before <= now)
         )
-        delivery = await connection.scalar(
-            select(func.min(DELIVERIES.c.next_attempt_at)).where(DELIVERIES.c.state.in_(OPEN_DELIVERIES))
+        messages = await connection.scalar(
+            select(func.count())
+            .select_from(DELIVERIES)
+            .where(
+                DELIVERIES.c.state.in_(OPEN_DELIVERIES),
+                DELIVERIES.c.next_attempt_at <= now,
+                or_(DELIVERIES.c.leased_until.is_(None), DELIVERIES.c.leased_until <= now),
+            )
         )
-        return min((one for one in (telling, delivery) if one is not None), default=None)
+        return (tellings or 0) + (messages or 0)
+
+    async def count_untold(self, connection: AsyncConnection) -> int:
+        """Return how many tellings wait to be gathered, due or not."""
+        waiting = await connection.scalar(
+            select(func.count()).select_from(TELLINGS).where(TELLINGS.c.delivery_id.is_(None))
+        )
+        return waiting or 0
 
 
 async def told_by_delivery(

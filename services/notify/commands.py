@@ -1,30 +1,32 @@
-"""Recurring work: gather what is due into messages, and send messages, following the real result."""
+"""What is done beside events: gather what is due into messages, send them, take charge of a matter."""
 
 import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 import structlog
 
 from services.notify.domain.mail import Sending, compose, next_attempt
+from services.notify.domain.matters import Matter, MatterState
 from services.notify.ports import DeferredError, MailTransport, MatterBook, RefusedError
 from shared.clock import Clock
-from shared.events.notify import Delivery, DeliveryDead, DeliveryDeferred, DeliverySent
-from shared.events.registry import DELIVERY_DEAD, DELIVERY_DEFERRED, DELIVERY_SENT
+from shared.events.notify import AlertAcknowledged, Delivery, DeliveryDead, DeliveryDeferred, DeliverySent
+from shared.events.registry import ALERT_ACKNOWLEDGED, DELIVERY_DEAD, DELIVERY_DEFERRED, DELIVERY_SENT
+from shared.events.topics import TOPICS
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
+from shared.telemetry.measuring import Measurements
 
-__all__ = ["DeliveryCounter", "MessageOffice", "Sender"]
+__all__ = ["MessageOffice", "Sender", "acknowledge"]
 
 PEOPLE_PER_TURN = 100
 MESSAGES_PER_TURN = 20
 LEASE = timedelta(minutes=2)
 
-DeliveryCounter = Callable[[str, str], None]
-"""Called with channel and outcome for every attempt."""
+ALERT_TOPICS = frozenset({TOPICS["quality.alerts"].name, TOPICS["usage.alerts"].name})
 
 logger = structlog.get_logger(__name__)
 
@@ -52,7 +54,7 @@ class MessageOffice:
     transport: MailTransport
     sender: Sender
     clock: Clock
-    count: DeliveryCounter
+    metrics: Measurements
     random: Callable[[], float] = field(default=random.random)
 
     async def gather_due(self) -> int:
@@ -92,7 +94,7 @@ class MessageOffice:
             async with self.store.unit_of_work() as work:
                 await self.book.settle(work, sending, state="sent", result=words, next_attempt_at=None)
                 self._emit_each(work, sending, words, "sent")
-            self.count(self.transport.channel, "sent")
+            self._count("sent")
 
     async def _settle_deferred(self, sending: Sending, words: str) -> None:
         at = next_attempt(sending.attempts + 1, self.clock.now(), jitter=self.random())
@@ -107,15 +109,18 @@ class MessageOffice:
                     DeliveryDeferred(delivery=delivery, next_attempt_at=at),
                     subject=str(delivery.delivery_id),
                 )
-        self.count(self.transport.channel, "deferred")
+        self._count("deferred")
         logger.warning("delivery deferred", delivery_id=str(sending.delivery_id), result=words)
 
     async def _settle_dead(self, sending: Sending, words: str) -> None:
         async with self.store.unit_of_work() as work:
             await self.book.settle(work, sending, state="dead", result=words, next_attempt_at=None)
             self._emit_each(work, sending, words, "dead")
-        self.count(self.transport.channel, "dead")
+        self._count("dead")
         logger.error("delivery dead", delivery_id=str(sending.delivery_id), result=words)
+
+    def _count(self, outcome: str) -> None:
+        self.metrics.count("nutmeg_deliveries_total", channel=self.transport.channel, outcome=outcome)
 
     def _emit_each(self, work: UnitOfWork, sending: Sending, words: str, state: str) -> None:
         for delivery in self._deliveries(sending, words):
@@ -141,3 +146,27 @@ class MessageOffice:
             )
             for one in sending.told
         ]
+
+
+async def acknowledge(work: UnitOfWork, book: MatterBook, matter_id: UUID, person_id: UUID) -> Matter:
+    """Take charge of a matter; an alert's owner is told by an event. Raises ``LookupError``.
+
+    A matter that somebody has already, or that is done, stays as it is and nothing is told.
+    """
+    before = (await book.matters(work, [matter_id])).get(matter_id)
+    if before is None:
+        raise LookupError(f"no matter has the id {matter_id}")
+    if before.state is not MatterState.OPEN:
+        return before
+    now = work.clock.now()
+    taken = await book.acknowledge(work, matter_id, person_id=person_id, at=now)
+    if taken.topic in ALERT_TOPICS and taken.dataset_id is not None:
+        acknowledged = AlertAcknowledged(
+            alert_id=matter_id,
+            owner_topic=taken.topic,
+            dataset_id=taken.dataset_id,
+            acknowledged_by=person_id,
+            acknowledged_at=now,
+        )
+        work.emit(ALERT_ACKNOWLEDGED, acknowledged, subject=str(matter_id))
+    return taken

@@ -1,0 +1,131 @@
+"""Notify, built: the only place that makes its real objects."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from services.notify.adapters.maildir import MaildirMailTransport
+from services.notify.adapters.smtp import SMTPMailTransport
+from services.notify.adapters.sql_matters import SqlMatterBook
+from services.notify.adapters.sql_people import SqlPeopleBook
+from services.notify.adapters.tables import BUS, KNOWN_DATASETS, METADATA, PRINCIPALS
+from services.notify.commands import MessageOffice, Sender
+from services.notify.entrypoints.api import build_api
+from services.notify.entrypoints.pages import build_pages
+from services.notify.handlers import DIRECTORY_HANDLERS, ROUTING_HANDLERS
+from services.notify.ports import Bell, MailTransport, NotifyPorts
+from services.notify.settings import NotifySettings
+from shared.bus.handling import Subscription, bind
+from shared.clock import Clock
+from shared.datasets.read_model import KnownDatasets
+from shared.events.topics import GROUPS
+from shared.identity.principals import Principals
+from shared.runtime import RecurringWork, Service
+from shared.store.engine import Store
+from shared.telemetry.measuring import Measurements
+
+__all__ = ["Notify", "bootstrap"]
+
+MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """The service, and what its runner may need beside it."""
+
+    service: Service
+    ports: NotifyPorts
+    office: MessageOffice
+
+
+class _Post:
+    """Gather, then send. What waits for its neighbours counts as pending; a later retry does not."""
+
+    def __init__(self, store: Store, office: MessageOffice, book: SqlMatterBook, clock: Clock) -> None:
+        self._store = store
+        self._office = office
+        self._book = book
+        self._clock = clock
+
+    async def run_once(self) -> int:
+        if not await self.due():
+            return 0
+        return await self._office.gather_due() + await self._office.send_due()
+
+    async def due(self) -> int:
+        async with self._store.read() as connection:
+            return await self._book.count_due(connection, self._clock.now())
+
+    async def pending(self) -> int:
+        async with self._store.read() as connection:
+            waiting = await self._book.count_untold(connection)
+        return waiting + await self.due()
+
+
+def bootstrap(
+    settings: NotifySettings,
+    *,
+    database_url: str,
+    clock: Clock,
+    metrics: Measurements,
+    base_url: str,
+    installation_name: str,
+    maildir: Path,
+    transport: MailTransport | None = None,
+) -> Notify:
+    """Build notify. Without a mail server in the settings, messages go to ``maildir``."""
+    store = Store(
+        database_url, service="notify", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock
+    )
+    book = SqlMatterBook()
+    ports = NotifyPorts(
+        clock=clock,
+        datasets=KnownDatasets(KNOWN_DATASETS),
+        principals=Principals(PRINCIPALS, is_cached=database_url.startswith("sqlite")),
+        people=SqlPeopleBook(),
+        book=book,
+        bell=Bell(),
+        group_wait=timedelta(seconds=settings.group_wait_seconds),
+    )
+    office = MessageOffice(
+        store=store,
+        book=book,
+        transport=transport or _transport(settings, maildir),
+        sender=Sender(settings.sender_address, base_url, installation_name),
+        clock=clock,
+        metrics=metrics,
+    )
+    post = _Post(store, office, book, clock)
+    service = Service(
+        name="notify",
+        store=store,
+        subscriptions=[
+            Subscription(GROUPS["notify.directory"], bind(DIRECTORY_HANDLERS, ports)),
+            Subscription(GROUPS["notify.routing"], bind(ROUTING_HANDLERS, ports)),
+        ],
+        routers=[build_api(store, ports), build_pages(store, ports)],
+        works=[
+            RecurringWork(
+                name="notify.post",
+                interval_seconds=settings.poll_seconds,
+                run_once=post.run_once,
+                pending=post.pending,
+                on_wake=ports.bell.on_ring,
+            )
+        ],
+    )
+    return Notify(service, ports, office)
+
+
+def _transport(settings: NotifySettings, maildir: Path) -> MailTransport:
+    if not settings.smtp_host:
+        return MaildirMailTransport(maildir)
+    return SMTPMailTransport(
+        settings.smtp_host,
+        settings.smtp_port,
+        username=settings.smtp_username or None,
+        password=settings.smtp_password.get_secret_value() or None,
+        use_tls=settings.smtp_tls,
+        start_tls=settings.smtp_start_tls,
+        timeout_seconds=settings.smtp_timeout_seconds,
+    )
