@@ -1,11 +1,11 @@
 """How a record that could not be handled is kept: untouched, with headers that tell what went wrong.
 
-The id is made from the group, the record's position and its event id. A crash between writing the dead
-letter and moving the offset writes it twice; the two share their id and are shown as one.
+The id is made from the group and the event's own identity (its position, where it has none). A crash
+between writing the dead letter and moving the offset writes it twice, and so does a copy that the relay
+sent again; they share their id and are shown as one.
 """
 
 import traceback
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -125,9 +125,9 @@ def read_dead_letter(record: LogRecord) -> DeadLetter:
 
 
 def _identity(record: LogRecord, group: str) -> str:
-    event_id = header(record.headers, "ce_id") or ""
-    parts: Sequence[str] = (group, record.topic, str(record.partition), str(record.offset), event_id)
-    return str(uuid5(NAMESPACE_URL, "|".join(parts)))
+    source, event_id = header(record.headers, "ce_source"), header(record.headers, "ce_id")
+    what = [source, event_id] if source and event_id else [str(record.partition), str(record.offset)]
+    return str(uuid5(NAMESPACE_URL, "|".join([group, record.topic, *what])))
 
 
 def _summary(error: Exception) -> str:

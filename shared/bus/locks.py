@@ -53,7 +53,8 @@ class FileLock:
             self._descriptor = None
 
     def __enter__(self) -> Self:
-        self.acquire()
+        if not self.held:
+            self.acquire()
         return self
 
     def __exit__(
