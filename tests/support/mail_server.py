@@ -1,0 +1,49 @@
+"""A real SMTP server on loopback that answers as it is told, for tests of what becomes of mail."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.message import Message
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+__all__ = ["MailServer", "run_mail_server"]
+
+
+@dataclass
+class MailServer:
+    """``answers`` are used up one by one, then ``default_answer`` is given."""
+
+    port: int = 0
+    answers: list[str] = field(default_factory=list)
+    default_answer: str = "250 taken"
+    accepted: list[Message] = field(default_factory=list)
+    recipients: list[str] = field(default_factory=list)
+    attempts: int = 0
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+        self.attempts += 1
+        answer = self.answers.pop(0) if self.answers else self.default_answer
+        if answer.startswith("250"):
+            assert isinstance(envelope.content, bytes)
+            self.accepted.append(message_from_bytes(envelope.content))
+            self.recipients += envelope.rcpt_tos
+        return answer
+
+
+@contextmanager
+def run_mail_server() -> Iterator[MailServer]:
+    """Serve until the block ends."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = MailServer(port)
+    controller = Controller(server, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        yield server
+    finally:
+        controller.stop()

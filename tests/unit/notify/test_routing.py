@@ -1,0 +1,55 @@
+"""Whom a matter concerns, and the reason they are told."""
+
+from uuid import UUID, uuid4
+
+import pytest
+
+from services.notify.domain.routing import Directory, KnownPerson, Ownership, operators, owners_of, requester
+from shared.identity.viewer import Grant, Role
+
+AGENCY, OTHER_AGENCY = uuid4(), uuid4()
+STEWARD, OFFICER, CHIEF, OPERATOR, STRANGER = (uuid4() for _ in range(5))
+
+PEOPLE = {
+    STEWARD: Grant(Role.STEWARD, AGENCY),
+    OFFICER: Grant(Role.AGENCY_DATA_OFFICER, AGENCY),
+    CHIEF: Grant(Role.CHIEF_DATA_OFFICER),
+    OPERATOR: Grant(Role.OPERATOR),
+    STRANGER: Grant(Role.AGENCY_DATA_OFFICER, OTHER_AGENCY),
+}
+
+
+def directory(*person_ids: UUID) -> Directory:
+    return Directory([KnownPerson(one, frozenset({PEOPLE[one]})) for one in person_ids])
+
+
+@pytest.mark.parametrize(
+    ("known", "steward_id", "agency_id", "told", "words"),
+    [
+        ((STEWARD, OFFICER, CHIEF), STEWARD, AGENCY, STEWARD, "You are the steward"),
+        ((STEWARD, OFFICER, CHIEF), None, AGENCY, OFFICER, "has no steward"),
+        ((OFFICER, CHIEF), STEWARD, AGENCY, OFFICER, "not known any more"),
+        ((CHIEF, STRANGER), None, AGENCY, CHIEF, "has no data officer"),
+        ((OFFICER, CHIEF), None, None, CHIEF, "chief data officer"),
+    ],
+)
+def test_the_steward_is_told_or_who_stands_in(
+    known: tuple[UUID, ...], steward_id: UUID | None, agency_id: UUID | None, told: UUID, words: str
+) -> None:
+    (recipient,) = owners_of(Ownership("Counts", steward_id, agency_id, "Transport"), directory(*known))
+    assert recipient.person_id == told
+    assert words in recipient.reason
+
+
+def test_nobody_is_made_up_where_nobody_is() -> None:
+    assert owners_of(Ownership("Counts", None, AGENCY, None), directory(STRANGER, OPERATOR)) == []
+
+
+def test_another_agency_is_never_told() -> None:
+    recipients = owners_of(Ownership("Counts", None, AGENCY, None), directory(STRANGER, CHIEF))
+    assert STRANGER not in {one.person_id for one in recipients}
+
+
+def test_operators_and_requesters_are_told_why() -> None:
+    assert "operate" in operators(directory(OPERATOR, CHIEF), "A harvest waits")[0].reason
+    assert requester(STRANGER, "Extract")[0].reason == "You asked for “Extract”."
