@@ -14,7 +14,7 @@ class GovernanceSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="NUTMEG_GOVERNANCE_", extra="forbid", frozen=True)
 
     jurisdiction_words: frozenset[str] = Field(
-        default=frozenset({"state", "ct", "connecticut"}),
+        default=frozenset({"state"}),
         description="Words that name the jurisdiction; left out when publishers' names are compared.",
     )
     token_days_max: int = Field(
