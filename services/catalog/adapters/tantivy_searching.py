@@ -40,9 +40,8 @@ PLACES_BEFORE = 32
 
 SCAN_BATCH = 20_000
 
-REPORTED_TEXTS = 1_000
-REPORTED_NUMBERS = 5_000
-"""Values that each segment reports when a facet is counted: looking texts up costs, numbers are free."""
+REPORTED_VALUES = 1_000
+"""Values that each segment reports when a facet is counted; see :func:`_counting`."""
 
 LABELS_REMEMBERED_MAX = 50_000
 
@@ -310,9 +309,8 @@ def _counting(facet: Facet) -> dict[str, Any]:
     Each segment reports only its own most frequent values; a value that is rare in one would lose its count
     there. With so many reported, the counts of those listed are exact.
     """
-    reported = REPORTED_NUMBERS if facet in _NUMBERED else REPORTED_TEXTS
     size = FACET_VALUES_MAX[facet]
-    return {"terms": {"field": _count_field(facet), "size": size, "segment_size": reported}}
+    return {"terms": {"field": _count_field(facet), "size": size, "segment_size": REPORTED_VALUES}}
 
 
 def _count_field(facet: Facet) -> str:

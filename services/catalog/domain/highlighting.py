@@ -15,9 +15,9 @@ _LEAD_CHARACTERS = 60
 def highlights(plan: QueryPlan, title: str, description: str) -> tuple[Highlight, ...]:
     """The title, and the excerpt of the description that holds most of what was asked for."""
     title, description = composed(title), composed(description)
-    found = [Highlight("title", _segments(title, 0, len(title), _marked(plan, list(tokens(title)))))]
+    found = [Highlight("title", _segments(title, 0, len(title), _marked(plan, tokens(title))))]
     if description:
-        marked = _marked(plan, list(tokens(description)))
+        marked = _marked(plan, tokens(description))
         start, end = _excerpt(description, marked)
         found.append(Highlight("description", _segments(description, start, end, marked)))
     return tuple(found)
@@ -35,7 +35,9 @@ def _marked(plan: QueryPlan, found: Sequence[Token]) -> list[tuple[int, int]]:
                 single.update(alternative.terms)
     hits = {at for at, token in enumerate(found) if token.term in single}
     spoken = [token.term for token in found]
-    for phrase in phrases:
+    # Most ways to cut a compound are no words of this text: they are passed over at once.
+    present = {phrase for phrase in phrases if phrase[0] in spoken and phrase[-1] in spoken}
+    for phrase in present:
         first, length = phrase[0], len(phrase)
         for at, term in enumerate(spoken):
             if term == first and tuple(spoken[at : at + length]) == phrase:

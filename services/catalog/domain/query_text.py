@@ -6,9 +6,10 @@ itself. So a query is data, whatever it holds, and both engines find the same do
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from services.catalog.domain.search import QUERY_CHARACTERS_MAX
 from services.catalog.domain.search_vocabulary import Vocabulary
@@ -28,8 +29,7 @@ _APOSTROPHES = str.maketrans("\u2019\u02bc", "''")
 _IRREGULAR = {"children": "child", "women": "woman", "men": "man", "mice": "mouse", "feet": "foot"}
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One word of a text: its term, and where it stands in the composed (NFC) text."""
 
     term: str
@@ -125,12 +125,10 @@ def term_of(word: str) -> str:
     return word[:-1]
 
 
-def tokens(text: str) -> Iterator[Token]:
+def tokens(text: str) -> list[Token]:
     """The words of a composed text with their places."""
-    for found in _WORD.finditer(text):
-        term = term_of(found.group())
-        if term:
-            yield Token(term, found.start(), found.end())
+    found = [(term_of(word.group()), word.start(), word.end()) for word in _WORD.finditer(text)]
+    return [Token(*place) for place in found if place[0]]
 
 
 def terms(text: str) -> list[str]:

@@ -79,14 +79,12 @@ def rank_features(document: SearchDocument) -> RankFeatures:
 
 def score(plan: QueryPlan, features: RankFeatures) -> float:
     """Points of one candidate: the sum of :func:`explain`."""
-    return sum(reason.points for reason in explain(plan, features))
+    return sum(points for _, points in _parts(plan, features))
 
 
 def explain(plan: QueryPlan, features: RankFeatures) -> tuple[Reason, ...]:
     """Why a candidate stands where it stands: reasons in words, with points that add up to its score."""
-    reasons = [*_exact(plan, features), *_coverage(plan, features)]
-    reasons.append(Reason("quality, freshness and use", round(features.standing, 3)))
-    return tuple(reason for reason in reasons if reason.points)
+    return tuple(Reason(words, points) for words, points in _parts(plan, features) if points)
 
 
 def explain_standing(document: SearchDocument) -> tuple[Reason, ...]:
@@ -95,51 +93,54 @@ def explain_standing(document: SearchDocument) -> tuple[Reason, ...]:
     return tuple(Reason(words, points) for words, points in parts)
 
 
-def _exact(plan: QueryPlan, features: RankFeatures) -> list[Reason]:
+def _parts(plan: QueryPlan, features: RankFeatures) -> list[tuple[str, float]]:
+    """Words and points of each part of a score; parts without points are included."""
+    parts = [_exact(plan, features), *_coverage(plan, features)]
+    parts.append(("quality, freshness and use", round(features.standing, 3)))
+    return parts
+
+
+def _exact(plan: QueryPlan, features: RankFeatures) -> tuple[str, float]:
     if not plan.title_key:
-        return []
+        return "", 0
     if plan.title_key == features.title_key:
-        return [Reason("the title is exactly this", EXACT_TITLE_POINTS)]
+        return "the title is exactly this", EXACT_TITLE_POINTS
     if plan.title_key == features.identifier_key:
-        return [Reason("the identifier is exactly this", EXACT_IDENTIFIER_POINTS)]
+        return "the identifier is exactly this", EXACT_IDENTIFIER_POINTS
     if len(plan.terms) > 1:
         phrase = _enclosed(plan.terms)
         if phrase in features.title:
-            return [Reason("the title has these words in a row", TITLE_PHRASE_POINTS)]
+            return "the title has these words in a row", TITLE_PHRASE_POINTS
         if phrase in features.labels or phrase in features.description or phrase in features.columns:
-            return [Reason("the text has these words in a row", PHRASE_ELSEWHERE_POINTS)]
-    return []
+            return "the text has these words in a row", PHRASE_ELSEWHERE_POINTS
+    return "", 0
 
 
-def _coverage(plan: QueryPlan, features: RankFeatures) -> list[Reason]:
+def _coverage(plan: QueryPlan, features: RankFeatures) -> list[tuple[str, float]]:
     """How many of the words were found, and where: the best field of each word counts."""
-    groups = plan.groups
-    if not groups:
+    asked = len(plan.groups)
+    if not asked:
         return []
-    title_length = max(1, features.title.count(" ") - 1)
     matched = in_title = direct_title_terms = 0
     field_points = 0.0
-    everything = "|".join(
-        (features.title, features.labels, features.agency, features.columns, features.description)
-    )
-    for group in groups:
+    fields = (features.title, features.labels, features.agency, features.columns, features.description)
+    everything = "|".join(fields)
+    for group in plan.groups:
         field_name, points, alternative = _best_match(group, features, everything)
+        if alternative is None:
+            continue
+        matched += 1
         field_points += points
-        matched += alternative is not None
-        if field_name == "title" and alternative is not None:
+        if field_name == "title":
             in_title += 1
             direct_title_terms += len(alternative.terms) if alternative.direct else 0
-    reasons = [
-        Reason(
-            f"{matched} of {len(groups)} words found", _stepped(WORDS_MATCHED_POINTS * matched / len(groups))
-        ),
-        Reason("where the words stand", _stepped(field_points / len(groups))),
+    share = min(1.0, direct_title_terms / max(1, features.title.count(" ") - 1))
+    return [
+        (f"{matched} of {asked} words found", _stepped(WORDS_MATCHED_POINTS * matched / asked)),
+        ("where the words stand", _stepped(field_points / asked)),
+        ("all words in the title", ALL_IN_TITLE_POINTS if in_title == asked else 0),
+        ("the title says little else", _stepped(TITLE_FOCUS_POINTS * share)),
     ]
-    if in_title == len(groups):
-        reasons.append(Reason("all words in the title", ALL_IN_TITLE_POINTS))
-    share = min(1.0, direct_title_terms / title_length)
-    reasons.append(Reason("the title says little else", _stepped(TITLE_FOCUS_POINTS * share)))
-    return reasons
 
 
 def _best_match(
