@@ -101,10 +101,10 @@ def _opened(path: Path) -> IO[bytes]:
         problem = "The feed is empty. Send a DCAT-US catalogue: an object with a list called dataset."
     elif encoding is not None:
         problem = f"The feed is encoded as {encoding}. {_UTF8_CURE}"
-    elif b"\0" in start:
-        problem = f"The feed is not encoded as UTF-8. {_UTF8_CURE}"
     elif start.startswith((b"\x1f\x8b", b"PK")):
         problem = "The feed is packed (gzip or zip). Unpack it and send the JSON file."
+    elif b"\0" in start:
+        problem = f"The feed is not encoded as UTF-8. {_UTF8_CURE}"
     elif start.lstrip()[:1] == b"<":
         problem = "This is a web page or XML, not JSON. Check the address; DCAT-US feeds end in data.json."
     if problem is not None:
