@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from services.usage.domain.clients import AccessMethod
@@ -40,9 +40,10 @@ async def remember_datasets(batch: Sequence[Event], work: UnitOfWork, ports: Usa
     for event in batch:
         dataset_id, dataset = UUID(event.subject), dataset_of(event)
         names[dataset_id] = []
-        since.setdefault(dataset_id, event.time.date())
+        known_since = event.time if dataset is None else dataset.registered_at
+        since.setdefault(dataset_id, known_since.astimezone(UTC).date())
         if dataset is None or isinstance(event.data, DatasetRetired):
-            ended[dataset_id] = event.time.date()
+            ended[dataset_id] = since[dataset_id]
             continue
         ended.pop(dataset_id, None)
         names[dataset_id].append(identifier_name(dataset.identifier))
