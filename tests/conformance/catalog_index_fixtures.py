@@ -1,13 +1,24 @@
-"""How the conformance suite opens each engine. To add one: a context manager, and a line in ENGINES."""
+"""What the suites over ``CatalogIndex`` share: the engines, and documents to fill them with.
 
-from collections.abc import AsyncIterator, Callable
+To add an engine: a context manager that opens a new one, and a line in ENGINES.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
+from uuid import UUID, uuid5
 
 from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
 from services.catalog.domain.cursor import CursorCodec
+from services.catalog.domain.search import Facet, SearchDocument, SearchPage, SearchQuery, ViewerScope
 from services.catalog.ports import CatalogIndex
 
+SPACE = UUID("b3b7ad6e-14a8-5d09-8a36-0e5a3a1f7f10")
+NORTH, SOUTH = UUID(int=101), UUID(int=202)
+EVERYONE = ViewerScope.everything()
 CODEC = CursorCodec("the secret of the conformance suite")
 
 Opener = Callable[[Path], AbstractAsyncContextManager[CatalogIndex]]
@@ -24,3 +35,67 @@ async def open_tantivy(folder: Path) -> AsyncIterator[CatalogIndex]:
 
 
 ENGINES: dict[str, Opener] = {"tantivy": open_tantivy}
+
+
+def dataset_id(name: object) -> UUID:
+    return uuid5(SPACE, str(name))
+
+
+def document(
+    name: object,
+    title: str,
+    description: str = "",
+    *,
+    revision: int = 1,
+    visibility: Literal["public", "government", "agency"] = "public",
+    agency_id: UUID | None = NORTH,
+) -> SearchDocument:
+    agency = {NORTH: "North Agency", SOUTH: "South Agency"}.get(agency_id) if agency_id else None
+    return SearchDocument(
+        dataset_id(name),
+        revision,
+        title,
+        description,
+        visibility=visibility,
+        agency_id=agency_id,
+        agency_name=agency,
+    )
+
+
+def wells(count: int) -> list[SearchDocument]:
+    """Documents that all match "wells", varied in everything that orders, with many equal keys."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    return [
+        replace(
+            document(n, f"Wells of district {n % 50}", "Depth and yield of wells."),
+            quality_score=n % 5 / 5,
+            popularity_bucket=n % 3,
+            data_updated_at=start - timedelta(days=n % 7) if n % 11 else None,
+        )
+        for n in range(count)
+    ]
+
+
+async def stream(documents: Iterable[SearchDocument]) -> AsyncIterator[SearchDocument]:
+    for found in documents:
+        yield found
+
+
+async def titles(index: CatalogIndex, text: str, viewer: ViewerScope = EVERYONE) -> list[str]:
+    page = await index.search(SearchQuery(text, viewer=viewer))
+    return [hit.title for hit in page.results]
+
+
+async def all_pages(index: CatalogIndex, query: SearchQuery) -> list[SearchPage]:
+    pages = [await index.search(query)]
+    while pages[-1].next_cursor is not None:
+        pages.append(await index.search(replace(query, cursor=pages[-1].next_cursor)))
+    return pages
+
+
+async def held(index: CatalogIndex) -> dict[UUID, tuple[int, bool]]:
+    return {found.dataset_id: (found.revision, found.hidden) async for found in index.scan()}
+
+
+def counts(page: SearchPage, facet: Facet) -> dict[str, int]:
+    return {count.value: count.count for count in page.facets[facet]}
