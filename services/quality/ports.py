@@ -1,10 +1,22 @@
 """What quality needs from outside, named for its role."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
+from uuid import UUID
 
+from services.quality.domain.alerts import Alert, AlertKey
+from services.quality.domain.freshness import BusinessCalendar
 from services.quality.domain.profile import Profile
+from services.quality.domain.standing import FileStanding, Standing
+from shared.clock import Clock
+from shared.datasets.read_model import KnownDatasets
+from shared.events.quality import Measurement
+from shared.identity.principals import Principals
+from shared.store.unit_of_work import UnitOfWork
 
 
 class ProfileError(Exception):
@@ -60,3 +72,254 @@ class Profiler(Protocol):
 
     async def close(self) -> None:
         """End the process of the profiler, if one runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedFile:
+    """A data file on this machine, for the time of one block. ``path`` is None when the source says that
+    it did not change since the tags that were sent."""
+
+    path: Path | None
+    media_type: str | None
+    etag: str | None
+    last_modified: str | None
+
+
+class FetchFailedError(Exception):
+    """A file could not be had. The message is for a steward.
+
+    ``is_link_broken``: the address leads nowhere (gone, no such host, refused). ``is_permanent``: trying
+    again without a change is of no use.
+    """
+
+    def __init__(self, message: str, *, is_link_broken: bool = False, is_permanent: bool = False) -> None:
+        super().__init__(message)
+        self.is_link_broken = is_link_broken
+        self.is_permanent = is_permanent
+
+
+class DataSource(Protocol):
+    """Gets data files from the addresses that publishers give."""
+
+    def fetch(
+        self, url: str, *, etag: str | None = None, last_modified: str | None = None
+    ) -> AbstractAsyncContextManager[FetchedFile]:
+        """Fetch a file; with tags, only if it changed. Raises ``FetchFailedError``."""
+        ...
+
+    async def sha256(self, path: Path) -> str:
+        """Return the hash of a file, in hexadecimal."""
+        ...
+
+
+JobState = Literal["waiting", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileJob:
+    """The one job of a dataset: fetch its file and look into it.
+
+    ``revision`` rises with every request, so that a run knows whether what it did is still what is asked.
+    ``next_attempt_at`` None: nothing is due. ``attempts`` and ``link_failures`` count since the request.
+    """
+
+    dataset_id: UUID
+    url: str
+    media_type: str | None
+    revision: int
+    state: JobState
+    attempts: int
+    link_failures: int
+    requested_at: datetime
+    next_attempt_at: datetime | None
+    reason: str | None = None
+    finished_at: datetime | None = None
+    leased_until: datetime | None = None
+
+
+Hold = Literal["held", "asked-again", "lost"]
+"""Of a run on its job: still the one that finishes it; overtaken by a new request; or no longer its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The latest measurement of one kind; None once it was withdrawn. ``version`` never falls."""
+
+    measurement: Measurement | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class FirstHarvest:
+    """A first harvest that is over, and not summarised yet."""
+
+    harvest_id: UUID
+    datasets: int
+    completed_at: datetime
+
+
+class Standings(Protocol):
+    """Keeps what is remembered of each dataset, and of its file."""
+
+    async def of(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> dict[UUID, Standing]:
+        """Return the standings that there are, their rows locked."""
+        ...
+
+    async def put(self, work: UnitOfWork, standings: Sequence[Standing]) -> None: ...
+
+    async def due(self, work: UnitOfWork, now: datetime, count_max: int) -> list[UUID]:
+        """Return datasets whose status can have changed by time alone."""
+        ...
+
+    async def files_of(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> dict[UUID, FileStanding]: ...
+
+    async def put_file(self, work: UnitOfWork, dataset_id: UUID, file: FileStanding) -> None: ...
+
+    async def forget_files(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> None: ...
+
+    async def forget(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> None:
+        """Remove datasets whose record has ended, with their files and jobs."""
+        ...
+
+
+class MeasurementBook(Protocol):
+    """Keeps the latest measurements with their versions, and the history."""
+
+    async def of(
+        self, work: UnitOfWork, dataset_ids: Collection[UUID]
+    ) -> dict[tuple[UUID, str], Recorded]: ...
+
+    async def put(self, work: UnitOfWork, rows: Sequence[tuple[Measurement, int]]) -> None:
+        """Write latest measurements and add a line of history for each."""
+        ...
+
+    async def withdraw(self, work: UnitOfWork, keys: Mapping[tuple[UUID, str], int]) -> None:
+        """Empty these measurements; the value is the version of the withdrawal."""
+        ...
+
+    async def prune_history(self, work: UnitOfWork, before: datetime) -> None: ...
+
+
+class AlertBook(Protocol):
+    """Keeps alerts."""
+
+    async def of(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> dict[UUID, dict[AlertKey, Alert]]:
+        """Return every alert of the datasets, their rows locked."""
+        ...
+
+    async def find(self, work: UnitOfWork, alert_ids: Collection[UUID]) -> dict[UUID, Alert]:
+        """Return these alerts, their rows locked."""
+        ...
+
+    async def put(self, work: UnitOfWork, alerts: Sequence[Alert]) -> None: ...
+
+    async def to_end(self, work: UnitOfWork, resolved_before: datetime, count_max: int) -> list[Alert]:
+        """Return alerts resolved before then, whose key was not ended yet."""
+        ...
+
+    async def mark_ended(self, work: UnitOfWork, alerts: Sequence[Alert]) -> None:
+        """Remember that the keys were ended, and at which versions."""
+        ...
+
+
+class JobBook(Protocol):
+    """Keeps profile jobs. A lease makes sure that one run at a time works on a job, and none for ever."""
+
+    async def request(self, work: UnitOfWork, wanted: Mapping[UUID, tuple[str, str | None]]) -> None:
+        """Ask for datasets' files to be looked at now: dataset id → (url, media type)."""
+        ...
+
+    async def cancel(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> None: ...
+
+    async def lease(
+        self, work: UnitOfWork, now: datetime, *, until: datetime, count_max: int
+    ) -> list[ProfileJob]:
+        """Take due jobs that nobody holds, counting the attempt."""
+        ...
+
+    async def hold(self, work: UnitOfWork, job: ProfileJob) -> Hold:
+        """Lock the job, and tell how the run that leased ``job`` stands to it."""
+        ...
+
+    async def finish(self, work: UnitOfWork, job: ProfileJob) -> None:
+        """Write the job's new state and give the lease back."""
+        ...
+
+    async def give_back(self, work: UnitOfWork, job: ProfileJob) -> None:
+        """Give the lease back after the request changed under way; it is due at once."""
+        ...
+
+
+class HarvestBook(Protocol):
+    """Keeps first harvests until they are summarised."""
+
+    async def note_completed(self, work: UnitOfWork, harvests: Sequence[FirstHarvest]) -> None: ...
+
+    async def ready(self, work: UnitOfWork, *, waited_since: datetime) -> list[FirstHarvest]:
+        """Return those whose datasets are all measured, or that have waited since then."""
+        ...
+
+    async def dataset_ids(self, work: UnitOfWork, harvest_id: UUID) -> list[UUID]:
+        """Return the measured datasets of a harvest that are not retired."""
+        ...
+
+    async def mark_summarised(self, work: UnitOfWork, harvest_id: UUID) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilingRules:
+    """When a fetch is tried again, and when a link is called broken."""
+
+    jobs_at_once_max: int = 4
+    lease: timedelta = timedelta(minutes=5)
+    attempts_max: int = 6
+    retry_first: timedelta = timedelta(seconds=30)
+    retry_max: timedelta = timedelta(hours=6)
+    link_failures_min: int = 2
+    link_recheck: timedelta = timedelta(hours=6)
+
+
+@dataclass(slots=True)
+class Wakers:
+    """Wakes recurring work early. The runner puts the functions in when it starts."""
+
+    _functions: dict[str, Callable[[], None]] = field(default_factory=dict)
+
+    def register(self, name: str) -> Callable[[Callable[[], None]], None]:
+        """Return what :class:`shared.runtime.RecurringWork` takes as ``on_wake``."""
+
+        def take(wake: Callable[[], None]) -> None:
+            self._functions[name] = wake
+
+        return take
+
+    def wake(self, name: str) -> None:
+        """Wake one piece of work; nothing happens where it does not run."""
+        if name in self._functions:
+            self._functions[name]()
+
+    def wake_all(self) -> None:
+        """Wake everything: the clock was moved."""
+        for wake in self._functions.values():
+            wake()
+
+
+@dataclass(frozen=True, slots=True)
+class QualityPorts:
+    """Everything the handlers and commands are given."""
+
+    clock: Clock
+    datasets: KnownDatasets
+    principals: Principals
+    standings: Standings
+    measurements: MeasurementBook
+    alerts: AlertBook
+    jobs: JobBook
+    harvests: HarvestBook
+    source: DataSource
+    profiler: Profiler
+    limits: ProfileLimits = field(default_factory=ProfileLimits)
+    rules: ProfilingRules = field(default_factory=ProfilingRules)
+    calendar: BusinessCalendar = field(default_factory=BusinessCalendar)
+    baseline_wait: timedelta = timedelta(minutes=15)
+    wakers: Wakers = field(default_factory=Wakers)

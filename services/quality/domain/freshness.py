@@ -138,6 +138,13 @@ def judge_freshness(
     )
 
 
+def dated_reason(freshness: Freshness, data_updated_at: datetime | None) -> str:
+    """The reason with the day of the update in place of its age: words that stay true as time passes."""
+    if data_updated_at is None or freshness.age is None:
+        return freshness.reason
+    return f"updated on {_day(data_updated_at)}; {freshness.reason.partition('; ')[2]}"
+
+
 def learn_cadence(updated_at: Iterable[datetime]) -> LearnedCadence | None:
     """The median of the last eight gaps between distinct updates; None with fewer than three gaps."""
     times = sorted(set(updated_at))[-(GAPS_LEARNT_FROM_MAX + 1) :]

@@ -1,0 +1,206 @@
+"""Quality, built: the only place that makes its real objects."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from services.quality.adapters.duckdb_profiler import DuckDBProfiler
+from services.quality.adapters.guarded_source import GuardedSource
+from services.quality.adapters.sql_alerts import SqlAlertBook
+from services.quality.adapters.sql_jobs import (
+    SqlHarvestBook,
+    SqlJobBook,
+    count_due_checks,
+    count_due_jobs,
+    count_ready_harvests,
+)
+from services.quality.adapters.sql_measurements import SqlMeasurementBook
+from services.quality.adapters.sql_standings import SqlStandings
+from services.quality.adapters.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
+from services.quality.commands.housekeeping import end_resolved_alerts, prune_history
+from services.quality.commands.measuring import (
+    BASELINE_WORK,
+    FRESHNESS_WORK,
+    PROFILE_WORK,
+    recheck_freshness,
+)
+from services.quality.commands.profiling import run_profile_jobs
+from services.quality.commands.summarising import summarise_first_harvests
+from services.quality.domain.freshness import BusinessCalendar
+from services.quality.handlers import DIRECTORY_HANDLERS, MEASURING_HANDLERS
+from services.quality.ports import (
+    DataSource,
+    ProfileLimits,
+    Profiler,
+    ProfilingRules,
+    QualityPorts,
+)
+from services.quality.settings import QualitySettings
+from shared.bus.handling import Subscription, bind
+from shared.clock import Clock
+from shared.datasets.read_model import KnownDatasets
+from shared.events.topics import GROUPS
+from shared.http.fetching import GuardedFetcher
+from shared.http.idempotency import prune_idempotency_keys
+from shared.http.networks import Network
+from shared.identity.principals import Authenticator, Principals, TokenAuthenticator
+from shared.identity.signing_key import SigningKey
+from shared.identity.tokens import Tokens
+from shared.runtime import RecurringWork, Service
+from shared.store.engine import Store
+
+__all__ = ["Quality", "bootstrap"]
+
+MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
+HOUR_SECONDS = 3_600.0
+LOOK_SECONDS = 30.0
+LEASE_MARGIN = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """The service, and what its runner needs beside it."""
+
+    service: Service
+    ports: QualityPorts
+    authenticator: Authenticator
+
+    def wake_all(self) -> None:
+        """Let every piece of work look at once what is due; call it after moving a simulated clock."""
+        self.ports.wakers.wake_all()
+
+
+def bootstrap(
+    settings: QualitySettings,
+    *,
+    database_url: str,
+    clock: Clock,
+    signing_key: SigningKey,
+    allowed_networks: Sequence[Network] | None = None,
+    allowed_ports: Collection[int] | None = None,
+    source: DataSource | None = None,
+    profiler: Profiler | None = None,
+) -> Quality:
+    """Build quality. Nothing is opened yet; see :class:`shared.runtime.Service`.
+
+    The networks and ports replace those of the settings; ``source`` replaces fetching altogether.
+    """
+    store = Store(
+        database_url, service="quality", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock
+    )
+    fetcher = GuardedFetcher(
+        allowed_networks=settings.allowed_networks if allowed_networks is None else allowed_networks,
+        allowed_ports=frozenset(settings.allowed_ports if allowed_ports is None else allowed_ports),
+        timeout_seconds=settings.fetch_timeout_seconds,
+        size_bytes_max=settings.file_bytes_max,
+    )
+    ports = QualityPorts(
+        clock=clock,
+        datasets=KnownDatasets(KNOWN_DATASETS),
+        principals=Principals(PRINCIPALS, is_cached=database_url.startswith("sqlite")),
+        standings=SqlStandings(),
+        measurements=SqlMeasurementBook(),
+        alerts=SqlAlertBook(),
+        jobs=SqlJobBook(),
+        harvests=SqlHarvestBook(),
+        source=source or GuardedSource(fetcher),
+        profiler=profiler or DuckDBProfiler(clock=clock),
+        limits=_limits(settings),
+        rules=_rules(settings),
+        calendar=BusinessCalendar(holidays=settings.holidays),
+        baseline_wait=timedelta(seconds=settings.baseline_wait_seconds),
+    )
+    service = Service(
+        name="quality",
+        store=store,
+        subscriptions=[
+            Subscription(GROUPS["quality.measuring"], bind(MEASURING_HANDLERS, ports)),
+            Subscription(GROUPS["quality.directory"], bind(DIRECTORY_HANDLERS, ports)),
+        ],
+        routers=(),
+        works=_works(store, ports, settings),
+        close=ports.profiler.close,
+    )
+    authenticator = TokenAuthenticator(Tokens(signing_key, clock), store, ports.principals)
+    return Quality(service, ports, authenticator)
+
+
+def _limits(settings: QualitySettings) -> ProfileLimits:
+    return ProfileLimits(
+        memory_mb=settings.profile_memory_mb,
+        timeout_seconds=settings.profile_timeout_seconds,
+        rows_max=settings.profile_rows_max,
+        size_bytes_max=settings.file_bytes_max,
+    )
+
+
+def _rules(settings: QualitySettings) -> ProfilingRules:
+    # Profiles wait for one another in the profiler, so a run may take as long as all of its files.
+    work_seconds = settings.profile_timeout_seconds * settings.profiles_at_once_max
+    return ProfilingRules(
+        jobs_at_once_max=settings.profiles_at_once_max,
+        lease=timedelta(seconds=settings.fetch_timeout_seconds + work_seconds) + LEASE_MARGIN,
+        attempts_max=settings.attempts_max,
+        retry_first=timedelta(seconds=settings.retry_seconds),
+        link_failures_min=settings.link_failures_min,
+        link_recheck=timedelta(hours=settings.link_recheck_hours),
+    )
+
+
+def _works(store: Store, ports: QualityPorts, settings: QualitySettings) -> list[RecurringWork]:
+    async def jobs_due() -> int:
+        async with store.read() as connection:
+            return await count_due_jobs(connection, ports.clock.now())
+
+    async def checks_due() -> int:
+        async with store.read() as connection:
+            return await count_due_checks(connection, ports.clock.now())
+
+    async def harvests_ready() -> int:
+        async with store.read() as connection:
+            return await count_ready_harvests(connection, ports.clock.now() - ports.baseline_wait)
+
+    wakers = ports.wakers
+    return [
+        RecurringWork(
+            PROFILE_WORK,
+            LOOK_SECONDS,
+            partial(run_profile_jobs, store, ports),
+            jobs_due,
+            wakers.register(PROFILE_WORK),
+        ),
+        RecurringWork(
+            FRESHNESS_WORK,
+            LOOK_SECONDS,
+            partial(recheck_freshness, store, ports),
+            checks_due,
+            wakers.register(FRESHNESS_WORK),
+        ),
+        RecurringWork(
+            BASELINE_WORK,
+            LOOK_SECONDS,
+            partial(summarise_first_harvests, store, ports),
+            harvests_ready,
+            wakers.register(BASELINE_WORK),
+        ),
+        RecurringWork(
+            "quality.housekeeping",
+            HOUR_SECONDS,
+            partial(_keep_house, store, ports, settings.history_days),
+            _nothing_pending,
+            wakers.register("quality.housekeeping"),
+        ),
+    ]
+
+
+async def _keep_house(store: Store, ports: QualityPorts, history_days: int) -> int:
+    await prune_history(store, ports, days=history_days)
+    async with store.unit_of_work() as work:
+        await prune_idempotency_keys(work, IDEMPOTENCY)
+    return await end_resolved_alerts(store, ports)
+
+
+async def _nothing_pending() -> int:
+    return 0

@@ -1,0 +1,1 @@
+"""What quality is asked to do, each inside one unit of work."""

@@ -1,0 +1,190 @@
+"""How quality's results are told: the payloads of its events, made of its own types."""
+
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from services.quality.domain.alerts import Alert
+from services.quality.domain.baseline import BaselineMeasurement, BaselineSummary
+from services.quality.domain.findings import counted
+from services.quality.domain.freshness import BusinessCalendar, dated_reason
+from services.quality.domain.profile import Profile
+from services.quality.domain.rounds import Judgement, judge
+from services.quality.domain.standing import FileStanding, Standing
+from shared.events.alerts import AlertState, Evidence
+from shared.events.quality import (
+    BaselineSummarised,
+    ColumnProfiled,
+    DimensionScore,
+    Measurement,
+    SummaryLine,
+)
+
+PROFILE_BYTES_MAX = 512 * 1024
+"""A profile told in an event is cut to this: first its preview goes, then columns from the end."""
+
+MEASUREMENT_KINDS = ("metadata", "freshness", "overall", "profile")
+
+
+def measurements_of(
+    standing: Standing, file: FileStanding | None, judgement: Judgement, now: datetime
+) -> list[Measurement]:
+    """Return what can be told of the dataset: one measurement per kind, ``profile`` where there is one."""
+    dataset_id = standing.dataset.dataset_id
+    scores = {one.dimension: one.score for one in judgement.score.dimensions}
+    told = [
+        Measurement(
+            dataset_id=dataset_id,
+            kind="metadata",
+            score=_rounded(judgement.completeness.score),
+            reason=_completeness_words(judgement),
+            measured_at=now,
+        ),
+        Measurement(
+            dataset_id=dataset_id,
+            kind="freshness",
+            score=scores.get("currentness"),
+            status=judgement.freshness.status,
+            reason=dated_reason(judgement.freshness, standing.dataset.data_updated_at),
+            measured_at=now,
+        ),
+        Measurement(
+            dataset_id=dataset_id,
+            kind="overall",
+            score=_rounded(judgement.score.overall),
+            reason=judgement.score.words,
+            dimensions=[
+                DimensionScore(dimension=one.dimension, score=_rounded(one.score), reason=one.reason)
+                for one in judgement.score.dimensions
+            ],
+            measured_at=now,
+        ),
+    ]
+    if file is not None and file.latest is not None:
+        told.append(_profile_measurement(standing, file.latest))
+    return told
+
+
+def is_news(before: Measurement | None, after: Measurement) -> bool:
+    """True when anything but the time of measuring differs."""
+    return before is None or before.model_copy(update={"measured_at": after.measured_at}) != after
+
+
+def alert_state(alert: Alert, *, title: str, agency_id: UUID | None) -> AlertState:
+    """Return the alert as every alerts topic tells it."""
+    return AlertState(
+        alert_id=alert.alert_id,
+        dataset_id=alert.dataset_id,
+        dataset_title=title,
+        agency_id=agency_id,
+        kind=alert.key.kind,
+        severity=alert.severity,
+        state=alert.state,
+        cause=alert.cause,
+        evidence=[
+            Evidence(name=one.name, expected=one.expected, observed=one.observed) for one in alert.evidence
+        ],
+        next_act=alert.next_act,
+        occurrences=alert.occurrences,
+        opened_at=alert.opened_at,
+        changed_at=alert.changed_at,
+        acknowledged_at=alert.acknowledged_at,
+        acknowledged_by=alert.acknowledged_by,
+        resolved_at=alert.resolved_at,
+    )
+
+
+def baseline_measurement(
+    standing: Standing, file: FileStanding | None, now: datetime, calendar: BusinessCalendar
+) -> BaselineMeasurement:
+    """Return what a summary needs to know of one dataset."""
+    judgement = judge(standing, file, now, calendar)
+    return BaselineMeasurement(
+        dataset_id=standing.dataset.dataset_id,
+        title=standing.dataset.title,
+        steward_id=standing.dataset.steward_id,
+        agency_id=standing.dataset.agency_id,
+        freshness_status=judgement.freshness.status,
+        freshness_reason=dated_reason(judgement.freshness, standing.dataset.data_updated_at),
+        completeness_score=judgement.completeness.score,
+        cures=tuple(one.cure for one in judgement.completeness.unmet if one.cure),
+    )
+
+
+def baseline_notice(harvest_id: UUID, summary: BaselineSummary) -> BaselineSummarised:
+    """Return one summary as it is told. Its id follows from the harvest and whom it is for."""
+    whom = summary.steward_id or summary.agency_id
+    return BaselineSummarised(
+        notice_id=uuid5(harvest_id, f"baseline/{whom}"),
+        steward_id=summary.steward_id,
+        agency_id=summary.agency_id,
+        datasets=summary.datasets,
+        fresh=summary.fresh,
+        late=summary.late,
+        stale=summary.stale,
+        not_applicable=summary.not_applicable,
+        mean_completeness=_rounded(summary.mean_completeness),
+        worst=[
+            SummaryLine(dataset_id=one.dataset_id, title=one.title, reason=one.reason)
+            for one in summary.worst
+        ],
+        next_act=summary.next_act,
+    )
+
+
+def _completeness_words(judgement: Judgement) -> str:
+    report = judgement.completeness
+    asked = sum(1 for one in report.results if one.passed is not None)
+    met = sum(1 for one in report.results if one.passed)
+    words = f"{met} of {counted(asked, 'criterion', 'criteria')} met"
+    return f"{words}. {report.unmet[0].cure}" if report.unmet else f"{words}."
+
+
+def _profile_measurement(standing: Standing, profile: Profile) -> Measurement:
+    """Values of the rows are told only of data that everyone may have."""
+    is_open = standing.holds_public_data
+    sampled = f", measured over the first {profile.measured_row_count:,}" if profile.sampled else ""
+    told = Measurement(
+        dataset_id=standing.dataset.dataset_id,
+        kind="profile",
+        score=_rounded(profile.filled_rate),
+        reason=f"{counted(profile.row_count, 'row')} in {counted(profile.column_count, 'column')}{sampled}",
+        row_count=profile.row_count,
+        columns=[
+            ColumnProfiled(
+                name=column.name,
+                type=column.type,
+                null_fraction=_rounded(profile.empty_rate(column)),
+                minimum=column.minimum if is_open else None,
+                maximum=column.maximum if is_open else None,
+                distinct_estimate=column.distinct_estimate,
+            )
+            for column in profile.columns
+        ],
+        preview_header=[column.name for column in profile.columns[: _preview_width(profile)]]
+        if is_open
+        else [],
+        preview_rows=[[cell or "" for cell in row] for row in profile.preview] if is_open else [],
+        measured_at=profile.profiled_at,
+    )
+    return _bounded(told)
+
+
+def _preview_width(profile: Profile) -> int:
+    return max((len(row) for row in profile.preview), default=len(profile.columns))
+
+
+def _bounded(told: Measurement) -> Measurement:
+    if _size_bytes(told) > PROFILE_BYTES_MAX:
+        told = told.model_copy(update={"preview_header": [], "preview_rows": []})
+    while _size_bytes(told) > PROFILE_BYTES_MAX:
+        told = told.model_copy(update={"columns": told.columns[: len(told.columns) // 2]})
+    return told
+
+
+def _size_bytes(told: Measurement) -> int:
+    return len(told.model_dump_json().encode())
+
+
+def _rounded(score: float | None) -> float | None:
+    """Four digits: enough to compare, and the same after every way through JSON."""
+    return None if score is None else round(score, 4)
