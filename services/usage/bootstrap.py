@@ -11,6 +11,7 @@ from services.usage.adapters.sql_intake import SqlDatasetNames, SqlIntake
 from services.usage.adapters.sql_pending import datasets_due, rollups_unpublished, salts_of_closed_days
 from services.usage.adapters.sql_tally import SqlTally
 from services.usage.adapters.sql_watch import SqlAlertBook, SqlWatch
+from services.usage.adapters.sqlite_scrubbing import scrub
 from services.usage.adapters.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
 from services.usage.commands import close_days, forget_old, publish_rollups, watch_use
 from services.usage.domain.clients import ClientRules
@@ -36,7 +37,7 @@ __all__ = ["Usage", "bootstrap"]
 MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
 PUBLISH_SECONDS = 0.5
 WATCH_SECONDS = 1.0
-DAY_CHECK_SECONDS = 5.0
+DAY_CHECK_SECONDS = 2.0
 HOUR_SECONDS = 3_600.0
 
 
@@ -136,7 +137,9 @@ async def _to_close(store: Store, ports: UsagePorts) -> int:
 
 async def _close_days(store: Store, ports: UsagePorts) -> None:
     async with store.unit_of_work() as work:
-        await close_days(work, ports)
+        forgotten = await close_days(work, ports)
+    if forgotten:
+        await scrub(store)
 
 
 async def _mark_day(store: Store, ports: UsagePorts) -> int:
