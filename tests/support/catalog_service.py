@@ -1,6 +1,6 @@
 """The catalogue as a running service: the real store, log, index and HTTP application, on a folder."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ import httpx
 import orjson
 
 from services.catalog.bootstrap import Catalog, bootstrap
-from services.catalog.ports import Downloader
+from services.catalog.ports import CatalogIndex, Downloader
 from services.catalog.settings import CatalogSettings
 from shared.bus.ports import OutgoingRecord, TopicPartition
 from shared.bus.running import ServiceRunner, wait_until_idle
@@ -137,6 +137,7 @@ async def running_catalog(
     *,
     settings: CatalogSettings | None = None,
     downloader: Downloader | None = None,
+    open_index: Callable[[], Awaitable[CatalogIndex]] | None = None,
 ) -> AsyncIterator[RunningCatalog]:
     """Start a catalogue on a folder, which may hold one already; stop it at the end."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -155,6 +156,7 @@ async def running_catalog(
         base_url="https://data.example.org",
         jurisdiction_words={"state"},
         downloader=downloader,
+        open_index=open_index,
     )
     runner = ServiceRunner(catalog.service, log=log, clock=clock)
     app = build_app(
@@ -178,7 +180,7 @@ async def running_catalog(
             await log.close()
 
 
-def feed_of(*datasets: Mapping[str, Any]) -> dict[str, Any]:
+def feed_of(*datasets: Mapping[str, Any] | str) -> dict[str, Any]:
     """A DCAT-US catalogue of these datasets."""
     return {"conformsTo": "https://project-open-data.cio.gov/v1.1/schema", "dataset": list(datasets)}
 

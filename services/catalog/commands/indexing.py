@@ -37,7 +37,7 @@ class IndexWorker:
     ) -> None:
         self._store = store
         self._ledger = ledger
-        self._index = index
+        self.index = index
         self._clock = clock
         self._metrics = metrics
         self._is_checked = False
@@ -61,7 +61,7 @@ class IndexWorker:
     async def reindex(self) -> RebuildReport:
         """Build the index anew beside the old one, swap them, and catch up. Raises ``CatalogIndexError``."""
         async with self._maintaining:
-            report = await self._index.rebuild(self._documents())
+            report = await self.index.rebuild(self._documents())
             for refused in report.refused:
                 _log.error("document_refused", dataset_id=str(refused.dataset_id), reason=refused.reason)
             return report
@@ -75,7 +75,7 @@ class IndexWorker:
             while await self._index_batch():
                 continue
             expected = await self._ledger.expected()
-            held = {revision.dataset_id: revision async for revision in self._index.scan()}
+            held = {revision.dataset_id: revision async for revision in self.index.scan()}
             found = reconcile(expected, held, self._clock.now() - PURGED_AFTER)
             self._set_gauges(found.drift)
             if not repair:
@@ -85,12 +85,12 @@ class IndexWorker:
     async def measure(self) -> None:
         """Set the gauges that only the index can tell."""
         try:
-            self._metrics.set("nutmeg_index_documents", await self._index.count(), engine="tantivy")
+            self._metrics.set("nutmeg_index_documents", await self.index.count(), engine="tantivy")
         except CatalogIndexError:
             _log.warning("index_away")
 
     async def _rebuild_if_needed(self) -> None:
-        status = await self._index.status()
+        status = await self.index.status()
         if status.needs_rebuild is not None:
             _log.info("index_rebuilds", reason=status.needs_rebuild)
             await self.reindex()
@@ -101,7 +101,7 @@ class IndexWorker:
         if not entries:
             return 0
         documents = await asyncio.to_thread(lambda: [search_document(entry) for entry in entries])
-        outcomes = await self._index.upsert(documents)
+        outcomes = await self.index.upsert(documents)
         done: dict[UUID, int] = {}
         for outcome in outcomes:
             self._metrics.count("nutmeg_index_operations_total", operation="put", outcome=outcome.status)
@@ -118,7 +118,7 @@ class IndexWorker:
             yield search_document(entry)
 
     async def _repair(self, found: Reconciliation) -> IndexDrift:
-        purged = await self._index.purge(list(found.to_purge)) if found.to_purge else 0
+        purged = await self.index.purge(list(found.to_purge)) if found.to_purge else 0
         async with self._store.unit_of_work() as work:
             await self._ledger.mark_dirty(work, found.to_index)
         repaired = 0

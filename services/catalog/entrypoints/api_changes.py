@@ -16,7 +16,7 @@ from shared.http.sse import LastEventID
 from shared.http.viewing import ViewerDependency, access
 from shared.identity.viewer import Viewer
 
-__all__ = ["Bell", "build_changes_api"]
+__all__ = ["Bell", "build_changes_api", "stream_changes"]
 
 EVENT_STREAM = "text/event-stream"
 LINES_PER_READ = 200
@@ -71,7 +71,7 @@ def build_changes_api(changes: ChangesFeed, bell: Bell) -> APIRouter:
         """
         after = await _position(changes, last_event_id or cursor)
         if EVENT_STREAM in request.headers.get("accept", ""):
-            lines = _stream(changes, bell, viewer, after, type, dataset)
+            lines = stream_changes(changes, bell, viewer, after=after, event_type=type, dataset_id=dataset)
             return StreamingResponse(
                 lines,
                 media_type=EVENT_STREAM,
@@ -118,13 +118,14 @@ def _wrong_cursor(status: int, detail: str) -> ProblemError:
     )
 
 
-async def _stream(
+async def stream_changes(
     changes: ChangesFeed,
     bell: Bell,
     viewer: Viewer,
+    *,
     after: int,
-    event_type: str | None,
-    dataset_id: UUID | None,
+    event_type: str | None = None,
+    dataset_id: UUID | None = None,
 ) -> AsyncIterator[bytes]:
     """Server-sent events (HTML Living Standard, section 9.2), until the client leaves or time is up."""
     loop = asyncio.get_running_loop()

@@ -100,12 +100,8 @@ async def test_what_changes_comes_back_and_goes_is_told_under_one_id_with_rising
         NOTHING | {"changed": 1, "unchanged": 3},
     ]
     told = [event for event in await running.events() if event.subject == first_ids["a"]]
-    assert [type(event.data) for event in told] == [
-        DatasetRegistered,
-        DatasetChanged,
-        DatasetRetired,
-        DatasetChanged,
-    ]
+    kinds: list[type[object]] = [DatasetRegistered, DatasetChanged, DatasetRetired, DatasetChanged]
+    assert [type(event.data) for event in told] == kinds
     assert [event.subjectversion for event in told] == [1, 2, 3, 4]
     assert told[1].payload(DatasetChanged).changed_fields == ["title"]
     assert told[3].payload(DatasetChanged).changed_fields == ["retired_at"]
@@ -130,7 +126,8 @@ async def test_a_feed_that_lost_more_than_half_is_held_until_a_person_confirms(
     await running.idle()
     assert (await running.search())["total"] == 2
     notices = [type(event.data) for event in await running.events("catalog.notices")]
-    assert notices == [HarvestCompleted, HarvestHeld, HarvestCompleted]
+    expected: list[type[object]] = [HarvestCompleted, HarvestHeld, HarvestCompleted]
+    assert notices == expected
     again = await running.client.post(f"/api/v1/harvests/{held['id']}/confirm", headers=bearer("officer"))
     assert again.status_code == 409
 

@@ -1,0 +1,117 @@
+"""The numbered changes feed: pages by cursor, server-sent events, and what it refuses."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from services.catalog.adapters.sql_changes import SqlChangesFeed
+from services.catalog.entrypoints.api_changes import Bell, stream_changes
+from shared.clock import SimulatedClock
+from shared.identity.viewer import ANONYMOUS
+from tests.support.catalog_service import RunningCatalog, dataset, feed_of
+
+
+async def read_all(running: RunningCatalog, limit: int, **params: Any) -> list[dict[str, Any]]:
+    """All events, page by page."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        page = (
+            await running.get(
+                "/api/v1/events", limit=limit, **params, **({"cursor": cursor} if cursor else {})
+            )
+        ).json()
+        found += page["events"]
+        cursor = page["next_cursor"]
+        if page["is_last"]:
+            return found
+
+
+async def test_pages_of_any_size_give_every_change_once_in_order(running: RunningCatalog) -> None:
+    await running.harvest(feed_of(*(dataset(f"d{number}") for number in range(7))))
+    await running.harvest(feed_of(*(dataset(f"d{number}", title="New") for number in range(7))))
+    whole = await read_all(running, 500)
+    assert [int(event["sequence"]) for event in whole] == list(range(1, 15))
+    assert [await read_all(running, limit) for limit in (1, 4, 7, 14)] == [whole] * 4
+    kinds = [event["type"].split(".")[3] for event in whole]
+    assert kinds == ["registered"] * 7 + ["changed"] * 7
+    assert {event["specversion"] for event in whole} == {"1.0"}
+    assert all("steward_id" not in event["data"]["dataset"] for event in whole)
+
+
+async def test_filters_give_one_type_or_one_dataset(running: RunningCatalog) -> None:
+    await running.harvest(feed_of(dataset("a"), dataset("b")))
+    await running.harvest(feed_of(dataset("a", title="New"), dataset("b")))
+    changed = await read_all(running, 100, type="nutmeg.catalog.dataset.changed.v1")
+    assert [event["data"]["dataset"]["identifier"] for event in changed] == ["a"]
+    of_one = await read_all(running, 100, dataset=changed[0]["subject"])
+    assert [event["type"].split(".")[3] for event in of_one] == ["registered", "changed"]
+
+
+async def test_the_latest_cursor_gives_only_what_comes_from_now_on(running: RunningCatalog) -> None:
+    await running.harvest(feed_of(dataset("a")))
+    start = (await running.get("/api/v1/events", cursor="latest")).json()
+    assert start["events"] == []
+    await running.harvest(feed_of(dataset("a"), dataset("b")))
+    page = (await running.get("/api/v1/events", cursor=start["next_cursor"])).json()
+    assert [event["data"]["dataset"]["identifier"] for event in page["events"]] == ["b"]
+
+
+@pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "9" * 30])
+async def test_a_cursor_that_was_not_given_out_is_refused(running: RunningCatalog, cursor: str) -> None:
+    answer = await running.get("/api/v1/events", cursor=cursor)
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["parameter"] == "cursor"
+
+
+async def test_a_cursor_before_what_is_kept_is_answered_gone(
+    running: RunningCatalog, clock: SimulatedClock
+) -> None:
+    await running.harvest(feed_of(dataset("a"), dataset("b"), dataset("c")))
+    clock.advance(timedelta(days=91))
+    await running.harvest(feed_of(dataset("a", title="New"), dataset("b"), dataset("c")))
+    upkeep = next(work for work in running.catalog.service.works if work.name == "catalog.upkeep")
+    await upkeep.run_once()
+    assert (await running.get("/api/v1/events", cursor="1")).status_code == 410
+    kept = (await running.get("/api/v1/events")).json()["events"]
+    assert [event["sequence"] for event in kept] == ["4"]
+
+
+def parsed(chunk: bytes) -> tuple[int, dict[str, Any]] | None:
+    """The id and the data of one server-sent event; None for a comment or a retry."""
+    lines = dict(line.split(": ", 1) for line in chunk.decode().strip().splitlines() if ": " in line)
+    return (int(lines["id"]), orjson.loads(lines["data"])) if "id" in lines else None
+
+
+async def test_a_stream_gives_what_was_and_then_what_comes(running: RunningCatalog) -> None:
+    await running.harvest(feed_of(dataset("a"), dataset("b")))
+    changes = running.catalog.ports.changes
+    assert isinstance(changes, SqlChangesFeed)
+    bell = Bell()
+    stream = stream_changes(changes, bell, ANONYMOUS, after=1)
+    told: list[tuple[int, str]] = []
+
+    async def listen() -> None:
+        async for chunk in stream:
+            event = parsed(chunk)
+            if event is not None:
+                told.append((event[0], event[1]["data"]["dataset"]["identifier"]))
+            if len(told) == 2:
+                return
+
+    listening = asyncio.create_task(listen())
+    await running.harvest(feed_of(dataset("a"), dataset("b"), dataset("c")))
+    bell.ring()
+    await asyncio.wait_for(listening, 10)
+    assert told == [(2, "b"), (3, "c")]
+
+
+async def test_a_stream_ends_when_the_service_closes(running: RunningCatalog) -> None:
+    bell = Bell()
+    stream = stream_changes(running.catalog.ports.changes, bell, ANONYMOUS, after=0)
+    assert (await anext(stream)).startswith(b"retry")
+    bell.close()
+    assert [chunk async for chunk in stream] == []

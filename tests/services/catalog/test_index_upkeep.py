@@ -1,0 +1,155 @@
+"""The search index follows the catalogue's rows: after stale writes, rebuilds, drift and absences."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from services.catalog.adapters.sql_datasets import SqlIndexLedger
+from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
+from services.catalog.domain.cursor import CursorCodec
+from services.catalog.domain.entry import search_document
+from services.catalog.domain.search import SearchDocument, UpsertOutcome
+from services.catalog.ports import CatalogIndex, CatalogIndexError
+from shared.clock import SimulatedClock
+from tests.support.catalog_service import RunningCatalog, bearer, dataset, feed_of, running_catalog
+
+
+def index_of(running: RunningCatalog) -> CatalogIndex:
+    return running.catalog.indexing.index
+
+
+async def reconcile(running: RunningCatalog, *, repair: bool = False) -> dict[str, int]:
+    answer = await running.client.post(
+        "/api/v1/catalog/reconcile", params={"repair": repair}, headers=bearer("operator")
+    )
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+async def documents(running: RunningCatalog) -> list[SearchDocument]:
+    ledger = SqlIndexLedger(running.catalog.service.store)
+    return [search_document(entry) async for entry in ledger.entries()]
+
+
+async def test_a_stale_write_never_overwrites_a_newer_document(running: RunningCatalog) -> None:
+    await running.harvest(feed_of(dataset("a", title="Old title")))
+    (old,) = await documents(running)
+    await running.harvest(feed_of(dataset("a", title="New title")))
+    (outcome,) = await index_of(running).upsert([old])
+    assert outcome.status == "stale"
+    assert [result["title"] for result in (await running.search())["results"]] == ["New title"]
+
+
+async def test_a_retired_dataset_is_not_brought_back_by_a_late_write(running: RunningCatalog) -> None:
+    await running.harvest(feed_of(dataset("a"), dataset("b")))
+    late = next(document for document in await documents(running) if document.identifier == "a")
+    await running.harvest(feed_of(dataset("b")))
+    await index_of(running).upsert([late])
+    assert (await running.search())["total"] == 1
+
+
+async def test_reconcile_finds_and_mends_planted_drift(running: RunningCatalog) -> None:
+    await running.harvest(feed_of(*(dataset(f"d{number}") for number in range(6))))
+    known = await documents(running)
+    await index_of(running).purge([known[0].dataset_id])
+    await index_of(running).upsert([replace(known[1], revision=known[1].revision + 5, title="From nowhere")])
+    await index_of(running).upsert([replace(known[2], dataset_id=uuid4(), title="Nobody's")])
+    expected = {"store": 6, "index": 6, "missing": 1, "extra": 1, "stale": 1}
+    assert await reconcile(running) == expected | {"repaired": 0, "purged": 0}
+    assert running.metrics.value("nutmeg_index_drift_documents", kind="extra") == 1
+    mended = await reconcile(running, repair=True)
+    assert mended == expected | {"repaired": 2, "purged": 2}
+    clean = {"store": 6, "index": 6, "missing": 0, "extra": 0, "stale": 0, "repaired": 0, "purged": 0}
+    assert await reconcile(running) == clean
+    titles = {result["title"] for result in (await running.search())["results"]}
+    assert titles == {f"Title of d{number}" for number in range(6)}
+
+
+async def test_reconcile_forgets_documents_of_datasets_that_retired_a_while_ago(
+    running: RunningCatalog, clock: SimulatedClock
+) -> None:
+    await running.harvest(feed_of(dataset("a"), dataset("b")))
+    await running.harvest(feed_of(dataset("b")))
+    assert (await reconcile(running, repair=True))["purged"] == 0
+    clock.advance(timedelta(seconds=61))
+    assert (await reconcile(running, repair=True))["purged"] == 1
+    assert await index_of(running).count(hidden=True) == 0
+    await running.harvest(feed_of(dataset("a"), dataset("b")))
+    assert (await running.search())["total"] == 2
+
+
+async def test_a_rebuild_under_writes_ends_with_every_document_in_its_newest_form(
+    running: RunningCatalog,
+) -> None:
+    names = [f"d{number}" for number in range(60)]
+    await running.harvest(feed_of(*(dataset(name) for name in names)))
+
+    async def rebuild() -> None:
+        answer = await running.client.post("/api/v1/catalog/reindex", headers=bearer("operator"))
+        assert answer.status_code == 200
+        assert answer.json()["refused"] == []
+
+    changed = feed_of(*(dataset(name, title=f"Newer {name}") for name in names))
+    await asyncio.gather(rebuild(), running.harvest(changed))
+    await running.idle()
+    page = await running.search(size=100)
+    assert {result["title"] for result in page["results"]} == {f"Newer {name}" for name in names}
+    drift = await reconcile(running)
+    assert (drift["missing"], drift["extra"], drift["stale"]) == (0, 0, 0)
+
+
+async def test_a_lost_index_is_built_anew_at_the_next_start(tmp_path: Path, clock: SimulatedClock) -> None:
+    async with running_catalog(tmp_path, clock) as running:
+        await running.harvest(feed_of(dataset("a"), dataset("b")))
+    for file in sorted((tmp_path / "catalog" / "index").rglob("*"), reverse=True):
+        file.rmdir() if file.is_dir() else file.unlink()
+    async with running_catalog(tmp_path, clock) as running:
+        await running.idle()
+        assert (await running.search())["total"] == 2
+
+
+class AbsentIndex:
+    """Passes on to an index, or raises while it is away."""
+
+    def __init__(self, index: CatalogIndex) -> None:
+        self._index = index
+        self.is_away = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._index, name)
+
+    async def upsert(self, documents: Sequence[SearchDocument]) -> list[UpsertOutcome]:
+        if self.is_away:
+            raise CatalogIndexError("away")
+        return await self._index.upsert(documents)
+
+
+async def test_an_index_that_was_away_gets_what_it_missed(tmp_path: Path, clock: SimulatedClock) -> None:
+    made: list[AbsentIndex] = []
+
+    async def open_index() -> CatalogIndex:
+        index = await TantivyCatalogIndex.open(tmp_path / "index", codec=CursorCodec("secret"))
+        made.append(AbsentIndex(index))
+        return made[0]
+
+    async with running_catalog(tmp_path, clock, open_index=open_index) as running:
+        answer = await running.client.post(
+            "/api/v1/harvests",
+            params={"wait": "true"},
+            content=orjson.dumps(feed_of(dataset("a"), dataset("b"))),
+            headers=bearer("operator"),
+        )
+        assert answer.json()["result"]["created"] == 2
+        while not running.metrics.value("nutmeg_index_operations_total", operation="put", outcome="failed"):
+            await asyncio.sleep(0.01)
+        assert (await running.search())["total"] == 0
+        assert await running.catalog.indexing.pending() == 2
+        made[0].is_away = False
+        await running.idle()
+        assert (await running.search())["total"] == 2
