@@ -120,12 +120,14 @@ class AbsentIndex:
     def __init__(self, index: CatalogIndex) -> None:
         self._index = index
         self.is_away = True
+        self.refused = asyncio.Event()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._index, name)
 
     async def upsert(self, documents: Sequence[SearchDocument]) -> list[UpsertOutcome]:
         if self.is_away:
+            self.refused.set()
             raise CatalogIndexError("away")
         return await self._index.upsert(documents)
 
@@ -146,8 +148,7 @@ async def test_an_index_that_was_away_gets_what_it_missed(tmp_path: Path, clock:
             headers=bearer("operator"),
         )
         assert answer.json()["result"]["created"] == 2
-        while not running.metrics.value("nutmeg_index_operations_total", operation="put", outcome="failed"):
-            await asyncio.sleep(0.01)
+        await asyncio.wait_for(made[0].refused.wait(), 10)
         assert (await running.search())["total"] == 0
         assert await running.catalog.indexing.pending() == 2
         made[0].is_away = False
