@@ -29,6 +29,8 @@ from services.quality.commands.measuring import (
 from services.quality.commands.profiling import run_profile_jobs
 from services.quality.commands.summarising import summarise_first_harvests
 from services.quality.domain.freshness import BusinessCalendar
+from services.quality.entrypoints.api import build_api
+from services.quality.entrypoints.pages import build_pages
 from services.quality.handlers import DIRECTORY_HANDLERS, MEASURING_HANDLERS
 from services.quality.ports import (
     DataSource,
@@ -119,7 +121,7 @@ def bootstrap(
             Subscription(GROUPS["quality.measuring"], bind(MEASURING_HANDLERS, ports)),
             Subscription(GROUPS["quality.directory"], bind(DIRECTORY_HANDLERS, ports)),
         ],
-        routers=(),
+        routers=(build_api(store, ports, settings), build_pages(store)),
         works=_works(store, ports, settings),
         close=ports.profiler.close,
     )
