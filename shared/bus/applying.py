@@ -28,11 +28,11 @@ class Item:
     """A record on its way through the loop. Finished once it has an outcome."""
 
     record: LogRecord
+    first_at: datetime
     event: Event | None = None
     error: Exception | None = None
     outcome: Outcome | None = None
     attempts: int = 0
-    first_at: datetime | None = None
 
 
 class Applier:
@@ -51,9 +51,9 @@ class Applier:
         self._clock = clock
         self._metrics = metrics
 
-    def decoded(self, record: LogRecord) -> Item:
+    def decoded(self, record: LogRecord, now: datetime) -> Item:
         """Read a record. What no handler wants is finished at once; what is no event has its error set."""
-        item = Item(record, first_at=self._clock.now())
+        item = Item(record, now)
         type_name = header(record.headers, "ce_type")
         if type_name and type_name not in self._types:
             item.outcome = Outcome.UNKNOWN_TYPE

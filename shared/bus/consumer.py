@@ -176,7 +176,8 @@ class ConsumerLoop:
             records = await self._poll(consumer, self._settings.poll_timeout_seconds)
             if records:
                 async with consumer.handling(records) as owned:
-                    items = [self._applier.decoded(record) for record in owned]
+                    now = self._clock.now()
+                    items = [self._applier.decoded(record, now) for record in owned]
                     await self._work_through(consumer, items)
             await self._report_lag(consumer)
         except TransientError as error:
@@ -270,7 +271,7 @@ class ConsumerLoop:
         self._budget.spend(self.group, self._clock.monotonic_seconds())
         now = self._clock.now()
         reason: FailureReason = "invalid" if isinstance(error, InvalidEventError) else "failed"
-        failure = Failure(reason, error, max(item.attempts, 1), item.first_at or now, now)
+        failure = Failure(reason, error, max(item.attempts, 1), item.first_at, now)
         record = dead_letter_record(item.record, self.group, failure)
         for attempt in range(1, self._settings.dead_letter_attempts_max + 1):
             try:
@@ -341,7 +342,7 @@ class ConsumerLoop:
             # Under Kafka, the member that owns the source partition takes it up, so that order is kept.
             async with consumer.handling([letter.source]) as owned:
                 for record in owned:
-                    item = self._applier.decoded(record)
+                    item = self._applier.decoded(record, self._clock.now())
                     _require_event(item)
                     await self._applier.apply([item], partial(self._replays.settle, request))
         except TransientError:

@@ -13,13 +13,13 @@ from shared.bus.handling import Outcome
 from shared.errors import InvalidEventError
 from shared.events.envelope import Event
 from shared.events.topics import Freshness, Topic
+from shared.store.membership import any_of
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
 __all__ = ["Arrival", "check_version", "remember", "repeats"]
 
 Arrival = tuple[Topic, Event]
-KEYS_PER_QUERY_MAX = 500
 
 
 def check_version(topic: Topic, event: Event) -> None:
@@ -94,12 +94,13 @@ async def _applied_versions(
             wanted[topic.name].add(event.subject)
     found: dict[tuple[str, str], int] = {}
     for name, keys in wanted.items():
-        for portion in _portions(sorted(keys)):
-            statement = select(table.c.key, table.c.version).where(
-                table.c.group_name == group, table.c.topic == name, table.c.key.in_(portion)
-            )
-            for key, version in await unit_of_work.connection.execute(statement):
-                found[name, key] = version
+        statement = select(table.c.key, table.c.version).where(
+            table.c.group_name == group,
+            table.c.topic == name,
+            any_of(table.c.key, sorted(keys), unit_of_work.connection.dialect.name),
+        )
+        for key, version in await unit_of_work.connection.execute(statement):
+            found[name, key] = version
     return found
 
 
@@ -113,15 +114,10 @@ async def _known_ids(
             wanted[event.source].add(event.id)
     found: set[tuple[str, str]] = set()
     for source, ids in wanted.items():
-        for portion in _portions(sorted(ids)):
-            statement = select(table.c.event_id).where(
-                table.c.group_name == group, table.c.source == source, table.c.event_id.in_(portion)
-            )
-            found.update(
-                (source, event_id) for (event_id,) in await unit_of_work.connection.execute(statement)
-            )
+        statement = select(table.c.event_id).where(
+            table.c.group_name == group,
+            table.c.source == source,
+            any_of(table.c.event_id, sorted(ids), unit_of_work.connection.dialect.name),
+        )
+        found.update((source, event_id) for (event_id,) in await unit_of_work.connection.execute(statement))
     return found
-
-
-def _portions(values: Sequence[str]) -> list[Sequence[str]]:
-    return [values[first : first + KEYS_PER_QUERY_MAX] for first in range(0, len(values), KEYS_PER_QUERY_MAX)]

@@ -25,6 +25,7 @@ from shared.errors import TransientError
 from shared.events.topics import TOPICS
 from shared.store.bus_tables import OUTBOX_SHARDS
 from shared.store.engine import Store
+from shared.store.membership import any_of
 from shared.store.upsert import upsert
 
 __all__ = ["OutboxRelay", "RelaySettings"]
@@ -225,9 +226,10 @@ class OutboxRelay:
             for (topic, partition), offset in highest.items()
         ]
         async with self._store.unit_of_work() as unit_of_work:
+            dialect = unit_of_work.connection.dialect.name
             await unit_of_work.connection.execute(
                 update(outbox)
-                .where(outbox.c.id.in_([row.id for row in rows]))
+                .where(any_of(outbox.c.id, [row.id for row in rows], dialect))
                 .values(published_at=self._clock.now())
             )
             await upsert(unit_of_work.connection, self._store.tables.log_marks, marks)

@@ -20,6 +20,7 @@ from shared.bus.handling import Outcome
 from shared.bus.ports import EventLog, TopicPartition
 from shared.errors import InvalidEventError
 from shared.store.engine import Store
+from shared.store.membership import any_of
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
@@ -82,10 +83,10 @@ class ReplayQueue:
     async def states(self, ids: Sequence[str]) -> dict[str, tuple[ReplayState, str | None]]:
         """Return state and detail of those dead letters that were asked for."""
         table = self._store.tables.dead_letter_replays
-        statement = select(table.c.dead_letter_id, table.c.state, table.c.detail).where(
-            table.c.dead_letter_id.in_(list(ids))
-        )
         async with self._store.read() as connection:
+            statement = select(table.c.dead_letter_id, table.c.state, table.c.detail).where(
+                any_of(table.c.dead_letter_id, list(ids), connection.dialect.name)
+            )
             rows = await connection.execute(statement)
             return {identity: (ReplayState(state), detail) for identity, state, detail in rows}
 

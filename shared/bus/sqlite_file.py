@@ -112,11 +112,13 @@ def moment(value: int) -> datetime:
 
 def pack_headers(headers: Headers) -> bytes:
     """Return headers as JSON. Latin-1 maps every byte to one character and back, so any value survives."""
-    return orjson.dumps([[name, raw.decode("latin-1")] for name, raw in headers])
+    return orjson.dumps([text for name, raw in headers for text in (name, raw.decode("latin-1"))])
 
 
 def _unpack_headers(packed: bytes) -> list[tuple[str, bytes]]:
-    return [(name, text.encode("latin-1")) for name, text in orjson.loads(packed)]
+    # Names and values take turns in one flat list: half the objects to make for each record.
+    texts = iter(orjson.loads(packed))
+    return [(name, text.encode("latin-1")) for name, text in zip(texts, texts, strict=True)]
 
 
 def select_records(

@@ -58,6 +58,10 @@ class WorkLoop:
             if await self._portion() == 0:
                 await self._wait(stop)
 
+    def wake(self) -> None:
+        """Let it look now for what is due, as after a jump of a simulated clock."""
+        self._woken.set()
+
     async def busy(self) -> bool:
         """Tell whether anything is due or being done."""
         return self._is_running or await self.work.pending() > 0

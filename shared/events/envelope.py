@@ -181,17 +181,14 @@ def decode(headers: Headers, value: bytes | None) -> Event:
     Raises ``UnknownEventTypeError`` for a type this version does not know, ``InvalidEventError`` with the
     reason for anything that is not a CloudEvent in binary mode or does not fit its model.
     """
-    attributes = {name: raw for name, raw in headers if name.startswith("ce_") or name == _CONTENT_TYPE}
+    attributes = _attributes(headers)
     type_name = _required(attributes, "ce_type")
-    content: Any = None
-    if value:
-        try:
-            content = orjson.loads(value)
-        except orjson.JSONDecodeError as error:
-            raise InvalidEventError(f"the value is not JSON: {error}") from error
-        while type_name in UPCASTERS:
-            type_name, upcast = UPCASTERS[type_name]
-            content = upcast(content)
+    content: Any = value
+    if value and type_name in UPCASTERS:
+        content = _json(value)
+    while type_name in UPCASTERS:
+        type_name, upcast = UPCASTERS[type_name]
+        content = upcast(content) if value else None
     event_type = EVENT_TYPES.get(type_name)
     if event_type is None:
         raise UnknownEventTypeError(f"no event type is called {type_name}")
@@ -203,10 +200,10 @@ def decode(headers: Headers, value: bytes | None) -> Event:
         time=_time(_required(attributes, "ce_time")),
         id=_required(attributes, "ce_id"),
         subjectversion=_integer(attributes, "ce_subjectversion"),
-        partitionkey=_optional(attributes, "ce_partitionkey"),
-        correlationid=_optional(attributes, "ce_correlationid"),
-        causationid=_optional(attributes, "ce_causationid"),
-        traceparent=_optional(attributes, "ce_traceparent"),
+        partitionkey=attributes.get("ce_partitionkey"),
+        correlationid=attributes.get("ce_correlationid"),
+        causationid=attributes.get("ce_causationid"),
+        traceparent=attributes.get("ce_traceparent"),
     )
 
 
@@ -221,34 +218,54 @@ def header(headers: Headers, name: str) -> str | None:
     return None
 
 
-def _validated(event_type: EventType, content: Any) -> EventModel:
+def _json(value: bytes) -> Any:
     try:
-        return event_type.model.model_validate(content)
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise InvalidEventError(f"the value is not JSON: {error}") from error
+
+
+def _validated(event_type: EventType, content: Any) -> EventModel:
+    """Return the payload from JSON bytes, in one step, or from the document that an upcaster made."""
+    model = event_type.model
+    try:
+        return (
+            model.model_validate_json(content)
+            if isinstance(content, bytes)
+            else model.model_validate(content)
+        )
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise InvalidEventError(f"the value is not JSON: {first['msg']}") from error
         where = ".".join(str(part) for part in first["loc"])
         raise InvalidEventError(f"{event_type.name}: {where}: {first['msg']}") from error
 
 
-def _optional(attributes: Mapping[str, bytes], name: str) -> str | None:
-    raw = attributes.get(name)
-    if raw is None:
-        return None
+def _attributes(headers: Headers) -> dict[str, str]:
+    try:
+        return {name: raw.decode() for name, raw in headers}
+    except UnicodeDecodeError:
+        # A header of somebody else may hold any bytes; one of ours may not.
+        return {name: _text(name, raw) for name, raw in headers if name.startswith("ce_")}
+
+
+def _text(name: str, raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
         raise InvalidEventError(f"header {name} is not UTF-8") from error
 
 
-def _required(attributes: Mapping[str, bytes], name: str) -> str:
-    value = _optional(attributes, name)
+def _required(attributes: Mapping[str, str], name: str) -> str:
+    value = attributes.get(name)
     if not value:
         raise InvalidEventError(f"header {name} is missing; this is not a CloudEvent in Kafka binary mode")
     return value
 
 
-def _integer(attributes: Mapping[str, bytes], name: str) -> int | None:
-    text = _optional(attributes, name)
+def _integer(attributes: Mapping[str, str], name: str) -> int | None:
+    text = attributes.get(name)
     if text is None:
         return None
     try:
@@ -262,6 +279,8 @@ def _time(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise InvalidEventError(f"header ce_time is not RFC 3339: {text!r}") from error
+    if moment.tzinfo is UTC:
+        return moment
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
