@@ -1,7 +1,7 @@
 """The roles that governance's handlers and commands need, by name of what they do.
 
-Each is implemented on SQLAlchemy once, and that runs on SQLite and on PostgreSQL; the conformance suite
-``tests/conformance/test_governance_store.py`` runs over both.
+Each is implemented on SQLAlchemy once, and that runs on SQLite and on PostgreSQL; the suite is
+``tests/services/governance/test_governance_store.py``.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -1,0 +1,101 @@
+"""What every mail transport does, whatever carries the mail: an SMTP server or a folder."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import EmailMessage, Message
+from pathlib import Path
+
+import pytest
+
+from services.notify.adapters.maildir import MaildirMailTransport
+from services.notify.adapters.smtp import SMTPMailTransport
+from services.notify.ports import DeferredError, MailTransport, RefusedError
+from tests.support.mail_server import MailServer, run_mail_server
+
+
+@dataclass
+class Carrier:
+    """A transport, what arrived at its far end, and how to break it."""
+
+    transport: MailTransport
+    folder: Path
+    server: MailServer | None
+
+    def arrived(self) -> list[Message]:
+        if self.server is not None:
+            return self.server.accepted
+        return [message_from_bytes(file.read_bytes()) for file in sorted((self.folder / "new").glob("*"))]
+
+
+@pytest.fixture(params=["smtp", "maildir"])
+async def carrier(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Carrier]:
+    folder = tmp_path / "mail"
+    if request.param == "maildir":
+        yield Carrier(MaildirMailTransport(folder), folder, None)
+        return
+    with run_mail_server() as server:
+        transport = SMTPMailTransport("127.0.0.1", server.port, timeout_seconds=2)
+        yield Carrier(transport, folder, server)
+
+
+def letter(text: str = "Zahlen für Straßen, 数字") -> EmailMessage:
+    message = EmailMessage()
+    message["From"] = "nutmeg@example.gov"
+    message["To"] = "steward@example.gov"
+    message["Subject"] = "Straßen needs you"
+    message["Message-ID"] = "<one@example.gov>"
+    message.set_content(text)
+    return message
+
+
+async def test_a_message_arrives_whole_with_its_headers_and_letters(carrier: Carrier) -> None:
+    result = await carrier.transport.send(letter())
+    (arrived,) = carrier.arrived()
+    assert arrived["Message-ID"] == "<one@example.gov>"
+    assert arrived["To"] == "steward@example.gov"
+    content = arrived.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    assert content.decode().strip() == "Zahlen für Straßen, 数字"
+    assert result
+    assert "@" not in result
+
+
+async def test_the_same_message_may_be_sent_twice(carrier: Carrier) -> None:
+    await carrier.transport.send(letter())
+    await carrier.transport.send(letter())
+    assert [message["Message-ID"] for message in carrier.arrived()] == ["<one@example.gov>"] * 2
+
+
+async def test_a_long_message_is_not_cut(carrier: Carrier) -> None:
+    await carrier.transport.send(letter("\n".join(f"line {number}" for number in range(5_000))))
+    (arrived,) = carrier.arrived()
+    content = arrived.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    assert content.decode().splitlines()[-1] == "line 4999"
+
+
+async def test_a_carrier_that_is_away_defers(carrier: Carrier, tmp_path: Path) -> None:
+    away: MailTransport
+    if carrier.server is None:
+        (tmp_path / "taken").write_text("a file where the folder should be")
+        away = MaildirMailTransport(tmp_path / "taken")
+    else:
+        away = SMTPMailTransport("127.0.0.1", 9, timeout_seconds=2)
+    with pytest.raises(DeferredError):
+        await away.send(letter())
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"), [("451 busy with steward@example.gov", DeferredError), ("550 unknown", RefusedError)]
+)
+async def test_smtp_answers_are_followed_and_told_without_addresses(
+    answer: str, error: type[Exception]
+) -> None:
+    with run_mail_server() as server:
+        server.answers = [answer]
+        with pytest.raises(error) as raised:
+            await SMTPMailTransport("127.0.0.1", server.port, timeout_seconds=2).send(letter())
+        assert str(raised.value).startswith(answer.split()[0])
+        assert "@" not in str(raised.value)
+        assert server.accepted == []
