@@ -274,9 +274,13 @@ def _checkpoint(path: Path) -> None:
 def _prepare(path: Path, now: datetime) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = connect(path, writes=True)
-    connection.executescript(SCHEMA)
-    if connection.execute("SELECT 1 FROM epochs LIMIT 1").fetchone() is None:
-        insert_epoch(connection, "created", now)
+    try:
+        connection.executescript(SCHEMA)
+        if connection.execute("SELECT 1 FROM epochs LIMIT 1").fetchone() is None:
+            insert_epoch(connection, "created", now)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
