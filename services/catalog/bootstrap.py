@@ -26,6 +26,8 @@ from services.catalog.entrypoints.api_changes import Bell, build_changes_api
 from services.catalog.entrypoints.api_datasets import build_datasets_api
 from services.catalog.entrypoints.api_harvests import SourceOwner, build_harvests_api
 from services.catalog.entrypoints.api_maintenance import build_maintenance_api
+from services.catalog.entrypoints.harvest_pages import build_harvest_pages
+from services.catalog.entrypoints.pages import build_pages
 from services.catalog.handlers import CHANGES_HANDLERS, DIRECTORY_HANDLERS, ENRICHMENT_HANDLERS
 from services.catalog.ports import CatalogIndex, CatalogPorts, CatalogReader, Downloader
 from services.catalog.settings import CatalogSettings
@@ -168,6 +170,8 @@ def bootstrap(
             build_harvests_api(store, ports, reader, feeds, owner, settings.feed_bytes_max),
             build_changes_api(ports.changes, bell),
             build_maintenance_api(indexing),
+            build_pages(reader, installation),
+            build_harvest_pages(store, ports, reader),
         ),
         works=_works(
             wakes,

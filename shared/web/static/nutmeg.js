@@ -59,3 +59,49 @@ for (const part of document.querySelectorAll("[data-poll]")) {
   };
   if (!part.querySelector("[data-finished]")) window.setTimeout(poll, wait);
 }
+
+// Use of a dataset is told to the counter without waiting for an answer. Its page names it, and links that fetch
+// data say so: <meta name="nutmeg-dataset" content="id">, <a data-hit="download">.
+const counted = document.querySelector('meta[name="nutmeg-dataset"]');
+if (counted && navigator.sendBeacon) {
+  const tell = (kind) => navigator.sendBeacon("/usage/beacon", JSON.stringify({ dataset_id: counted.content, kind }));
+  const tellOfView = () => {
+    // A page that was opened in the background was not seen yet.
+    if (document.visibilityState !== "visible") return;
+    document.removeEventListener("visibilitychange", tellOfView);
+    tell("view");
+  };
+  document.addEventListener("visibilitychange", tellOfView);
+  tellOfView();
+  for (const click of ["click", "auxclick"]) {
+    document.addEventListener(click, (event) => {
+      const link = event.target.closest("[data-hit]");
+      if (link && event.button < 2) tell(link.dataset.hit);
+    });
+  }
+}
+
+// Titles are offered while words are typed; choosing one is like typing it.
+for (const box of document.querySelectorAll('.search-box input[type="search"]')) {
+  const titles = document.createElement("datalist");
+  titles.id = `${box.id}-titles`;
+  box.form.append(titles);
+  box.setAttribute("list", titles.id);
+  box.autocomplete = "off";
+  let wait = 0;
+  box.addEventListener("input", () => {
+    window.clearTimeout(wait);
+    wait = window.setTimeout(async () => {
+      const prefix = box.value.trim().slice(0, 200);
+      if (prefix.length < 2) return;
+      try {
+        const answer = await fetch(`/api/v1/datasets/suggest?prefix=${encodeURIComponent(prefix)}`);
+        if (!answer.ok) return;
+        const { items } = await answer.json();
+        titles.replaceChildren(...items.map(({ title }) => new Option(title, title)));
+      } catch {
+        // Searching works without offers.
+      }
+    }, 150);
+  });
+}

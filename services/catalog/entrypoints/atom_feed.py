@@ -1,0 +1,49 @@
+"""A dataset's changes as an Atom feed (RFC 4287), so that any feed reader can follow it."""
+
+from datetime import datetime
+from xml.etree import ElementTree as ET
+
+from services.catalog.domain.dcat_export import Installation
+from services.catalog.domain.views import DatasetView
+from services.catalog.entrypoints.words import field_words
+
+__all__ = ["ATOM_MEDIA_TYPE", "atom_feed"]
+
+ATOM_MEDIA_TYPE = "application/atom+xml"
+_ATOM = "http://www.w3.org/2005/Atom"
+_WORDS = {"registered": "Came into the catalogue", "changed": "Changed", "retired": "Was retired"}
+
+
+def atom_feed(view: DatasetView, installation: Installation) -> bytes:
+    """Return the feed, newest change first."""
+    state = view.state
+    page = installation.dataset_url(state.dataset_id)
+    feed = ET.Element("feed", {"xmlns": _ATOM})
+    _put(feed, "id", f"urn:uuid:{state.dataset_id}")
+    _put(feed, "title", f"Changes of {state.title}")
+    _put(feed, "updated", _moment(state.metadata_changed_at))
+    _put(
+        _put(feed, "author"), "name", state.agency_name or state.publisher_name or installation.publisher_name
+    )
+    ET.SubElement(feed, "link", {"rel": "self", "href": f"{page}/changes.atom"})
+    ET.SubElement(feed, "link", {"rel": "alternate", "type": "text/html", "href": page})
+    for change in view.history:
+        entry = _put(feed, "entry")
+        fields = field_words(change.changed_fields)
+        _put(entry, "id", f"urn:nutmeg:change:{state.dataset_id}:{change.sequence}")
+        _put(entry, "title", f"{_WORDS[change.kind]}: {fields}" if fields else _WORDS[change.kind])
+        _put(entry, "updated", _moment(change.happened_at))
+        ET.SubElement(entry, "link", {"rel": "alternate", "type": "text/html", "href": f"{page}#history"})
+        _put(entry, "summary", change.reason or f"{change.title}: {fields or _WORDS[change.kind].lower()}.")
+    text: bytes = ET.tostring(feed, encoding="utf-8", xml_declaration=True)
+    return text
+
+
+def _put(parent: ET.Element, name: str, text: str | None = None) -> ET.Element:
+    element = ET.SubElement(parent, name)
+    element.text = text
+    return element
+
+
+def _moment(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")

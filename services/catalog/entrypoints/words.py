@@ -1,0 +1,189 @@
+"""The catalogue's codes in plain words, with the light that goes with each."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from markupsafe import Markup, escape
+
+from services.catalog.domain.search import Facet, Freshness, Segment
+from shared.datasets.frequency import describe, parse_periodicity
+from shared.web.elements import Kind
+from shared.web.wording import long_date
+
+__all__ = [
+    "FRESHNESS",
+    "Told",
+    "access_badge",
+    "access_words",
+    "facet_words",
+    "field_words",
+    "first_sentence",
+    "frequency_words",
+    "is_web_address",
+    "license_words",
+    "marked",
+    "moment_words",
+    "theme_icon",
+    "uses_words",
+]
+
+SENTENCE_CHARACTERS_MAX = 260
+SENTENCE_CHARACTERS_MIN = 30
+
+
+class Told(NamedTuple):
+    """A state as people read it."""
+
+    kind: Kind
+    word: str
+
+
+FRESHNESS: dict[Freshness, Told] = {
+    "ok": Told("ok", "Up to date"),
+    "late": Told("warn", "Late"),
+    "stale": Told("bad", "Out of date"),
+    "not-applicable": Told("neutral", "Not updated on purpose"),
+    "not-known": Told("unknown", "Freshness not known"),
+}
+
+_ACCESS = {"public": "Everyone", "restricted public": "Those who ask", "non-public": "Not public"}
+
+_FIELDS = {
+    "accrual_periodicity": "update frequency",
+    "agency_id": "agency",
+    "agency_name": "agency name",
+    "contact_email": "contact address",
+    "contact_name": "contact",
+    "data_updated_at": "date of the data",
+    "described_by": "data dictionary",
+    "distributions": "ways to get the data",
+    "is_part_of": "collection",
+    "landing_page": "page at the source",
+    "publisher_name": "publisher",
+    "spatial": "area covered",
+    "steward_id": "steward",
+    "temporal": "time covered",
+    "access_level": "who may get the data",
+    "visibility": "who may see the record",
+    "modified": "date of change",
+    "license": "licence",
+}
+"""Fields whose name says too little; the others are their own word."""
+
+# Whole words or beginnings of words in a theme, and the drawing of that subject.
+_THEME_ICONS = (
+    ("education", ("educat", "school", "workforce", "learning", "student")),
+    ("substance", ("substance", "addict", "overdose", "drug", "opioid")),
+    ("health", ("health", "medic", "human service", "social service", "wellness")),
+    ("fraud", ("fraud", "waste", "abuse", "audit", "spending", "budget", "finance", "government")),
+    ("resilience", ("resilien", "climate", "environment", "energy", "weather", "emergenc")),
+    ("traffic", ("traffic", "transport", "road", "crash", "mobility")),
+    ("economy", ("econom", "business", "tax", "industry", "labor", "job", "commerce")),
+    ("land", ("land", "housing", "parcel", "geograph", "planning", "property", "map")),
+)
+
+_SENTENCE_END = re.compile(r"(?<![A-Z])[.!?](?=\s+[A-Z0-9“\"(]|\s*$)")
+
+
+def access_words(access_level: str) -> str:
+    """Say who may get the data. An unknown level is given as it is."""
+    return _ACCESS.get(access_level, access_level)
+
+
+def access_badge(access_level: str) -> str:
+    """Mark a result whose data is not public."""
+    return "Ask for it" if access_level == "restricted public" else access_words(access_level)
+
+
+def facet_words(facet: Facet, value: str, label: str) -> str:
+    """Say a value of a facet in words."""
+    if facet == "freshness":
+        return next((told.word for code, told in FRESHNESS.items() if code == value), label)
+    if facet == "access_level":
+        return access_words(value)
+    if facet == "license":
+        return license_words(value) or label
+    return label
+
+
+def field_words(fields: Sequence[str]) -> str:
+    """Name fields of a dataset for people: ``title, data dictionary``."""
+    named = dict.fromkeys(_FIELDS.get(field, field.replace("_", " ")) for field in fields)
+    return ", ".join(named)
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence, or as many words as one could have; blank for a blank text."""
+    line = " ".join(text.split())
+    for end in _SENTENCE_END.finditer(line):
+        if SENTENCE_CHARACTERS_MIN <= end.end() <= SENTENCE_CHARACTERS_MAX:
+            return line[: end.end()]
+    if len(line) <= SENTENCE_CHARACTERS_MAX:
+        return line
+    return line[:SENTENCE_CHARACTERS_MAX].rsplit(" ", 1)[0] + " …"
+
+
+def frequency_words(periodicity: str | None) -> str | None:
+    """Say a promised frequency: ``Every month``; None where nothing that can be understood is promised."""
+    cadence = parse_periodicity(periodicity)
+    if cadence is None:
+        return None
+    words = describe(cadence)
+    return words[0].upper() + words[1:]
+
+
+def is_web_address(address: str | None) -> bool:
+    """Tell whether a link may lead there: only http and https."""
+    return address is not None and address.startswith(("https://", "http://"))
+
+
+def license_words(license_uri: str | None) -> str | None:
+    """Give a licence a short name: that of Creative Commons where it is one, else the end of its address."""
+    if license_uri is None or not is_web_address(license_uri):
+        return license_uri
+    parts = urlsplit(license_uri)
+    path = [part for part in parts.path.split("/") if part]
+    if (parts.hostname or "").endswith("creativecommons.org") and len(path) >= 3:
+        family, name, version = path[:3]
+        if family == "licenses":
+            return f"CC {name.upper()} {version}"
+        return f"CC0 {version}" if name == "zero" else f"Public Domain Mark {version}"
+    if (parts.hostname or "").endswith("usa.gov"):
+        return "U.S. public domain"
+    return "/".join([parts.hostname or "", *path]).removeprefix("www.")
+
+
+def marked(segments: Sequence[Segment]) -> Markup:
+    """Write segments with the words that were searched for marked."""
+    return Markup("").join(
+        Markup("<mark>{}</mark>").format(segment.text) if segment.matched else escape(segment.text)
+        for segment in segments
+    )
+
+
+def moment_words(text: str | None) -> str | None:
+    """Write a date of a record out; what is no date stays as its owner wrote it."""
+    if text is None:
+        return None
+    try:
+        return long_date(text)
+    except ValueError:
+        return text
+
+
+def theme_icon(theme: str) -> str:
+    """Choose a drawing for a theme."""
+    lowered = theme.casefold()
+    for name, beginnings in _THEME_ICONS:
+        if any(re.search(rf"\b{beginning}", lowered) for beginning in beginnings):
+            return name
+    return "dataset"
+
+
+def uses_words(uses_30d: int | None) -> str:
+    """Say how much a dataset was used; unknown is no zero."""
+    if uses_30d is None:
+        return "use not known"
+    return "1 use in 30 days" if uses_30d == 1 else f"{uses_30d:,} uses in 30 days"
