@@ -1,0 +1,51 @@
+"""Every service's migrations lead to the tables that its code names, and back to none."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, MetaData, inspect
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from shared.store.engine import sqlite_url
+from shared.store.migrations import upgrade
+
+SERVICES = Path(__file__).parents[2] / "services"
+MIGRATED = sorted(path.parents[2].name for path in SERVICES.glob("*/adapters/migrations/env.py"))
+
+
+def differences(connection: Connection, metadata: MetaData) -> list[object]:
+    return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+
+def downgrade(connection: Connection, migrations: Path) -> list[str]:
+    """Take every revision back; return the tables that are left."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations))
+    config.attributes["connection"] = connection
+    command.downgrade(config, "base")
+    return [name for name in inspect(connection).get_table_names() if name != "alembic_version"]
+
+
+@pytest.mark.parametrize("service", MIGRATED)
+async def test_the_migrated_schema_is_the_one_that_the_code_names(service: str, tmp_path: Path) -> None:
+    migrations = SERVICES / service / "adapters" / "migrations"
+    metadata: MetaData = import_module(f"services.{service}.adapters.tables").METADATA
+    engine = create_async_engine(sqlite_url(tmp_path / "state.db"))
+    try:
+        await upgrade(engine, migrations)
+        async with engine.begin() as connection:
+            assert await connection.run_sync(differences, metadata) == []
+        await upgrade(engine, migrations)
+        async with engine.begin() as connection:
+            assert await connection.run_sync(downgrade, migrations) == []
+    finally:
+        await engine.dispose()
+
+
+def test_every_service_with_tables_has_migrations() -> None:
+    assert {path.parents[1].name for path in SERVICES.glob("*/adapters/tables.py")} == set(MIGRATED)
