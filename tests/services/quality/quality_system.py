@@ -1,4 +1,4 @@
-"""Quality on the real embedded log and behind the real HTTP stack, with a catalogue, a directory and a portal.
+"""Quality on the real embedded log and behind the real HTTP stack, with catalogue, directory and portal.
 
 The portal is a small real server on loopback that serves the files a test gives it.
 """
@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ def csv_of(rows: int, *, header: str = "town,count") -> bytes:
 
 @dataclass
 class Portal:
-    """Serves ``files`` by path; ``asked`` keeps (path, status). A path in ``broken`` answers with that status."""
+    """Serves ``files`` by path; one in ``broken`` answers with that status. ``asked``: (path, status)."""
 
     port: int = 0
     files: dict[str, bytes] = field(default_factory=dict)

@@ -1,0 +1,200 @@
+"""Profile jobs: broken links, slow and poisonous files, killed workers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.quality.commands.profiling import Failure, after_failure
+from services.quality.ports import FetchedFile, ProfileJob, ProfilingRules
+from shared.clock import SimulatedClock
+from tests.services.quality.quality_system import (
+    Portal,
+    QualitySystem,
+    csv_of,
+    dataset_id,
+    running,
+)
+
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+RETRY = timedelta(seconds=31)
+
+
+async def test_a_link_is_broken_after_two_failures_and_its_repair_is_noticed_by_itself(
+    system: QualitySystem, portal: Portal
+) -> None:
+    portal.files["/roads.csv"] = csv_of(10)
+    await system.register("roads", has_file=True)
+    portal.broken["/roads.csv"] = 404
+    await system.change("roads", modified="2026-03-01")
+    assert await system.alerts() == []
+    await system.pass_time(RETRY)
+    ((word, kind, alert),) = await system.alerts()
+    assert (word, kind) == ("opened", "link-broken")
+    assert "404" in alert.cause
+    overall = (await system.measurements("roads", "overall"))[-1]
+    assert {one.dimension: one.score for one in overall.dimensions}["accessibility"] == 0.0
+
+    portal.broken.clear()
+    await system.pass_time(timedelta(hours=7))
+    assert await system.alert_words() == ["opened link-broken", "resolved link-broken"]
+    assert (await system.job("roads")).state == "done"
+
+
+async def test_one_failure_is_enough_where_the_setting_says_so(
+    tmp_path: Path, clock: SimulatedClock, portal: Portal
+) -> None:
+    async with running(tmp_path, clock, portal, link_failures_min=1) as system:
+        portal.files["/roads.csv"] = csv_of(10)
+        await system.register("roads", has_file=True)
+        del portal.files["/roads.csv"]
+        await system.change("roads", modified="2026-03-01")
+        assert await system.alert_words() == ["opened link-broken"]
+
+
+async def test_a_link_that_was_broken_when_first_seen_is_part_of_the_baseline(
+    tmp_path: Path, clock: SimulatedClock, portal: Portal
+) -> None:
+    async with running(tmp_path, clock, portal, link_failures_min=1) as system:
+        await system.register("roads", has_file=True)
+        assert (await system.job("roads")).state == "failed"
+        assert await system.alerts() == []
+        await system.update_file("roads", csv_of(10))
+        portal.files.clear()
+        await system.change("roads", modified="2026-03-01")
+        assert await system.alert_words() == ["opened link-broken"]
+
+
+async def test_a_server_in_trouble_is_tried_again_later_and_given_up_without_an_alert(
+    tmp_path: Path, clock: SimulatedClock, portal: Portal
+) -> None:
+    async with running(tmp_path, clock, portal, attempts_max=3) as system:
+        portal.files["/roads.csv"] = csv_of(10)
+        await system.register("roads", has_file=True)
+        portal.broken["/roads.csv"] = 503
+        await system.change("roads", modified="2026-03-01")
+        await system.pass_time(timedelta(seconds=31))
+        await system.pass_time(timedelta(seconds=61))
+        job = await system.job("roads")
+        assert (job.state, job.attempts, job.next_attempt_at) == ("failed", 3, None)
+        assert "503" in job.reason
+        assert await system.alerts() == []
+
+
+async def test_a_poisonous_file_fails_with_its_reason_and_the_others_go_on(
+    system: QualitySystem, portal: Portal
+) -> None:
+    portal.files |= {"/good.csv": csv_of(10), "/bad.csv": csv_of(10), "/other.csv": csv_of(10)}
+    await system.register("good", "bad", "other", has_file=True)
+    portal.files["/bad.csv"] = b"\x00\xff\xfe\x00\x01\x02PK\x03\x04" * 500
+    portal.files["/other.csv"] = csv_of(11)
+    await system.change("bad", modified="2026-03-01")
+    await system.change("other", modified="2026-03-01")
+    job = await system.job("bad")
+    assert (job.state, job.next_attempt_at) == ("failed", None)
+    assert job.reason
+    assert [one.row_count for one in await system.measurements("other", "profile")] == [10, 11]
+    assert await system.alert_words() == ["opened data-unreadable"]
+    await system.update_file("bad", csv_of(10))
+    assert await system.alert_words() == ["opened data-unreadable", "resolved data-unreadable"]
+
+
+async def test_a_job_whose_worker_was_killed_is_done_by_the_next_one_after_its_lease(
+    tmp_path: Path, clock: SimulatedClock, portal: Portal
+) -> None:
+    portal.files["/roads.csv"] = csv_of(10)
+    async with running(tmp_path, clock, portal, source=DyingSource()) as system:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.5):
+                await system.register("roads", has_file=True)
+        # Taken down as by kill -9: nothing of the run is finished, nothing is given back.
+        await system.runner.stop(grace_seconds=0.01)
+        versions = dict(system.versions)
+    async with running(tmp_path, clock, portal) as system:
+        system.versions = versions
+        await system.settle()
+        assert (await system.job("roads")).state == "waiting"
+        assert await system.measurements("roads", "profile") == []
+        await system.pass_time(timedelta(minutes=30))
+        assert (await system.job("roads")).state == "done"
+        assert [one.row_count for one in await system.measurements("roads", "profile")] == [10]
+
+
+async def test_a_job_asked_for_again_while_it_runs_is_run_again_and_tells_the_newer_file(
+    system: QualitySystem, portal: Portal
+) -> None:
+    portal.files["/roads.csv"] = csv_of(10)
+    portal.gate = asyncio.Event()
+    registering = asyncio.create_task(system.register("roads", has_file=True))
+    await until(system, lambda job: job is not None and job.leased_until is not None)
+    changing = asyncio.create_task(system.change("roads", modified="2026-03-01"))
+    await until(system, lambda job: job.revision == 2)
+    portal.files["/roads.csv"] = csv_of(12)
+    portal.gate.set()
+    await registering
+    await changing
+    assert (await system.job("roads")).state == "done"
+    assert [one.row_count for one in await system.measurements("roads", "profile")] == [12]
+
+
+@pytest.mark.parametrize("access_level", ["restricted public", "non-public"])
+async def test_data_that_is_not_public_is_never_fetched(
+    system: QualitySystem, portal: Portal, access_level: str
+) -> None:
+    portal.files["/roads.csv"] = csv_of(10)
+    await system.register("roads", has_file=True, access_level=access_level)
+    assert await system.job("roads") is None
+    assert portal.asked == []
+
+
+def job(**fields: object) -> ProfileJob:
+    given = {
+        "dataset_id": dataset_id("roads"),
+        "url": "https://data.example/roads.csv",
+        "media_type": "text/csv",
+        "revision": 1,
+        "state": "waiting",
+        "attempts": 1,
+        "link_failures": 0,
+        "requested_at": NOW,
+        "next_attempt_at": NOW,
+        **fields,
+    }
+    return ProfileJob(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("attempts", "seconds"), [(1, 30), (2, 60), (5, 480)])
+def test_pauses_between_tries_double(attempts: int, seconds: int) -> None:
+    after, broken = after_failure(job(attempts=attempts), Failure("No answer."), ProfilingRules(), NOW)
+    assert broken is None
+    assert after.next_attempt_at == NOW + timedelta(seconds=seconds)
+
+
+def test_a_failure_that_time_does_not_cure_is_not_tried_again() -> None:
+    after, broken = after_failure(job(), Failure("Too large.", is_permanent=True), ProfilingRules(), NOW)
+    assert broken is None
+    assert (after.state, after.reason, after.next_attempt_at) == ("failed", "Too large.", None)
+
+
+async def until(system: QualitySystem, is_so: Callable[[Any], bool]) -> None:
+    """Wait until the job of roads is as wanted; the test's own timeout ends a vain wait."""
+    while not is_so(await system.job("roads")):  # noqa: ASYNC110 - the row is in a database
+        await asyncio.sleep(0.01)
+
+
+class DyingSource:
+    """A source at which a worker hangs until it is killed."""
+
+    @asynccontextmanager
+    async def fetch(
+        self, url: str, *, etag: str | None = None, last_modified: str | None = None
+    ) -> AsyncIterator[FetchedFile]:
+        await asyncio.Event().wait()
+        yield FetchedFile(None, url, etag, last_modified)
+
+    async def sha256(self, path: Path) -> str:
+        return str(path)
