@@ -20,7 +20,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 BUILD_REQUIRES := $(BIN)/python -c 'import tomllib; \
 	print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")'
 
-.PHONY: help setup demo dev test lint types check-fast format bench schemas lock clean
+.PHONY: help setup demo dev test lint types check-fast format servers bench schemas lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ format: dev ## rewrite files in the house style
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
 
+servers: dev ## start Kafka, Elasticsearch and PostgreSQL on loopback until Ctrl-C (needs Java, Maven, PostgreSQL)
+	@$(BIN)/python -m tests.servers $(ARGS)
+
 bench: dev ## measure, and add the figures to the history
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
@@ -59,10 +62,14 @@ schemas: dev ## write event schemas, docs/asyncapi.yaml and the tables of docs/o
 	$(BIN)/python -m shared.events.contracts write
 	$(BIN)/python -m tests.contracts.reference
 
+# All of it is resolved together first: what the product takes must also suit the cluster and the tools.
 lock: dev ## resolve the dependencies of pyproject.toml into requirements/, with hashes
-	$(BUILD_REQUIRES) | $(COMPILE) $(ARGS) pyproject.toml - --output-file requirements/requirements.txt
-	$(BUILD_REQUIRES) | $(COMPILE) $(ARGS) pyproject.toml - --extra dev \
-		--constraints requirements/requirements.txt --output-file requirements/requirements-dev.txt
+	$(BUILD_REQUIRES) | $(COMPILE) $(ARGS) pyproject.toml - --extra cluster --extra dev \
+		--output-file requirements/requirements-dev.txt
+	$(BUILD_REQUIRES) | $(COMPILE) $(ARGS) pyproject.toml - --extra cluster \
+		--constraints requirements/requirements-dev.txt --output-file requirements/requirements-cluster.txt
+	$(BUILD_REQUIRES) | $(COMPILE) $(ARGS) pyproject.toml - \
+		--constraints requirements/requirements-dev.txt --output-file requirements/requirements.txt
 
 clean: ## remove the environment and every cache; data directories stay
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

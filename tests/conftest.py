@@ -12,6 +12,7 @@ import pytest
 
 from shared.clock import SimulatedClock
 
+pytest_plugins = ["tests.servers.fixtures"]
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 

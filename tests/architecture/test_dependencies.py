@@ -3,9 +3,10 @@
 import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import packages_distributions
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,15 @@ from tests.architecture.project import CODE, is_migration, module_name, python_f
 from tests.architecture.tidy import imported_modules
 
 PROJECT = tomllib.loads(read(Path("pyproject.toml")))["project"]
-RUNTIME = {canonicalize_name(Requirement(line).name): Requirement(line) for line in PROJECT["dependencies"]}
-DEVELOPMENT = {
-    canonicalize_name(Requirement(line).name): Requirement(line)
-    for line in PROJECT["optional-dependencies"]["dev"]
-}
+
+
+def _declared(lines: Iterable[str]) -> dict[str, Requirement]:
+    return {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
+
+
+RUNTIME = _declared(PROJECT["dependencies"])
+CLUSTER = _declared(PROJECT["optional-dependencies"]["cluster"])
+DEVELOPMENT = _declared(PROJECT["optional-dependencies"]["dev"])
 USED_WITHOUT_AN_IMPORT = {
     "aiosqlite": "SQLAlchemy's driver, named in the database's address",
     "greenlet": "SQLAlchemy's asyncio needs it, and does not install it everywhere",
@@ -31,7 +36,11 @@ USED_WITHOUT_AN_IMPORT = {
 FOR_DEVELOPERS_ONLY = {"shared.events.asyncapi", "shared.events.contracts"}
 """Modules that only `make schemas` and the tests import; they may use the development requirements."""
 
-LOCKS = {"requirements.txt": RUNTIME, "requirements-dev.txt": {**RUNTIME, **DEVELOPMENT}}
+LOCKS = {
+    "requirements.txt": RUNTIME,
+    "requirements-cluster.txt": {**RUNTIME, **CLUSTER},
+    "requirements-dev.txt": {**RUNTIME, **CLUSTER, **DEVELOPMENT},
+}
 
 
 def imported_distributions(name: str, source: str) -> set[str]:
@@ -61,7 +70,9 @@ def test_what_the_code_imports_is_declared() -> None:
     undeclared = {}
     for path in python_files(*CODE):
         name = module_name(path)
-        allowed = RUNTIME.keys() | (DEVELOPMENT.keys() if name in FOR_DEVELOPERS_ONLY else set())
+        allowed = (
+            RUNTIME.keys() | CLUSTER.keys() | (DEVELOPMENT.keys() if name in FOR_DEVELOPERS_ONLY else set())
+        )
         if missing := imported_distributions(name, read(path)) - allowed:
             undeclared[name] = missing
     assert undeclared == {}
@@ -99,9 +110,10 @@ def test_every_locked_package_has_hashes_and_none_has_an_address(lock: str) -> N
     assert re.findall(r"://|--index-url|--find-links|^-e |@ ", text, flags=re.MULTILINE) == []
 
 
-def test_both_locks_agree() -> None:
-    runtime, development = locked("requirements.txt"), locked("requirements-dev.txt")
-    assert {name: versions for name, versions in runtime.items() if development.get(name) != versions} == {}
+@pytest.mark.parametrize(("inner", "outer"), list(pairwise(LOCKS)))
+def test_the_locks_agree(inner: str, outer: str) -> None:
+    less, more = locked(inner), locked(outer)
+    assert {name: versions for name, versions in less.items() if more.get(name) != versions} == {}
 
 
 def test_the_build_backend_is_locked_so_that_the_install_downloads_nothing_else() -> None:

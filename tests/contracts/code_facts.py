@@ -34,7 +34,7 @@ def settings_fields() -> list[SettingsField]:
     """Return every field of every settings class, by its environment variable."""
     fields = []
     for path in python_files(*CODE):
-        if path.name == "settings.py":
+        if path.name.endswith("settings.py"):
             fields += _fields_of(importlib.import_module(module_name(path)))
     return fields
 
