@@ -93,7 +93,7 @@ def _works(store: Store, ports: UsagePorts, settings: UsageSettings) -> list[Rec
     publish = partial(publish_rollups, ports=ports, debounce=debounce)
     return [
         RecurringWork(
-            "usage.rollups", PUBLISH_SECONDS, partial(_do, store, publish, unpublished), unpublished
+            "usage.publish", PUBLISH_SECONDS, partial(_do, store, publish, unpublished), unpublished
         ),
         RecurringWork(
             "usage.watch",

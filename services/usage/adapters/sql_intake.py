@@ -14,6 +14,7 @@ from services.usage.domain.visitors import SALT_BYTES
 from services.usage.ports import NamedDataset
 from shared.datasets.read_model import visible_to
 from shared.identity.viewer import Viewer
+from shared.store.membership import any_of
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
@@ -48,17 +49,17 @@ class SqlDatasetNames:
                 select(known.c.dataset_id, known.c.agency_id).where(known.c.dataset_id.in_(ids), is_seen)
             )
             found.update({row.dataset_id: NamedDataset(row.dataset_id, row.agency_id) for row in rows})
+        names = [one for one in called if isinstance(one, str)]
+        statement = (
+            select(DATASET_NAMES.c.name, known.c.dataset_id, known.c.agency_id)
+            .join(known, known.c.dataset_id == DATASET_NAMES.c.dataset_id)
+            .where(any_of(DATASET_NAMES.c.name, names, work.connection.dialect.name), is_seen)
+        )
         several: set[str] = set()
-        for names in chunks(sorted(one for one in called if isinstance(one, str))):
-            statement = (
-                select(DATASET_NAMES.c.name, known.c.dataset_id, known.c.agency_id)
-                .join(known, known.c.dataset_id == DATASET_NAMES.c.dataset_id)
-                .where(DATASET_NAMES.c.name.in_(names), is_seen)
-            )
-            for row in await work.connection.execute(statement):
-                if row.name in found:
-                    several.add(row.name)
-                found[row.name] = NamedDataset(row.dataset_id, row.agency_id)
+        for row in await work.connection.execute(statement) if names else ():
+            if row.name in found:
+                several.add(row.name)
+            found[row.name] = NamedDataset(row.dataset_id, row.agency_id)
         return {name: dataset for name, dataset in found.items() if name not in several}
 
 
@@ -83,14 +84,13 @@ class SqlIntake:
         return done.rowcount
 
     async def known(self, work: UnitOfWork, hit_ids: Collection[UUID]) -> set[UUID]:
-        known: set[UUID] = set()
-        for ids in chunks(sorted(hit_ids)):
-            statement = select(ACCEPTED_HITS.c.hit_id).where(ACCEPTED_HITS.c.hit_id.in_(ids))
-            known.update((await work.connection.execute(statement)).scalars())
-        return known
+        dialect = work.connection.dialect.name
+        is_given = any_of(ACCEPTED_HITS.c.hit_id, [str(hit_id) for hit_id in hit_ids], dialect)
+        rows = await work.connection.execute(select(ACCEPTED_HITS.c.hit_id).where(is_given))
+        return {UUID(hit_id) for hit_id in rows.scalars()}
 
     async def accept(self, work: UnitOfWork, hit_ids: Collection[UUID], *, now: datetime) -> None:
-        rows = [{"hit_id": hit_id, "accepted_at": now} for hit_id in hit_ids]
+        rows = [{"hit_id": str(hit_id), "accepted_at": now} for hit_id in hit_ids]
         await upsert(work.connection, ACCEPTED_HITS, rows, update=[])
 
     async def forget_hits(self, work: UnitOfWork, *, accepted_before: datetime) -> int:

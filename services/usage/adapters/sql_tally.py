@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from datetime import date, datetime
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, case, delete, func, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, case, delete, func, or_, select, update
 
 from services.usage.adapters.merging import merge
-from services.usage.adapters.sql_intake import chunks
 from services.usage.adapters.tables import COUNTED_DAYS, ROLLUPS, TRAILS
 from services.usage.domain.clients import AccessMethod
 from services.usage.domain.counter import (
@@ -22,38 +22,29 @@ from services.usage.domain.counter import (
     day_start,
 )
 from services.usage.ports import CountedWindow
+from shared.store.membership import any_of
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
 __all__ = ["SqlTally", "counts_of"]
-
-KEYS_PER_STATEMENT_MAX = 200
 
 
 class SqlTally:
     """Implements :class:`services.usage.ports.Tally`."""
 
     async def trails(self, work: UnitOfWork, keys: Collection[TrailKey]) -> dict[TrailKey, Trail]:
-        found: dict[TrailKey, Trail] = {}
-        place = tuple_(TRAILS.c.visitor_hash, TRAILS.c.dataset_id)
-        for some in chunks(sorted(keys), KEYS_PER_STATEMENT_MAX):
-            statement = select(TRAILS).where(place.in_([tuple(key) for key in some]))
-            for row in await work.connection.execute(statement):
-                found[TrailKey(row.visitor_hash, row.dataset_id)] = _trail(row.runs)
-        return found
+        wanted = {_text(key): key for key in keys}
+        is_wanted = any_of(TRAILS.c.trail_key, list(wanted), work.connection.dialect.name)
+        rows = await work.connection.execute(select(TRAILS.c.trail_key, TRAILS.c.runs).where(is_wanted))
+        return {wanted[row.trail_key]: _trail(row.runs) for row in rows}
 
     async def apply(self, work: UnitOfWork, recount: Recount, *, now: datetime, until: datetime) -> None:
         await upsert(
             work.connection,
             TRAILS,
             [
-                {
-                    "visitor_hash": key.visitor_hash,
-                    "dataset_id": key.dataset_id,
-                    "runs": _document(trail),
-                    "touched_at": now,
-                }
-                for key, trail in sorted(recount.trails.items(), key=lambda item: item[0])
+                {"trail_key": _text(key), "runs": _document(trail), "touched_at": now}
+                for key, trail in sorted(recount.trails.items(), key=itemgetter(0))
             ],
         )
         windows: dict[tuple[UUID, str, datetime], Counts] = {}
@@ -95,12 +86,24 @@ class SqlTally:
         ]
 
     async def published(self, work: UnitOfWork, windows: Sequence[CountedWindow]) -> None:
-        place = tuple_(ROLLUPS.c.dataset_id, ROLLUPS.c.granularity, ROLLUPS.c.window_start)
-        for some in chunks(windows, KEYS_PER_STATEMENT_MAX):
-            keys = [(one.dataset_id, one.granularity, one.window_start) for one in some]
-            await work.connection.execute(
-                update(ROLLUPS).where(place.in_(keys)).values(unpublished_since=None)
+        if not windows:
+            return
+        statement = (
+            update(ROLLUPS)
+            .where(
+                ROLLUPS.c.dataset_id == bindparam("dataset"),
+                ROLLUPS.c.granularity == bindparam("step"),
+                ROLLUPS.c.window_start == bindparam("start"),
             )
+            .values(unpublished_since=None)
+        )
+        await work.connection.execute(
+            statement,
+            [
+                {"dataset": one.dataset_id, "step": one.granularity, "start": one.window_start}
+                for one in windows
+            ],
+        )
 
     async def forget(self, work: UnitOfWork, *, trails_before: datetime, hours_before: datetime) -> int:
         trails = await work.connection.execute(delete(TRAILS).where(TRAILS.c.touched_at < trails_before))
@@ -156,6 +159,10 @@ class SqlTally:
 def counts_of(row: Any) -> Counts:
     """Return the counts in a row of ``rollups``."""
     return Counts(*(getattr(row, name) for name in COUNT_NAMES))
+
+
+def _text(key: TrailKey) -> str:
+    return f"{key.visitor_hash}/{key.dataset_id}"
 
 
 def _document(trail: Trail) -> dict[str, list[list[int]]]:

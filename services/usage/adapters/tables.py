@@ -35,16 +35,17 @@ VISITOR_SALTS = Table(
 ACCEPTED_HITS = Table(
     "accepted_hits",
     METADATA,
-    Column("hit_id", Uuid, primary_key=True),
+    Column("hit_id", String(36), primary_key=True),
     Column("accepted_at", UTCDateTime, nullable=False),
 )
 Index("ix_accepted_hits_accepted_at", ACCEPTED_HITS.c.accepted_at)
 
+# The key is "<visitor hash>/<dataset id>" in one column: SQLite searches an index for a list of values, but
+# scans the table for a list of pairs.
 TRAILS = Table(
     "trails",
     METADATA,
-    Column("visitor_hash", String(64), primary_key=True),
-    Column("dataset_id", Uuid, primary_key=True),
+    Column("trail_key", String(101), primary_key=True),
     Column("runs", JSONDocument, nullable=False),
     Column("touched_at", UTCDateTime, nullable=False),
 )

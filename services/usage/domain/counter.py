@@ -13,9 +13,10 @@ depend on the order in which the hits came, nor on how often, so neither do the 
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from operator import add, attrgetter, sub
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -98,10 +99,10 @@ class Counts:
     tdm_item_requests: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Counts(*map(add, _values(self), _values(other)))
 
     def __sub__(self, other: "Counts") -> "Counts":
-        return Counts(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Counts(*map(sub, _values(self), _values(other)))
 
     @property
     def uses(self) -> int:
@@ -110,6 +111,7 @@ class Counts:
 
 
 COUNT_NAMES = tuple(field.name for field in fields(Counts))
+_values = attrgetter(*COUNT_NAMES)
 _NONE = Counts()
 
 

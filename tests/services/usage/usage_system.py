@@ -73,13 +73,14 @@ class UsageSystem:
     async def settle(self) -> None:
         """Wait until everything is counted and published; what has to rest first rests at once."""
         while True:
-            if await self._is_counted():
+            if await self.is_counted():
                 break
             await asyncio.sleep(0.01)
         self.clock.advance(DEBOUNCE)
         await wait_until_idle([self.runner], timeout_seconds=60)
 
-    async def _is_counted(self) -> bool:
+    async def is_counted(self) -> bool:
+        """Tell whether all that was taken in has gone through the log and is counted."""
         drained = [await loop.drained() for loop in self.runner.loops.values()]
         return all(drained) and await self.runner.relay.drained()
 
