@@ -1,25 +1,39 @@
 """The host, built: all services over one log, one application, one data directory."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from ipaddress import ip_network
 
 from fastapi import APIRouter
 
+from services.catalog.bootstrap import bootstrap as bootstrap_catalog
+from services.catalog.settings import CatalogSettings
 from services.governance.bootstrap import Governance
 from services.governance.bootstrap import bootstrap as bootstrap_governance
 from services.governance.settings import GovernanceSettings
 from services.host.data_directory import DataDirectory
+from services.host.demo.scenario import Demo
+from services.host.demo.state import DemoClock, DemoStateFile
 from services.host.entrypoints.api_docs import build_api_docs
 from services.host.entrypoints.api_operations import build_operations_api
+from services.host.entrypoints.demo_routes import build_demo_routes
 from services.host.entrypoints.operations_pages import build_operations_pages
 from services.host.first_start import ensure_admin_token
 from services.host.observed_log import ObservedLog
 from services.host.running import Host
 from services.host.settings import HostSettings
+from services.notify.bootstrap import bootstrap as bootstrap_notify
+from services.notify.settings import NotifySettings
+from services.quality.bootstrap import bootstrap as bootstrap_quality
+from services.quality.settings import QualitySettings
+from services.usage.bootstrap import bootstrap as bootstrap_usage
+from services.usage.settings import UsageSettings
 from shared.bus.running import ServiceRunner
 from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import Clock, SystemClock
 from shared.http.app import build_app
+from shared.http.fetching import GuardedFetcher
+from shared.http.networks import Network
 from shared.http.settings import HTTPSettings
 from shared.identity.signing_key import SigningKey
 from shared.runtime import Service
@@ -30,11 +44,13 @@ from shared.telemetry.metrics import Metrics
 __all__ = ["bootstrap_host"]
 
 PROFILE = "embedded"
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+DEMO_GROUP_WAIT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Ground:
-    """What every service is built on."""
+    """What every service is built on. ``demo`` is there where the data directory is a demo's."""
 
     settings: HostSettings
     http: HTTPSettings
@@ -42,9 +58,24 @@ class _Ground:
     clock: Clock
     signing_key: SigningKey
     metrics: Metrics
+    port: int
+    demo: DemoStateFile | None
 
     def database_url(self, service: str) -> str:
         return sqlite_url(self.directory.database(service))
+
+    @property
+    def reachable(self) -> tuple[tuple[Network, ...], frozenset[int]]:
+        """Networks and ports that may be fetched from. A demo also reaches its own files, on this machine."""
+        networks, ports = self.settings.allowed_networks, self.settings.allowed_ports
+        if self.demo is not None:
+            return (*networks, *LOOPBACK), ports | {self.port}
+        return networks, ports
+
+    def fetcher(self, size_bytes_max: int) -> GuardedFetcher:
+        """Return what fetches feeds and dictionaries."""
+        networks, ports = self.reachable
+        return GuardedFetcher(allowed_networks=networks, allowed_ports=ports, size_bytes_max=size_bytes_max)
 
 
 def bootstrap_host(
@@ -62,9 +93,9 @@ def bootstrap_host(
     directory = DataDirectory(settings.data_dir)
     lock = directory.lock()
     try:
-        ground = _ground(settings, directory, port or settings.port, clock or SystemClock(), http)
+        ground = _ground(settings, directory, port or settings.port, clock, http)
         governance = _governance(ground)
-        services = _services(ground, governance)
+        services = [governance.service, *_other_services(ground)]
         file_log = SQLiteEventLog(directory.log, clock=ground.clock)
         log = ObservedLog(file_log, ground.clock)
         bus_metrics = PrometheusBusMetrics(ground.metrics)
@@ -81,7 +112,7 @@ def bootstrap_host(
             ],
             metrics=ground.metrics,
         )
-        _attach_app(host, ground, governance, services)
+        _attach_app(host, ground, governance)
     except BaseException:
         lock.release()
         raise
@@ -92,42 +123,110 @@ def _ground(
     settings: HostSettings,
     directory: DataDirectory,
     port: int,
-    clock: Clock,
+    clock: Clock | None,
     http: HTTPSettings | None,
 ) -> _Ground:
+    demo = DemoStateFile.find(directory.demo_state)
     http = http or HTTPSettings()
     if "base_url" not in http.model_fields_set:
         http = http.model_copy(update={"base_url": settings.local_url(port)})
     metrics = Metrics()
+    metrics.set("nutmeg_build_info", 1, version=version("nutmeg"), profile=PROFILE)
     return _Ground(
         settings=settings,
         http=http,
         directory=directory,
-        clock=clock,
+        clock=clock or (SystemClock() if demo is None else DemoClock(demo)),
         signing_key=SigningKey.load_or_create(directory.signing_key),
         metrics=metrics,
+        port=port,
+        demo=demo,
     )
 
 
 def _governance(ground: _Ground) -> Governance:
+    settings = GovernanceSettings()
+    if ground.demo is not None:
+        # Moving the clock by some days must not sign everybody out at once.
+        settings = GovernanceSettings(session_hours=72, sign_in_code_hours=168)
     return bootstrap_governance(
-        GovernanceSettings(),
+        settings,
         database_url=ground.database_url("governance"),
         clock=ground.clock,
         signing_key=ground.signing_key,
     )
 
 
-def _services(ground: _Ground, governance: Governance) -> list[Service]:
-    """Return the services in the order they start: who tells first, who listens last."""
-    return [governance.service]
+def _other_services(ground: _Ground) -> list[Service]:
+    """Return the other services in the order they start."""
+    return [_catalog(ground), _usage(ground), _quality(ground), _notify(ground)]
 
 
-def _attach_app(host: Host, ground: _Ground, governance: Governance, services: Sequence[Service]) -> None:
+def _catalog(ground: _Ground) -> Service:
+    return bootstrap_catalog(
+        CatalogSettings(),
+        data_dir=ground.directory.path,
+        database_url=ground.database_url("catalog"),
+        clock=ground.clock,
+        signing_key=ground.signing_key,
+        metrics=ground.metrics,
+        base_url=ground.http.base_url,
+        jurisdiction_words=GovernanceSettings().jurisdiction_words,
+        fetcher_for=ground.fetcher,
+    ).service
+
+
+def _usage(ground: _Ground) -> Service:
+    return bootstrap_usage(
+        UsageSettings(),
+        database_url=ground.database_url("usage"),
+        clock=ground.clock,
+        metrics=ground.metrics,
+    ).service
+
+
+def _quality(ground: _Ground) -> Service:
+    settings = QualitySettings()
+    if ground.demo is not None:
+        # The demo's files lie on this machine, so one failed try says enough, and nobody has to wait.
+        settings = settings.model_copy(update={"link_failures_min": 1, "retry_seconds": 1.0})
+    networks, ports = ground.reachable
+    return bootstrap_quality(
+        settings,
+        database_url=ground.database_url("quality"),
+        clock=ground.clock,
+        signing_key=ground.signing_key,
+        metrics=ground.metrics,
+        allowed_networks=(*settings.allowed_networks, *networks),
+        allowed_ports=settings.allowed_ports | ports,
+    ).service
+
+
+def _notify(ground: _Ground) -> Service:
+    settings = NotifySettings()
+    if ground.demo is not None and "group_wait_seconds" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"group_wait_seconds": DEMO_GROUP_WAIT_SECONDS})
+    return bootstrap_notify(
+        settings,
+        database_url=ground.database_url("notify"),
+        clock=ground.clock,
+        metrics=ground.metrics,
+        base_url=ground.http.base_url,
+        installation_name=ground.settings.installation_name,
+        maildir=ground.directory.mail,
+    ).service
+
+
+def _attach_app(host: Host, ground: _Ground, governance: Governance) -> None:
+    services = [runner.service for runner in host.runners]
     routers: list[APIRouter] = [router for service in services for router in service.routers]
+    routers += [build_api_docs(), build_operations_api(host), build_operations_pages(host)]
+    if ground.demo is not None and isinstance(ground.clock, DemoClock):
+        host.demo = Demo(host, ground.demo, ground.clock)
+        routers.append(build_demo_routes(host.demo, host.log))
     app = build_app(
         title=f"{ground.settings.installation_name} API",
-        routers=[*routers, build_api_docs(), build_operations_api(host), build_operations_pages(host)],
+        routers=routers,
         authenticator=governance.authenticator,
         signing_key=ground.signing_key,
         metrics=ground.metrics,
@@ -138,5 +237,6 @@ def _attach_app(host: Host, ground: _Ground, governance: Governance, services: S
         before_scrape=[hook for service in services for hook in service.extra_metrics],
     )
     app.state.footer_facts = host.footer_facts
+    app.state.is_demo = ground.demo is not None
     host.attach(app)
     host.after_start.append(lambda: ensure_admin_token(governance, host.directory, ground.settings))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
@@ -17,6 +18,9 @@ from shared.clock import Clock
 from shared.errors import TransientError
 from shared.telemetry.loop_health import watch_event_loop
 from shared.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from services.host.demo.scenario import Demo
 
 __all__ = ["Host", "NextStep"]
 
@@ -51,6 +55,7 @@ class Host:
         self.started_at = clock.now()
         self.after_start: list[NextStep] = []
         """Awaited once all services run: the first operator, the demo."""
+        self.demo: Demo | None = None
         self._lock = lock
         self._file_log = file_log
         self._app: FastAPI | None = None
@@ -97,6 +102,8 @@ class Host:
     async def stop(self) -> None:
         """Finish the batches at hand, publish what was committed, and close. Idempotent."""
         self._stop.set()
+        if self.demo is not None:
+            await self.demo.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

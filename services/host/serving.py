@@ -3,8 +3,8 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 
 import uvicorn
 
@@ -12,7 +12,7 @@ from services.host.running import Host
 from services.host.settings import HostSettings
 from shared.errors import NutmegError
 
-__all__ = ["CannotListenError", "listening_socket", "serve"]
+__all__ = ["CannotListenError", "answering", "listening_socket", "serve"]
 
 BACKLOG = 2_048
 OPEN_REQUESTS_SECONDS = 5
@@ -53,6 +53,29 @@ async def serve(host: Host, bound: socket.socket, *, announce: Announce | None =
 
     ``announce`` runs once requests are answered. Should it raise, everything stops and the error goes on.
     """
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    port = bound.getsockname()[1]
+    base_url = str(host.app.state.http_settings.base_url)
+    try:
+        await host.start()
+        async with answering(host, bound) as serving:
+            try:
+                host.directory.write_server(port, base_url, host.settings.local_url(port))
+                if announce is not None:
+                    await _unless_ended(announce(), ended)
+                await _first_of(ended, serving)
+            finally:
+                host.directory.remove_server()
+    finally:
+        await host.stop()
+
+
+@asynccontextmanager
+async def answering(host: Host, bound: socket.socket) -> AsyncIterator["asyncio.Task[None]"]:
+    """Answer requests on ``bound`` for the length of the block; yield the server's task."""
     server = _Server(
         uvicorn.Config(
             host.app,
@@ -64,26 +87,14 @@ async def serve(host: Host, bound: socket.socket, *, announce: Announce | None =
             proxy_headers=False,
         )
     )
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ended.set)
-    port = bound.getsockname()[1]
-    base_url = str(host.app.state.http_settings.base_url)
-    await host.start()
     serving = asyncio.create_task(server.serve(sockets=[bound]), name="http server")
     try:
         await _until_started(server, serving)
-        host.directory.write_server(port, base_url, host.settings.local_url(port))
-        if announce is not None:
-            await _unless_ended(announce(), ended)
-        await _first_of(ended, serving)
+        yield serving
     finally:
-        host.directory.remove_server()
         server.should_exit = True
         with suppress(asyncio.CancelledError):
             await serving
-        await host.stop()
 
 
 async def _until_started(server: uvicorn.Server, serving: "asyncio.Task[None]") -> None:

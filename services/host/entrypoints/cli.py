@@ -8,7 +8,11 @@ import sys
 
 import typer
 
+from services.host.entrypoints.cli_catalogue import add_catalogue
+from services.host.entrypoints.cli_demo import add_demo
 from services.host.entrypoints.cli_errors import FAILED, CommandError
+from services.host.entrypoints.cli_insight import add_insight
+from services.host.entrypoints.cli_operations import add_operations
 from services.host.entrypoints.cli_serving import add_serving
 
 __all__ = ["app", "main"]
@@ -29,6 +33,10 @@ def nutmeg() -> None:
 
 
 add_serving(app)
+add_demo(app)
+add_catalogue(app)
+add_insight(app)
+add_operations(app)
 
 
 def main() -> None:

@@ -1,14 +1,21 @@
-"""The options that commands share, and how they become settings."""
+"""The options that commands share, and how a command runs with them."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from services.host.entrypoints.cli_errors import run, told_in_one_line
+
 if TYPE_CHECKING:
+    from services.host.entrypoints.cli_connection import Connection
     from services.host.settings import HostSettings
 
-__all__ = ["AsJson", "DataDir", "RemoteAPI", "RemoteToken", "settings_with"]
+__all__ = ["AsJson", "DataDir", "RemoteAPI", "RemoteToken", "Target", "answer_of", "settings_with"]
+
+T = TypeVar("T")
 
 DataDir = Annotated[
     Path | None,
@@ -18,11 +25,20 @@ DataDir = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
 RemoteAPI = Annotated[
-    str | None, typer.Option("--api", envvar="NUTMEG_API", help="Use the server at this address instead.")
+    str | None, typer.Option("--api", help="Use the server at this address instead of a data directory.")
 ]
 RemoteToken = Annotated[
-    str | None, typer.Option("--token", envvar="NUTMEG_TOKEN", help="Token for --api.", show_envvar=True)
+    str | None, typer.Option("--token", help="Token to use; by default the data directory's own.")
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which Nutmeg a command speaks to."""
+
+    data_dir: Path | None
+    api: str | None = None
+    token: str | None = None
 
 
 def settings_with(**given: Any) -> "HostSettings":
@@ -30,3 +46,17 @@ def settings_with(**given: Any) -> "HostSettings":
     from services.host.settings import HostSettings
 
     return HostSettings(**{name: value for name, value in given.items() if value is not None})
+
+
+def answer_of(target: Target, act: Callable[["Connection"], Awaitable[T]]) -> T:
+    """Connect, do ``act``, and return its answer. Raises ``CommandError``."""
+    from services.host.entrypoints.cli_connection import connected
+
+    with told_in_one_line():
+        settings = settings_with(data_dir=target.data_dir)
+
+    async def connect_and_act() -> T:
+        async with connected(settings, api=target.api, token=target.token) as connection:
+            return await act(connection)
+
+    return run(connect_and_act())

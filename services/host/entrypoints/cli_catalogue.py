@@ -1,0 +1,327 @@
+"""The catalogue's commands: ``nutmeg harvest``, ``import``, ``search``, ``reindex``, ``reconcile``, ``events``."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from uuid import uuid4
+
+import typer
+
+from services.host.entrypoints.cli_errors import IN_PART, CommandError
+from services.host.entrypoints.cli_options import (
+    AsJson,
+    DataDir,
+    RemoteAPI,
+    RemoteToken,
+    Target,
+    answer_of,
+)
+
+if TYPE_CHECKING:
+    from services.host.entrypoints.cli_connection import Connection
+
+__all__ = ["add_catalogue"]
+
+CHUNK_BYTES = 1024 * 1024
+LOOK_SECONDS = 0.1
+TAIL_SECONDS = 0.5
+TAIL_EVENTS_MAX = 200
+REJECTIONS_SHOWN_MAX = 20
+
+
+def add_catalogue(app: typer.Typer) -> None:
+    """Add the commands."""
+    _add_harvest(app)
+    _add_import(app)
+    _add_search(app)
+    _add_index(app)
+    _add_events(app)
+
+
+def _add_harvest(app: typer.Typer) -> None:
+    @app.command()
+    def harvest(
+        feed: Annotated[str, typer.Argument(help="A DCAT-US 1.1 feed: a file, or an http address.")],
+        source: Annotated[str | None, typer.Option("--source", help="Name of the source.")] = None,
+        publisher: Annotated[
+            str | None, typer.Option("--publisher", help="Owner of records that name no publisher.")
+        ] = None,
+        agencies: Annotated[Path | None, typer.Option("--agencies", help="CSV to import first.")] = None,
+        people: Annotated[Path | None, typer.Option("--people", help="CSV to import first.")] = None,
+        stewardships: Annotated[
+            Path | None, typer.Option("--stewardships", help="CSV to import first.")
+        ] = None,
+        confirm: Annotated[
+            bool, typer.Option("--confirm", help="Retire what is missing even if it is more than half.")
+        ] = False,
+        as_json: AsJson = False,
+        data_dir: DataDir = None,
+        api: RemoteAPI = None,
+        token: RemoteToken = None,
+    ) -> None:
+        """Read a feed into the catalogue. Exit code 3 if records were refused or a person has to confirm."""
+        given = {"agencies": agencies, "people": people, "stewardships": stewardships}
+        directory = {kind: _file(path) for kind, path in given.items() if path is not None}
+        content = _feed(feed)
+
+        async def act(connection: "Connection") -> Any:
+            for kind, text in directory.items():
+                await _import(connection, kind, text)
+            parameters = {"source": source, "publisher": publisher, "confirm": confirm or None}
+            return await _harvest(connection, content, parameters)
+
+        job = answer_of(Target(data_dir, api, token), act)
+        _tell_harvest(job, as_json=as_json)
+
+
+def _add_import(app: typer.Typer) -> None:
+    group = typer.Typer(no_args_is_help=True, help="Import agencies, people and stewardships from CSV.")
+    app.add_typer(group, name="import")
+
+    def command(kind: str, columns: str) -> None:
+        @group.command(name=kind, help=f"Import {kind} from CSV: {columns}.")
+        def import_csv(
+            file: Annotated[Path, typer.Argument(help="The CSV file, in UTF-8.")],
+            as_json: AsJson = False,
+            data_dir: DataDir = None,
+            api: RemoteAPI = None,
+            token: RemoteToken = None,
+        ) -> None:
+            from services.host.entrypoints.cli_output import say, show_json, tell
+
+            text = _file(file)
+            report = answer_of(
+                Target(data_dir, api, token), lambda connection: _import(connection, kind, text)
+            )
+            if as_json:
+                show_json(report)
+            else:
+                say(f"{report['rows']:,} rows read, {report['changed']:,} {kind} new or changed")
+                for problem in report["problems"]:
+                    tell(
+                        f"line {problem['line']}, {problem['field']}: {problem['message']} {problem['cure']}"
+                    )
+            if report["refused"]:
+                raise typer.Exit(IN_PART)
+
+    command("agencies", "code, name; optional aliases (parted by |), data_officer_email")
+    command("people", "email, display_name, role; optional agency_code")
+    command("stewardships", "identifier; optional agency_code, steward_email, accrual_periodicity and more")
+
+
+def _add_search(app: typer.Typer) -> None:
+    @app.command()
+    def search(
+        words: Annotated[
+            list[str] | None, typer.Argument(help="What to look for; nothing finds all.")
+        ] = None,
+        agency: Annotated[list[str] | None, typer.Option("--agency", help="Id of an agency.")] = None,
+        theme: Annotated[list[str] | None, typer.Option("--theme", help="A theme.")] = None,
+        data_format: Annotated[list[str] | None, typer.Option("--format", help="A format, like CSV.")] = None,
+        sort: Annotated[str, typer.Option("--sort", help="relevance, title, modified, …")] = "relevance",
+        size: Annotated[int, typer.Option("--size", min=1, max=100, help="Results per page.")] = 20,
+        cursor: Annotated[str | None, typer.Option("--cursor", help="Go on with this page.")] = None,
+        as_json: AsJson = False,
+        data_dir: DataDir = None,
+        api: RemoteAPI = None,
+        token: RemoteToken = None,
+    ) -> None:
+        """Search the catalogue, as the owner of the data directory sees it."""
+        from services.host.entrypoints.cli_output import say, show_json, show_table
+
+        found = answer_of(
+            Target(data_dir, api, token),
+            lambda connection: connection.get(
+                "/api/v1/datasets",
+                q=" ".join(words or []),
+                agency=agency,
+                theme=theme,
+                format=data_format,
+                sort=sort,
+                size=size,
+                cursor=cursor,
+            ),
+        )
+        if as_json:
+            show_json(found)
+            return
+        rows = [
+            (one["title"], (one["agency"] or {}).get("name") or one["publisher_name"], one["id"])
+            for one in found["results"]
+        ]
+        show_table(f"{found['total']:,} datasets", ["Title", "Agency", "Id"], rows)
+        if found["next_cursor"]:
+            say(f"More: --cursor {found['next_cursor']}")
+
+
+def _add_index(app: typer.Typer) -> None:
+    @app.command()
+    def reindex(
+        as_json: AsJson = False, data_dir: DataDir = None, api: RemoteAPI = None, token: RemoteToken = None
+    ) -> None:
+        """Build the search index anew while the old one answers."""
+        from services.host.entrypoints.cli_output import say, show_json, tell
+
+        report = answer_of(
+            Target(data_dir, api, token),
+            lambda connection: connection.call("POST", "/api/v1/catalog/reindex"),
+        )
+        if as_json:
+            show_json(report)
+        else:
+            say(f"{report['applied']:,} datasets indexed")
+            for one in report["refused"]:
+                tell(f"{one['id']}: {one['reason']}")
+        if report["refused"]:
+            raise typer.Exit(IN_PART)
+
+    @app.command()
+    def reconcile(
+        repair: Annotated[bool, typer.Option("--repair", help="Mend what differs.")] = False,
+        as_json: AsJson = False,
+        data_dir: DataDir = None,
+        api: RemoteAPI = None,
+        token: RemoteToken = None,
+    ) -> None:
+        """Compare the index with the catalogue. Exit code 3 if they differ and nothing was mended."""
+        from services.host.entrypoints.cli_output import show_json, show_table
+
+        drift = answer_of(
+            Target(data_dir, api, token),
+            lambda connection: connection.call(
+                "POST", "/api/v1/catalog/reconcile", parameters={"repair": str(repair).lower()}
+            ),
+        )
+        if as_json:
+            show_json(drift)
+        else:
+            show_table("Catalogue and index", ["What", "How many"], list(drift.items()))
+        if not repair and any(drift[name] for name in ("missing", "extra", "stale")):
+            raise typer.Exit(IN_PART)
+
+
+def _add_events(app: typer.Typer) -> None:
+    group = typer.Typer(no_args_is_help=True, help="Events that tell what changed.")
+    app.add_typer(group, name="events")
+
+    @group.command()
+    def tail(
+        follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Wait for new ones.")] = True,
+        cursor: Annotated[
+            str | None, typer.Option("--cursor", help="Start after this one; 0 is the beginning.")
+        ] = None,
+        event_type: Annotated[str | None, typer.Option("--type", help="Only events of this type.")] = None,
+        dataset: Annotated[str | None, typer.Option("--dataset", help="Only of this dataset.")] = None,
+        as_json: AsJson = False,
+        data_dir: DataDir = None,
+        api: RemoteAPI = None,
+        token: RemoteToken = None,
+    ) -> None:
+        """Print events as they come, one line each; with --json as CloudEvents. Ctrl-C ends it."""
+        start = cursor or ("latest" if follow else "0")
+
+        async def act(connection: "Connection") -> None:
+            await _tail(connection, start, event_type, dataset, follow=follow, as_json=as_json)
+
+        answer_of(Target(data_dir, api, token), act)
+
+
+async def _tail(
+    connection: "Connection",
+    cursor: str,
+    event_type: str | None,
+    dataset: str | None,
+    *,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    import json
+
+    from services.host.entrypoints.cli_output import say
+
+    position: str | None = None if cursor == "0" else cursor
+    while True:
+        page = await connection.get(
+            "/api/v1/events", cursor=position, type=event_type, dataset=dataset, limit=TAIL_EVENTS_MAX
+        )
+        for event in page["events"]:
+            words = (event.get("time"), event["type"], event.get("subject"))
+            say(json.dumps(event, ensure_ascii=False) if as_json else "  ".join(str(word) for word in words))
+        position = page["next_cursor"]
+        if page["is_last"]:
+            if not follow:
+                return
+            await asyncio.sleep(TAIL_SECONDS)
+
+
+async def _import(connection: "Connection", kind: str, text: bytes) -> Any:
+    return await connection.call("POST", f"/api/v1/directory/imports/{kind}", content=text)
+
+
+async def _harvest(connection: "Connection", content: Path | str, parameters: dict[str, Any]) -> Any:
+    from services.host.entrypoints.cli_output import progress_bar
+
+    request: dict[str, Any] = (
+        {"json": {"url": content}} if isinstance(content, str) else {"content": _chunks(content)}
+    )
+    job = await connection.call(
+        "POST",
+        "/api/v1/harvests",
+        parameters=parameters,
+        headers={"Idempotency-Key": str(uuid4())},
+        **request,
+    )
+    with progress_bar() as bar:
+        while job["status"] in ("queued", "running"):
+            await asyncio.sleep(LOOK_SECONDS)
+            job = await connection.get(f"/api/v1/harvests/{job['id']}")
+            bar.update("Harvesting", job["progress"]["processed"], job["progress"]["total"])
+        bar.update("Waiting until all services are through")
+        await connection.drain()
+    return job
+
+
+def _tell_harvest(job: dict[str, Any], *, as_json: bool) -> None:
+    from services.host.entrypoints.cli_output import say, show_json, tell
+
+    if job["status"] == "failed":
+        raise CommandError(job["message"])
+    result = job["result"]
+    if as_json:
+        show_json(result)
+    else:
+        names: tuple[Literal["created", "changed", "unchanged", "retired", "rejected"], ...]
+        names = ("created", "changed", "unchanged", "retired", "rejected")
+        say(", ".join(f"{result[name]:,} {name}" for name in names))
+        for rejection in result["rejections"][:REJECTIONS_SHOWN_MAX]:
+            for problem in rejection["problems"]:
+                name = rejection["title"] or rejection["identifier"] or "a record without a name"
+                tell(f"{name}: {problem['field']}: {problem['message']} {problem['cure']}")
+    if job["status"] == "held":
+        tell(f"held: {job['message']} Confirm with: nutmeg harvest … --confirm")
+    if job["status"] == "held" or result["rejected"]:
+        raise typer.Exit(IN_PART)
+
+
+def _feed(text: str) -> Path | str:
+    """Return a file's path, or the address itself. Raises ``CommandError`` for a file that is not there."""
+    if text.startswith(("http://", "https://")):
+        return text
+    path = Path(text)
+    if not path.is_file():
+        raise CommandError(f"{text} is neither a file nor an http address")
+    return path
+
+
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield chunk
+
+
+def _file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from error

@@ -1,0 +1,167 @@
+"""How a command reaches Nutmeg: by the API of a running server, or of one that it runs itself, in-process.
+
+A command takes the data directory's lock. If it gets it, no server runs there: it starts the host without a
+socket, does the work by the same API, and waits for all that it caused. If another process has the lock and
+serves, the command goes through that. ``--api`` names a server elsewhere.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import httpx
+
+from services.host.bootstrap import bootstrap_host
+from services.host.data_directory import DataDirectory, ServerAddress
+from services.host.demo.state import DemoStateFile
+from services.host.entrypoints.cli_errors import CommandError
+from services.host.running import Host
+from services.host.serving import answering, listening_socket
+from services.host.settings import HostSettings
+from shared.errors import LogBusyError
+from shared.telemetry.logging import configure_logging
+
+__all__ = ["Connection", "connected"]
+
+API_SECONDS = 900.0
+BUSY_WAIT_SECONDS = 5.0
+BUSY_LOOK_SECONDS = 0.1
+DRAIN_SECONDS = 600.0
+
+
+class Connection:
+    """Calls the API. Every failure becomes a ``CommandError`` of one line."""
+
+    def __init__(self, client: httpx.AsyncClient, *, host: Host | None = None) -> None:
+        self.client = client
+        self.host = host
+        """The host that this command runs itself, if it does."""
+
+    async def get(self, path: str, **parameters: Any) -> Any:
+        """Return the JSON answer to a GET. Parameters that are ``None`` are left out."""
+        return await self.call("GET", path, parameters=parameters)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        **request: Any,
+    ) -> Any:
+        """Return the JSON answer, ``None`` for an empty one."""
+        given = {name: value for name, value in (parameters or {}).items() if value is not None}
+        try:
+            response = await self.client.request(method, path, params=given, **request)
+        except httpx.HTTPError as error:
+            raise CommandError(
+                f"{self.client.base_url} does not answer: {error or type(error).__name__}"
+            ) from error
+        if response.is_error:
+            raise CommandError(_problem_line(response))
+        return response.json() if response.content else None
+
+    async def drain(self) -> None:
+        """Wait until everything that was caused so far is done, wherever it runs."""
+        answer = await self.call("POST", "/api/v1/ops/drain", parameters={"timeout_seconds": DRAIN_SECONDS})
+        if not answer["idle"]:
+            raise CommandError(answer["busy"])
+
+
+@asynccontextmanager
+async def connected(
+    settings: HostSettings, *, api: str | None = None, token: str | None = None
+) -> AsyncIterator[Connection]:
+    """Connect as the module's docstring tells. In-process, what the block caused is awaited at its end.
+
+    Raises ``CommandError`` if the directory is taken by a process that does not serve.
+    """
+    if api is not None:
+        async with _client(api, token) as client:
+            yield Connection(client)
+        return
+    found = await _server_or_host(settings)
+    if isinstance(found, Host):
+        async with _in_process(found) as connection:
+            yield connection
+            await connection.drain()
+        return
+    async with _client(found.local_url, token or _admin_token(settings)) as client:
+        yield Connection(client)
+
+
+async def _server_or_host(settings: HostSettings) -> ServerAddress | Host:
+    """Return a running server's address, or a host that is built and locked, but not started."""
+    configure_logging("cli", level=settings.log_level)
+    demo = DemoStateFile.find(DataDirectory(settings.data_dir).demo_state)
+    if demo is not None:
+        settings = settings.model_copy(update={"port": demo.state.port})
+    until = asyncio.get_running_loop().time() + BUSY_WAIT_SECONDS
+    while True:
+        try:
+            return bootstrap_host(settings)
+        except LogBusyError:
+            address = DataDirectory(settings.data_dir).read_server()
+            if address is not None and await _answers(address):
+                return address
+            # Another command may be at work there, or a server may be starting.
+            if asyncio.get_running_loop().time() > until:
+                raise
+            await asyncio.sleep(BUSY_LOOK_SECONDS)
+
+
+@asynccontextmanager
+async def _in_process(host: Host) -> AsyncIterator[Connection]:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(host.stop)
+        await host.start()
+        if host.demo is not None:
+            # The sample's files are fetched over HTTP from the addresses that the feed names.
+            bound = stack.enter_context(listening_socket(host.settings))
+            await stack.enter_async_context(answering(host, bound))
+        transport = httpx.ASGITransport(app=host.app)
+        base_url = host.app.state.http_settings.base_url
+        token = host.directory.read_admin_token()
+        client = await stack.enter_async_context(_client(base_url, token, transport=transport))
+        yield Connection(client, host=host)
+
+
+async def _answers(address: ServerAddress) -> bool:
+    try:
+        async with _client(address.local_url, None) as client:
+            return (await client.get("/healthz", timeout=5.0)).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _client(
+    base_url: str, token: str | None, *, transport: httpx.AsyncBaseTransport | None = None
+) -> httpx.AsyncClient:
+    headers = {"Accept": "application/json"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    return httpx.AsyncClient(
+        base_url=base_url, headers=headers, timeout=API_SECONDS, transport=transport, trust_env=False
+    )
+
+
+def _admin_token(settings: HostSettings) -> str:
+    directory = DataDirectory(settings.data_dir)
+    token = directory.read_admin_token()
+    if token is None:
+        raise CommandError(f"{directory.admin_token} is missing; give --token, or start the server again")
+    return token
+
+
+def _problem_line(response: httpx.Response) -> str:
+    """Return a problem document (RFC 9457) as one line: title, detail, then each field with its cure."""
+    try:
+        problem = response.json()
+        words = [problem["title"], problem.get("detail", "")]
+        for each in problem.get("errors", []):
+            where = each.get("pointer") or each.get("parameter") or each.get("header") or ""
+            words.append(f"[{where}: {each['detail']} {each.get('cure') or ''}]")
+    except (ValueError, KeyError, TypeError):
+        words = [f"the server answered {response.status_code}"]
+    return " ".join(" ".join(words).split())

@@ -1,0 +1,245 @@
+"""``nutmeg status``, ``dlq`` and ``token``: what operators do."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from services.host.entrypoints.cli_errors import FAILED, CommandError
+from services.host.entrypoints.cli_options import (
+    AsJson,
+    DataDir,
+    RemoteAPI,
+    RemoteToken,
+    Target,
+    answer_of,
+)
+
+if TYPE_CHECKING:
+    from services.host.entrypoints.cli_connection import Connection
+
+__all__ = ["add_operations"]
+
+LETTERS_PER_PAGE = 100
+TOPIC_HELP = "Only of this topic."
+GROUP_HELP = "Only of this consumer group."
+
+
+def add_operations(app: typer.Typer) -> None:
+    """Add the commands."""
+    _add_status(app)
+    letters = typer.Typer(no_args_is_help=True, help="Dead letters: records that a group could not handle.")
+    app.add_typer(letters, name="dlq")
+    _add_reading(letters)
+    _add_replay(letters)
+    tokens = typer.Typer(no_args_is_help=True, help="Tokens: what lets programs and people in.")
+    app.add_typer(tokens, name="token")
+    _add_tokens(tokens)
+
+
+def _add_status(app: typer.Typer) -> None:
+    @app.command()
+    def status(
+        as_json: AsJson = False, data_dir: DataDir = None, api: RemoteAPI = None, token: RemoteToken = None
+    ) -> None:
+        """Is it well? Exit code 1 if something needs a person."""
+        from services.host.entrypoints.cli_output import say, show_json, show_table
+
+        found = answer_of(
+            Target(data_dir, api, token), lambda connection: connection.get("/api/v1/ops/status")
+        )
+        if as_json:
+            show_json(found)
+        else:
+            rows = [
+                (one["group"], one["state"], f"{one['lag_seconds']:.1f}", one["lag_records"], one["handled"])
+                for one in found["consumers"]
+            ]
+            show_table("Consumers", ["Group", "State", "Lag in seconds", "Waiting", "Handled"], rows)
+            for cause in found["causes"] or ["All is well."]:
+                say(cause)
+        if found["status"] != "ok":
+            raise typer.Exit(FAILED)
+
+
+def _add_reading(group: typer.Typer) -> None:
+    @group.command(name="list")
+    def list_letters(
+        topic: Annotated[str | None, typer.Option("--topic", help=TOPIC_HELP)] = None,
+        consumer_group: Annotated[str | None, typer.Option("--group", help=GROUP_HELP)] = None,
+        state: Annotated[str | None, typer.Option("--state", help="open, failed, replayed, …")] = None,
+        as_json: AsJson = False,
+        data_dir: DataDir = None,
+        api: RemoteAPI = None,
+        token: RemoteToken = None,
+    ) -> None:
+        """List dead letters, the latest first."""
+        from services.host.entrypoints.cli_output import show_json, show_table
+
+        async def act(connection: "Connection") -> list[dict[str, Any]]:
+            items: list[dict[str, Any]] = []
+            cursor = None
+            while True:
+                page = await connection.get(
+                    "/api/v1/ops/dead-letters",
+                    topic=topic,
+                    group=consumer_group,
+                    state=state,
+                    cursor=cursor,
+                    limit=LETTERS_PER_PAGE,
+                )
+                items += page["items"]
+                cursor = page["next_cursor"]
+                if cursor is None:
+                    return items
+
+        items = answer_of(Target(data_dir, api, token), act)
+        if as_json:
+            show_json({"items": items, "total": len(items)})
+            return
+        rows = [(one["id"], one["group"], one["topic"], one["state"], one["detail"]) for one in items]
+        show_table(f"{len(items):,} dead letters", ["Id", "Group", "Topic", "State", "Why"], rows)
+
+    @group.command()
+    def show(
+        dead_letter_id: Annotated[UUID, typer.Argument(help="Its id, as the list shows it.")],
+        as_json: AsJson = False,
+        data_dir: DataDir = None,
+        api: RemoteAPI = None,
+        token: RemoteToken = None,
+    ) -> None:
+        """Show one dead letter with its reason, headers and value."""
+        from services.host.entrypoints.cli_output import show_json, show_table
+
+        letter = answer_of(
+            Target(data_dir, api, token),
+            lambda connection: connection.get(f"/api/v1/ops/dead-letters/{dead_letter_id}"),
+        )
+        if as_json:
+            show_json(letter)
+        else:
+            show_table(f"Dead letter {dead_letter_id}", ["What", "Is"], list(letter.items()))
+
+
+def _add_replay(group: typer.Typer) -> None:
+    @group.command()
+    def replay(
+        ids: Annotated[list[UUID] | None, typer.Argument(help="Ids; without, choose by options.")] = None,
+        everything: Annotated[bool, typer.Option("--all", help="All that are open or failed.")] = False,
+        topic: Annotated[str | None, typer.Option("--topic", help=TOPIC_HELP)] = None,
+        consumer_group: Annotated[str | None, typer.Option("--group", help=GROUP_HELP)] = None,
+        as_json: AsJson = False,
+        data_dir: DataDir = None,
+        api: RemoteAPI = None,
+        token: RemoteToken = None,
+    ) -> None:
+        """Have dead letters handled again by the group that failed. Exit code 1 if one fails again."""
+        if not (ids or everything or topic or consumer_group):
+            raise typer.BadParameter("name ids, --topic, --group, or --all")
+
+        async def act(connection: "Connection") -> list[dict[str, Any]]:
+            order: dict[str, Any] = {"topic": topic, "group": consumer_group}
+            if ids:
+                order["ids"] = [str(one) for one in ids]
+            asked = await connection.call("POST", "/api/v1/ops/dead-letters/replay", json=order)
+            await connection.drain()
+            return [await connection.get(f"/api/v1/ops/dead-letters/{one}") for one in asked["requested"]]
+
+        _tell_replayed(answer_of(Target(data_dir, api, token), act), as_json=as_json)
+
+
+def _tell_replayed(letters: list[dict[str, Any]], *, as_json: bool) -> None:
+    from services.host.entrypoints.cli_output import show_json, show_table
+
+    items = [{"id": one["id"], "state": one["state"], "detail": one["state_detail"]} for one in letters]
+    if as_json:
+        show_json({"items": items})
+    else:
+        rows = [(one["id"], one["state"], one["detail"]) for one in items]
+        show_table(f"{len(items):,} replayed", ["Id", "State", "What became of it"], rows)
+    if any(one["state"] == "failed" for one in items):
+        raise typer.Exit(FAILED)
+
+
+def _add_tokens(group: typer.Typer) -> None:
+    @group.command()
+    def issue(
+        email: Annotated[str, typer.Argument(help="Address of a known person or program.")],
+        label: Annotated[str, typer.Option("--label", help="What it is for.")] = "issued by command",
+        days: Annotated[int, typer.Option("--days", min=1, max=366, help="How long it lives.")] = 90,
+        as_json: AsJson = False,
+        data_dir: DataDir = None,
+        api: RemoteAPI = None,
+        token: RemoteToken = None,
+    ) -> None:
+        """Issue a token. It is printed once and kept nowhere."""
+        from services.host.entrypoints.cli_output import say, show_json
+
+        async def act(connection: "Connection") -> Any:
+            order = {"person_id": await _person_id(connection, email), "label": label, "days": days}
+            return await connection.call("POST", "/api/v1/tokens", json=order)
+
+        issued = answer_of(Target(data_dir, api, token), act)
+        if as_json:
+            show_json(issued)
+        else:
+            say(issued["token"])
+
+    @group.command(name="list")
+    def list_tokens(
+        email: Annotated[str | None, typer.Argument(help="Only of this person.")] = None,
+        as_json: AsJson = False,
+        data_dir: DataDir = None,
+        api: RemoteAPI = None,
+        token: RemoteToken = None,
+    ) -> None:
+        """List tokens that are valid: ids, labels and times, never the tokens themselves."""
+        from services.host.entrypoints.cli_output import show_json, show_table
+
+        async def act(connection: "Connection") -> Any:
+            person_id = None if email is None else await _person_id(connection, email)
+            return await connection.get("/api/v1/tokens", person_id=person_id)
+
+        found = answer_of(Target(data_dir, api, token), act)
+        if as_json:
+            show_json(found)
+            return
+        names = list(found["items"][0]) if found["items"] else []
+        show_table(f"{len(found['items']):,} tokens", names, [list(one.values()) for one in found["items"]])
+
+    @group.command()
+    def revoke(
+        email: Annotated[str, typer.Argument(help="Address of the person whose token it is.")],
+        token_id: Annotated[
+            str | None, typer.Option("--id", help="Only this token; by default all issued so far.")
+        ] = None,
+        as_json: AsJson = False,
+        data_dir: DataDir = None,
+        api: RemoteAPI = None,
+        token: RemoteToken = None,
+    ) -> None:
+        """Revoke one token of a person, or all, everywhere."""
+        from services.host.entrypoints.cli_output import say, show_json
+
+        async def act(connection: "Connection") -> str:
+            person_id = await _person_id(connection, email)
+            await connection.call(
+                "DELETE", f"/api/v1/people/{person_id}/tokens", parameters={"token_id": token_id}
+            )
+            return person_id
+
+        person_id = answer_of(Target(data_dir, api, token), act)
+        if as_json:
+            revoked_at = datetime.now().astimezone().isoformat(timespec="seconds")
+            show_json({"person_id": person_id, "token_id": token_id, "revoked_at": revoked_at})
+        else:
+            say("Revoked." if token_id else "All tokens of this person are revoked.")
+
+
+async def _person_id(connection: "Connection", email: str) -> str:
+    people = await connection.get("/api/v1/directory/people")
+    for person in people["items"]:
+        if (person["email"] or "").lower() == email.lower():
+            return str(person["person_id"])
+    raise CommandError(f"no person has the address {email}; import people first: nutmeg import people FILE")
