@@ -8,10 +8,9 @@ from tantivy import Occur, Query
 
 from services.catalog.adapters.tantivy_schema import (
     FACET_FIELDS,
-    VALUE_CHARACTERS_MAX,
-    facet_value,
     number_of,
 )
+from services.catalog.domain.index_fields import VALUE_CHARACTERS_MAX, facet_value
 from services.catalog.domain.query_text import Alternative, Relaxation, WordGroup
 from services.catalog.domain.search import Facet, SearchQuery, SortOrder, ViewerScope
 

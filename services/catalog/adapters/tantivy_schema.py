@@ -4,16 +4,23 @@ The words are ours (``query_text``): a text field holds terms joined by blanks a
 """
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import astuple
-from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import orjson
 import tantivy
 
-from services.catalog.domain.query_text import terms, words
+from services.catalog.domain.index_fields import (
+    STORED_DESCRIPTION_CHARACTERS,
+    VALUE_CHARACTERS_MAX,
+    agency_label,
+    check_document,
+    facet_values,
+    indexed_texts,
+    kept_values,
+    sort_keys,
+    title_words,
+)
 from services.catalog.domain.ranking import RankFeatures, rank_features
 from services.catalog.domain.search import Facet, SearchDocument
 
@@ -33,21 +40,6 @@ FACET_FIELDS: dict[Facet, str] = {
     "license": "license",
 }
 AGENCY_LABEL_FIELD = "agency_label"
-LABEL_MARK = "\t"
-"""Between the id and the name of an agency in its label."""
-
-REVISION_MAX = 2**63 - 1
-VALUE_CHARACTERS_MAX = 200
-LIST_ENTRIES_MAX = 10_000
-STORED_DESCRIPTION_CHARACTERS = 2_000
-INDEXED_TEXT_CHARACTERS = 200_000
-"""More text of one document than this is not indexed; an event holds 64 KiB per text at most."""
-
-_HASH_BITS_MASK = (1 << 32) - 1
-
-
-class UnindexableDocumentError(ValueError):
-    """The document can never be indexed. The message names the field and what is wrong with it."""
 
 
 def build_schema() -> tantivy.Schema:
@@ -88,10 +80,10 @@ def register_analysis(index: tantivy.Index) -> None:
 def to_tantivy(document: SearchDocument) -> tantivy.Document:
     """A document ready for the writer.
 
-    Raises :class:`UnindexableDocumentError`: a wrong type must be found here, because one that reaches the
-    writer's thread ends that thread, and with it every later write.
+    Raises :class:`~services.catalog.domain.index_fields.UnindexableDocumentError`: a wrong type must be found
+    here, because one that reaches the writer's thread ends that thread, and with it every later write.
     """
-    _check(document)
+    check_document(document)
     features = rank_features(document)
     made = tantivy.Document()
     number = document.dataset_id.int
@@ -108,7 +100,7 @@ def to_tantivy(document: SearchDocument) -> tantivy.Document:
     _add_facets(made, document)
     _add_orders(made, document, features)
     description = document.description[:STORED_DESCRIPTION_CHARACTERS]
-    labels = [*_kept_values("keyword", document.keywords), _agency_label(document)]
+    labels = [*kept_values("keyword", document.keywords), agency_label(document)]
     made.add_bytes("stored", orjson.dumps((document.title, description, labels, *astuple(features))))
     return made
 
@@ -135,19 +127,6 @@ def number_of(label: str) -> int:
     return int.from_bytes(digest, "big") >> 12
 
 
-def facet_value(facet: Facet, value: str) -> str:
-    """The form in which a value is kept and compared: keywords without case, formats in capitals."""
-    value = " ".join(value.split())[:VALUE_CHARACTERS_MAX]
-    if not value.isascii():
-        # A filter comes from outside and may hold half a character (a lone surrogate).
-        value = value.encode("utf-8", "replace").decode("utf-8")
-    if facet == "keyword":
-        return value.casefold()
-    if facet == "format":
-        return value.upper()
-    return value
-
-
 def uuid_of(high: int, low: int) -> UUID:
     """The id from its two halves."""
     return UUID(int=(high << 64) | low)
@@ -158,118 +137,29 @@ def _add_words(made: tantivy.Document, document: SearchDocument, features: RankF
     if features.identifier_key:
         made.add_text("identifier_key", features.identifier_key[:VALUE_CHARACTERS_MAX])
     made.add_text("title", features.title)
-    made.add_text("title_words", " ".join(dict.fromkeys(words(document.title))))
-    # Each entry is a value of its own: tantivy leaves a gap between values, so no phrase spans two.
-    entries = (
-        document.title,
-        document.agency_name or "",
-        document.publisher_name or "",
-        document.identifier or "",
-        *document.keywords,
-        *document.themes,
-        *document.column_names,
-        *document.column_descriptions,
-        document.description,
-    )
-    room = INDEXED_TEXT_CHARACTERS
-    for entry in entries:
-        if entry and room > 0:
-            made.add_text("text", " ".join(terms(entry[:room])))
-            room -= len(entry)
+    made.add_text("title_words", title_words(document))
+    # Each is a value of its own: tantivy leaves a gap between values, so no phrase spans two.
+    for text in indexed_texts(document):
+        made.add_text("text", text)
 
 
 def _add_facets(made: tantivy.Document, document: SearchDocument) -> None:
-    values: dict[Facet, tuple[str, ...]] = {
-        "theme": document.themes,
-        "format": document.formats,
-        "access_level": (document.access_level,),
-        "freshness": (document.freshness,),
-        "license": (document.license or "",),
-    }
-    for facet, found in values.items():
-        for value in _kept_values(facet, found):
-            made.add_text(FACET_FIELDS[facet], value)
-    for value in _kept_values("keyword", document.keywords):
-        made.add_unsigned("keyword", number_of(value))
+    for facet, values in facet_values(document).items():
+        for value in values:
+            if facet == "keyword":
+                made.add_unsigned(FACET_FIELDS[facet], number_of(value))
+            else:
+                made.add_text(FACET_FIELDS[facet], value)
     if document.agency_id is not None:
-        made.add_text("agency", str(document.agency_id))
-        made.add_unsigned(AGENCY_LABEL_FIELD, number_of(_agency_label(document)))
-
-
-def _agency_label(document: SearchDocument) -> str:
-    """An agency's id and name together, so that both come with one count."""
-    return f"{document.agency_id}{LABEL_MARK}{facet_value('agency', document.agency_name or '')}"
-
-
-def _kept_values(facet: Facet, values: Iterable[str]) -> list[str]:
-    return [value for value in dict.fromkeys(facet_value(facet, value) for value in values) if value]
+        made.add_unsigned(AGENCY_LABEL_FIELD, number_of(agency_label(document)))
 
 
 def _add_orders(made: tantivy.Document, document: SearchDocument, features: RankFeatures) -> None:
     """Sort keys, unique by 32 bits of the id, so that a page can begin after a key."""
-    tie = document.dataset_id.int & _HASH_BITS_MASK
-    quality = 0 if document.quality_score is None else 1 + int(document.quality_score * 1_000_000)
-    made.add_unsigned("sort_standing", int(features.standing * 1_000_000) << 32 | tie)
-    made.add_unsigned("sort_modified", _seconds(document.data_updated_at) << 30 | tie >> 2)
-    made.add_unsigned("sort_popular", min(document.popularity_bucket, 2**31) << 32 | tie)
-    made.add_unsigned("sort_quality", quality << 32 | tie)
+    keys = sort_keys(document, features)
+    made.add_unsigned("sort_standing", keys.standing << 32 | keys.tie)
+    made.add_unsigned("sort_modified", keys.modified << 30 | keys.tie >> 2)
+    made.add_unsigned("sort_popular", keys.popular << 32 | keys.tie)
+    made.add_unsigned("sort_quality", keys.quality << 32 | keys.tie)
     made.add_text("sort_title", f"{features.title_key[:VALUE_CHARACTERS_MAX]}\x00{document.dataset_id}")
     made.add_float("standing_weight", features.standing / 200)
-
-
-def _seconds(at: datetime | None) -> int:
-    """Whole seconds since 1970, at least 1; 0 for not known. Fits 34 bits until the year 2514."""
-    if at is None:
-        return 0
-    aware = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    return min(max(1, int(aware.timestamp())), 2**34 - 1)
-
-
-def _check(document: SearchDocument) -> None:
-    """Every field's type and bounds, before anything is handed to tantivy."""
-    _expect(document, "dataset_id", UUID)
-    _expect(document, "agency_id", UUID, None)
-    for name in ("title", "description", "access_level", "freshness"):
-        _expect_text(document, name, getattr(document, name))
-    for name in ("agency_name", "publisher_name", "license", "identifier"):
-        if getattr(document, name) is not None:
-            _expect_text(document, name, getattr(document, name))
-    for name in ("keywords", "themes", "formats", "column_names", "column_descriptions"):
-        entries = getattr(document, name)
-        if not isinstance(entries, tuple) or len(entries) > LIST_ENTRIES_MAX:
-            raise UnindexableDocumentError(f"{name}: must be a tuple of texts, not {type(entries).__name__}.")
-        for entry in entries:
-            _expect_text(document, name, entry)
-    for name, most in (("revision", REVISION_MAX), ("popularity_bucket", REVISION_MAX)):
-        number = getattr(document, name)
-        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= most:
-            raise UnindexableDocumentError(
-                f"{name}: must be a whole number from 0 to {most}, not {number!r}."
-            )
-    quality = document.quality_score
-    if quality is not None and not (isinstance(quality, int | float) and 0 <= quality <= 1):
-        raise UnindexableDocumentError(f"quality_score: must be 0 to 1 or None, not {quality!r}.")
-    _expect(document, "data_updated_at", datetime, None)
-    if document.visibility not in {"public", "government", "agency"}:
-        raise UnindexableDocumentError(f"visibility: {document.visibility!r} is not one of the three.")
-    if not isinstance(document.hidden, bool):
-        raise UnindexableDocumentError("hidden: must be true or false.")
-
-
-def _expect(document: SearchDocument, name: str, *kinds: type | None) -> None:
-    value: Any = getattr(document, name)
-    wanted = tuple(kind for kind in kinds if kind is not None)
-    if not isinstance(value, wanted) and not (value is None and None in kinds):
-        raise UnindexableDocumentError(f"{name}: must be {wanted[0].__name__}, not {type(value).__name__}.")
-
-
-def _expect_text(document: SearchDocument, name: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise UnindexableDocumentError(
-            f"{name}: must be text, not {type(value).__name__} (dataset {document.dataset_id})."
-        )
-    if not value.isascii():
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise UnindexableDocumentError(f"{name}: holds half a character (a lone surrogate).") from error

@@ -12,16 +12,21 @@ from services.catalog.adapters.tantivy_queries import MATCH_ALL_SORT, SORT_FIELD
 from services.catalog.adapters.tantivy_schema import (
     AGENCY_LABEL_FIELD,
     FACET_FIELDS,
-    LABEL_MARK,
-    facet_value,
     from_stored,
     stored_labels,
     uuid_of,
 )
 from services.catalog.domain.cursor import CursorPosition
-from services.catalog.domain.highlighting import highlights
+from services.catalog.domain.index_fields import counted_facet, facet_value
 from services.catalog.domain.query_text import QueryPlan, Relaxation, title_key
-from services.catalog.domain.ranking import RankFeatures, explain, score
+from services.catalog.domain.rescoring import (
+    StoredHit,
+    after,
+    explained_hit,
+    plain_hit,
+    position_of,
+    ranked,
+)
 from services.catalog.domain.search import (
     FACET_VALUES_MAX,
     FACETS,
@@ -57,18 +62,6 @@ class Slice:
     hits: tuple[SearchHit, ...]
     next_position: CursorPosition | None
     total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One of the engine's first candidates with our score."""
-
-    score: float
-    title: str
-    description: str
-    features: RankFeatures
-    dataset_id: UUID
-    key: str
 
 
 class GenerationSearcher:
@@ -112,9 +105,8 @@ class GenerationSearcher:
                 result = self._searcher.search(
                     query, limit=size * 2, count=False, order_by_field=MATCH_ALL_SORT
                 )
-                for place, dataset_id in self._with_ids([place for _, place in result.hits]):
-                    title, _, features = self._stored(place)
-                    found.setdefault(features.title_key, Suggestion(dataset_id, title))
+                for stored in self._stored_hits([place for _, place in result.hits]):
+                    found.setdefault(stored.features.title_key, Suggestion(stored.dataset_id, stored.title))
         return tuple(found.values())[:size]
 
     def count(self, *, hidden: bool) -> int:
@@ -148,17 +140,12 @@ class GenerationSearcher:
         total = _total(first)
         if position is not None and position.phase == "engine":
             return self._after_window(relaxation.plan, asked, int(position.after[0]), query.size, total)
-        ranked = self._ranked(relaxation.plan, [place for _, place in first.hits])
-        if position is not None:
-            last_score, last_id = float(position.after[0]), str(position.after[1])
-            ranked_after = [found for found in ranked if (-found.score, found.key) > (-last_score, last_id)]
-        else:
-            ranked_after = ranked
-        chosen = ranked_after[: query.size]
-        hits = tuple(self._explained(relaxation.plan, found) for found in chosen)
-        if len(ranked_after) > query.size:
-            last = chosen[-1]
-            return Slice(hits, CursorPosition("window", (last.score, last.key)), total)
+        candidates = ranked(relaxation.plan, self._stored_hits([place for _, place in first.hits]))
+        later = after(candidates, position)
+        chosen = later[: query.size]
+        hits = tuple(explained_hit(relaxation.plan, found) for found in chosen)
+        if len(later) > query.size:
+            return Slice(hits, position_of(chosen[-1]), total)
         if total <= RESCORE_WINDOW:
             return Slice(hits, None, total)
         wanted = query.size - len(chosen)
@@ -216,35 +203,19 @@ class GenerationSearcher:
         same += int(repeats) if position and key == last_key else 0
         return Slice(hits, CursorPosition("engine", (last_key, same, int(offset) + len(chosen))), total)
 
-    def _ranked(self, plan: QueryPlan, places: list[Place]) -> list[Candidate]:
-        candidates = []
-        for place, dataset_id in self._with_ids(places):
-            title, description, features = self._stored(place)
-            points = round(score(plan, features), 6)
-            candidates.append(Candidate(points, title, description, features, dataset_id, str(dataset_id)))
-        candidates.sort(key=lambda found: (-found.score, found.key))
-        return candidates
-
-    @staticmethod
-    def _explained(plan: QueryPlan, found: Candidate) -> SearchHit:
-        marked = highlights(plan, found.title, found.description)
-        return SearchHit(found.dataset_id, found.title, found.score, marked, explain(plan, found.features))
-
     def _plain_hits(self, plan: QueryPlan, places: list[Place]) -> tuple[SearchHit, ...]:
-        hits = []
-        for place, dataset_id in self._with_ids(places):
-            title, description, _ = self._stored(place)
-            hits.append(SearchHit(dataset_id, title, None, highlights(plan, title, description), ()))
-        return tuple(hits)
+        return tuple(plain_hit(plan, stored) for stored in self._stored_hits(places))
+
+    def _stored_hits(self, places: list[Place]) -> list[StoredHit]:
+        return [
+            StoredHit(found, *from_stored(self._stored_bytes(at))) for at, found in self._with_ids(places)
+        ]
 
     def _with_ids(self, places: list[Place]) -> list[tuple[Place, UUID]]:
         highs = self._searcher.fast_field_values("id_high", places)
         lows = self._searcher.fast_field_values("id_low", places)
         found = zip(places, highs, lows, strict=True)
         return [(place, uuid_of(int(high or 0), int(low or 0))) for place, high, low in found]
-
-    def _stored(self, place: Place) -> tuple[str, str, RankFeatures]:
-        return from_stored(self._stored_bytes(place))
 
     def _stored_bytes(self, place: Place) -> bytes:
         return bytes(self._searcher.doc(place).get_first("stored") or b"")
@@ -267,16 +238,12 @@ class GenerationSearcher:
         return counted
 
     def _counts(self, facet: Facet, buckets: list[dict[str, Any]], chosen: set[str]) -> list[FacetCount]:
-        """Counts by value. An agency that is being renamed has two labels for a while: the first names it."""
-        counts: dict[str, FacetCount] = {}
-        for bucket in buckets:
-            field_name = _count_field(facet)
-            label = self._label(field_name, int(bucket["key"])) if facet in _NUMBERED else str(bucket["key"])
-            value, marked, name = label.partition(LABEL_MARK)
-            before = counts[value].count if value in counts else 0
-            label = counts[value].label if value in counts else (name if marked and name else value)
-            counts[value] = FacetCount(value, label, before + int(bucket["doc_count"]), value in chosen)
-        return sorted(counts.values(), key=lambda count: (-count.count, count.label))
+        labels = [
+            self._label(_count_field(facet), int(bucket["key"])) if facet in _NUMBERED else str(bucket["key"])
+            for bucket in buckets
+        ]
+        numbers = (int(bucket["doc_count"]) for bucket in buckets)
+        return counted_facet(zip(labels, numbers, strict=True), chosen)
 
     def _label(self, field_name: str, number: int) -> str:
         """What a counted number means: read from any document that has it, and remembered."""
