@@ -8,6 +8,7 @@ from pathlib import Path
 
 from services.quality.adapters.duckdb_profiler import DuckDBProfiler
 from services.quality.adapters.guarded_source import GuardedSource
+from services.quality.adapters.metrics_meter import MetricsMeter
 from services.quality.adapters.sql_alerts import SqlAlertBook
 from services.quality.adapters.sql_jobs import (
     SqlHarvestBook,
@@ -52,6 +53,7 @@ from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import Tokens
 from shared.runtime import RecurringWork, Service
 from shared.store.engine import Store
+from shared.telemetry.metrics import Metrics
 
 __all__ = ["Quality", "bootstrap"]
 
@@ -80,6 +82,7 @@ def bootstrap(
     database_url: str,
     clock: Clock,
     signing_key: SigningKey,
+    metrics: Metrics,
     allowed_networks: Sequence[Network] | None = None,
     allowed_ports: Collection[int] | None = None,
     source: DataSource | None = None,
@@ -109,6 +112,7 @@ def bootstrap(
         harvests=SqlHarvestBook(),
         source=source or GuardedSource(fetcher),
         profiler=profiler or DuckDBProfiler(clock=clock),
+        meter=MetricsMeter(metrics),
         limits=_limits(settings),
         rules=_rules(settings),
         calendar=BusinessCalendar(holidays=settings.holidays),

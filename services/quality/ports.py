@@ -266,6 +266,15 @@ class HarvestBook(Protocol):
     async def mark_summarised(self, work: UnitOfWork, harvest_id: UUID) -> None: ...
 
 
+class Meter(Protocol):
+    """Counts measurements for operators."""
+
+    def measured(self, kind: str, outcome: str) -> None:
+        """Count one. ``outcome``: told or same; for a file: profiled, unchanged, unreadable, link-broken,
+        failed."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ProfilingRules:
     """When a fetch is tried again, and when a link is called broken."""
@@ -318,6 +327,7 @@ class QualityPorts:
     harvests: HarvestBook
     source: DataSource
     profiler: Profiler
+    meter: Meter
     limits: ProfileLimits = field(default_factory=ProfileLimits)
     rules: ProfilingRules = field(default_factory=ProfilingRules)
     calendar: BusinessCalendar = field(default_factory=BusinessCalendar)

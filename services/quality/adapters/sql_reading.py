@@ -152,7 +152,7 @@ async def summaries(connection: AsyncConnection, viewer: Viewer) -> list[AgencyS
             func.count(MEASUREMENTS.c.score).label("scored"),
         )
         .join(KNOWN_DATASETS, KNOWN_DATASETS.c.dataset_id == MEASUREMENTS.c.dataset_id)
-        .where(visible_to(viewer, KNOWN_DATASETS), MEASUREMENTS.c.document.is_not(None))
+        .where(visible_to(viewer, KNOWN_DATASETS))
         .group_by(agency, MEASUREMENTS.c.kind, MEASUREMENTS.c.status)
     )
     _add_measured(found, measured.all())

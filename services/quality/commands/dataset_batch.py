@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from services.quality.domain.alerts import Alert, AlertKey, close_alerts
-from services.quality.domain.rounds import Round, judge
+from services.quality.domain.rounds import Judgement, Round, judge
 from services.quality.domain.standing import FileStanding, Standing
 from services.quality.domain.telling import alert_state, is_news, measurements_of
 from services.quality.ports import QualityPorts, Recorded
@@ -76,15 +76,23 @@ class DatasetBatch:
         for alert in close_alerts(list(self.alerts_of(dataset_id).values()), now):
             self._take_alert(replace(alert, cause=RETIRED_CAUSE), cause)
 
-    def tell(self, dataset_id: UUID, now: datetime, cause: Event | None = None) -> None:
-        """Judge the dataset as it stands, and tell each measurement that differs from the one before."""
+    def tell(
+        self,
+        dataset_id: UUID,
+        now: datetime,
+        cause: Event | None = None,
+        judgement: Judgement | None = None,
+    ) -> None:
+        """Tell each measurement that differs from the one before, by ``judgement`` or one made now."""
         standing, file = self.standings[dataset_id], self.files.get(dataset_id)
-        judgement = judge(standing, file, now, self.ports.calendar)
+        judgement = judgement or judge(standing, file, now, self.ports.calendar)
         for measurement in measurements_of(standing, file, judgement, now):
             key = (dataset_id, measurement.kind)
             before = self.recorded.get(key)
             if before is not None and not is_news(before.measurement, measurement):
+                self._count(measurement.kind, "same")
                 continue
+            self._count(measurement.kind, "told")
             version = before.version + 1 if before else 1
             self.recorded[key] = Recorded(measurement, version)
             self._told[key] = (measurement, version)
@@ -116,6 +124,9 @@ class DatasetBatch:
         await ports.alerts.put(work, list(self._alerts_changed.values()))
         await ports.measurements.put(work, list(self._told.values()))
         await ports.measurements.withdraw(work, self._withdrawn)
+
+    def _count(self, kind: str, outcome: str) -> None:
+        self.work.after_commit(lambda: self.ports.meter.measured(kind, outcome))
 
     def _take_alert(self, alert: Alert, cause: Event | None) -> None:
         known = self.alerts.setdefault(alert.dataset_id, {})

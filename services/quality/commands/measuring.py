@@ -1,5 +1,6 @@
 """Measure what the record says: when it changed, when time passed, when a steward asks."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
@@ -33,6 +34,7 @@ PROFILE_WORK = "quality.profile"
 FRESHNESS_WORK = "quality.freshness"
 BASELINE_WORK = "quality.baseline"
 CHECKS_PER_RUN_MAX = 200
+DATASETS_PER_TURN = 20
 
 
 @dataclass(slots=True)
@@ -57,7 +59,9 @@ async def measure_arrivals(work: UnitOfWork, ports: QualityPorts, arrivals: Mapp
     wanted: dict[UUID, tuple[str, str | None]] = {}
     idle: list[UUID] = []
     ended: list[UUID] = []
-    for dataset_id, arrival in arrivals.items():
+    for number, (dataset_id, arrival) in enumerate(arrivals.items()):
+        if number % DATASETS_PER_TURN == 0:
+            await asyncio.sleep(0)  # the event loop is shared: a large batch must not keep it
         if arrival.dataset is None:
             batch.end(dataset_id, now, arrival.cause)
             ended.append(dataset_id)
@@ -92,7 +96,9 @@ async def recheck_freshness(store: Store, ports: QualityPorts) -> int:
         due = await ports.standings.due(work, ports.clock.now(), CHECKS_PER_RUN_MAX)
         if due:
             batch = await load_batch(work, ports, due)
-            for dataset_id in due:
+            for number, dataset_id in enumerate(due):
+                if number % DATASETS_PER_TURN == 0:
+                    await asyncio.sleep(0)
                 _measure(batch, dataset_id, None)
             await batch.save()
     return len(due)
@@ -125,8 +131,9 @@ def _measure(batch: DatasetBatch, dataset_id: UUID, cause: Event | None) -> None
     ports = batch.ports
     now = ports.clock.now()
     standing, file = batch.standings[dataset_id], batch.files.get(dataset_id)
-    batch.take(measure_record(standing, file, batch.alerts_of(dataset_id), now, ports.calendar), cause)
-    batch.tell(dataset_id, now, cause)
+    outcome = measure_record(standing, file, batch.alerts_of(dataset_id), now, ports.calendar)
+    batch.take(outcome, cause)
+    batch.tell(dataset_id, now, cause, outcome.judgement)
 
 
 def _leave_file(batch: DatasetBatch, standing: Standing, cause: Event) -> None:

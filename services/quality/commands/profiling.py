@@ -47,6 +47,15 @@ class Failure:
     is_permanent: bool = False
 
 
+_OUTCOMES: dict[type[FileOutcome | Failure], str] = {
+    Profiled: "profiled",
+    Unchanged: "unchanged",
+    Unreadable: "unreadable",
+    LinkBroken: "link-broken",
+    Failure: "failed",
+}
+
+
 async def run_profile_jobs(store: Store, ports: QualityPorts) -> int:
     """Do the jobs that are due, a few at once; return how many were worked on."""
     now = ports.clock.now()
@@ -114,6 +123,7 @@ async def _run(store: Store, ports: QualityPorts, job: ProfileJob, file: FileSta
             batch.tell(job.dataset_id, now)
             await batch.save()
         await ports.jobs.finish(work, finished)
+        work.after_commit(lambda: ports.meter.measured("file", _OUTCOMES[type(outcome or result)]))
 
 
 def _finished(

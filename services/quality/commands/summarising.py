@@ -1,12 +1,14 @@
 """The first look at many datasets becomes one summary per steward."""
 
-from services.quality.domain.baseline import summarise_baseline
+from services.quality.domain.baseline import BaselineMeasurement, summarise_baseline
 from services.quality.domain.telling import baseline_measurement, baseline_notice
 from services.quality.ports import QualityPorts
 from shared.events.registry import BASELINE_SUMMARISED
 from shared.store.engine import Store
 
 __all__ = ["summarise_first_harvests"]
+
+DATASETS_AT_ONCE_MAX = 1_000
 
 
 async def summarise_first_harvests(store: Store, ports: QualityPorts) -> int:
@@ -19,10 +21,12 @@ async def summarise_first_harvests(store: Store, ports: QualityPorts) -> int:
         ready = await ports.harvests.ready(work, waited_since=now - ports.baseline_wait)
         for harvest in ready:
             dataset_ids = await ports.harvests.dataset_ids(work, harvest.harvest_id)
-            standings = await ports.standings.of(work, dataset_ids)
-            measured = (
-                baseline_measurement(standing, None, now, ports.calendar) for standing in standings.values()
-            )
+            measured: list[BaselineMeasurement] = []
+            for start in range(0, len(dataset_ids), DATASETS_AT_ONCE_MAX):
+                part = await ports.standings.of(work, dataset_ids[start : start + DATASETS_AT_ONCE_MAX])
+                measured += [
+                    baseline_measurement(standing, None, now, ports.calendar) for standing in part.values()
+                ]
             for summary in summarise_baseline(measured):
                 notice = baseline_notice(harvest.harvest_id, summary)
                 work.emit(

@@ -55,11 +55,15 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """The outcome of one round: the new standing, and the alerts that changed."""
+    """The outcome of one round: the new standing, and the alerts that changed.
+
+    ``judgement`` is set where the round made the one that holds for the new standing.
+    """
 
     standing: Standing
     alerts: tuple[Alert, ...]
     file: FileStanding | None = None
+    judgement: Judgement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,7 @@ def measure_record(
         metadata_baseline=judgement.completeness if improved else baseline,
         next_check_at=judgement.freshness.next_check_at,
     )
-    return _settled(after, alerts, findings, measured, now)
+    return replace(_settled(after, alerts, findings, measured, now), judgement=judgement)
 
 
 def measure_file(

@@ -133,6 +133,7 @@ class QualitySystem:
     portal: Portal
     clock: SimulatedClock
     app: Any
+    metrics: Metrics
     versions: dict[str, int] = field(default_factory=dict)
     states: dict[str, DatasetState] = field(default_factory=dict)
 
@@ -346,11 +347,13 @@ async def running(
     **settings: Any,
 ) -> AsyncIterator[QualitySystem]:
     """Run quality in ``directory``; run it there again, and it goes on."""
+    metrics = Metrics()
     quality = bootstrap(
         QualitySettings(**settings),
         database_url=sqlite_url(directory / "quality.db"),
         clock=clock,
         signing_key=KEY,
+        metrics=metrics,
         allowed_networks=[ip_network("127.0.0.0/8")],
         allowed_ports=[portal.port],
         source=source,
@@ -365,7 +368,7 @@ async def running(
         routers=quality.service.routers,
         authenticator=quality.authenticator,
         signing_key=KEY,
-        metrics=Metrics(),
+        metrics=metrics,
         clock=clock,
         installation="Test",
         settings=HTTPSettings(rate_limit=""),
@@ -373,7 +376,7 @@ async def running(
     )
     await runner.start()
     try:
-        yield QualitySystem(quality, log, runner, portal, clock, app)
+        yield QualitySystem(quality, log, runner, portal, clock, app, metrics)
     finally:
         await runner.stop()
         await log.close()

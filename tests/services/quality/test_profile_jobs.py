@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,8 @@ async def test_a_poisonous_file_fails_with_its_reason_and_the_others_go_on(
     assert job.reason
     assert [one.row_count for one in await system.measurements("other", "profile")] == [10, 11]
     assert await system.alert_words() == ["opened data-unreadable"]
+    counted = partial(system.metrics.value, "nutmeg_quality_measurements_total", kind="file")
+    assert (counted(outcome="profiled"), counted(outcome="unreadable")) == (4, 1)
     await system.update_file("bad", csv_of(10))
     assert await system.alert_words() == ["opened data-unreadable", "resolved data-unreadable"]
 

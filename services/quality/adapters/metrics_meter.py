@@ -1,0 +1,14 @@
+"""Counts what was measured, for operators."""
+
+from shared.telemetry.metrics import Metrics
+
+
+class MetricsMeter:
+    """Implements :class:`services.quality.ports.Meter`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def measured(self, kind: str, outcome: str) -> None:
+        """See the port."""
+        self._metrics.count("nutmeg_quality_measurements_total", kind=kind, outcome=outcome)
