@@ -1,5 +1,6 @@
 """What every mail transport does, whatever carries the mail: an SMTP server or a folder."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from email import message_from_bytes
@@ -65,6 +66,11 @@ async def test_the_same_message_may_be_sent_twice(carrier: Carrier) -> None:
     await carrier.transport.send(letter())
     await carrier.transport.send(letter())
     assert [message["Message-ID"] for message in carrier.arrived()] == ["<one@example.gov>"] * 2
+
+
+async def test_messages_may_be_sent_side_by_side(carrier: Carrier) -> None:
+    await asyncio.gather(*(carrier.transport.send(letter()) for _ in range(10)))
+    assert len(carrier.arrived()) == 10
 
 
 async def test_a_long_message_is_not_cut(carrier: Carrier) -> None:

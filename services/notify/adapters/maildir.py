@@ -2,6 +2,7 @@
 
 import asyncio
 import mailbox
+import threading
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -18,6 +19,8 @@ class MaildirMailTransport:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._box: mailbox.Maildir | None = None
+        # Messages are sent side by side, and a mailbox object is not safe between threads.
+        self._lock = threading.Lock()
 
     async def send(self, message: EmailMessage) -> str:
         try:
@@ -27,7 +30,8 @@ class MaildirMailTransport:
         return f"kept as {key}"
 
     def _write(self, message: EmailMessage) -> str:
-        if self._box is None:
-            self._folder.parent.mkdir(parents=True, exist_ok=True)
-            self._box = mailbox.Maildir(self._folder, create=True)
-        return self._box.add(message)
+        with self._lock:
+            if self._box is None:
+                self._folder.parent.mkdir(parents=True, exist_ok=True)
+                self._box = mailbox.Maildir(self._folder, create=True)
+            return self._box.add(message)
