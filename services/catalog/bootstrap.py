@@ -1,5 +1,6 @@
 """Catalog, built: the only place that makes its real objects."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -144,7 +145,7 @@ def bootstrap(
     owner = SourceOwner(settings.publisher_name, settings.contact_name, settings.contact_email)
 
     async def open_all() -> None:
-        feeds.prepare()
+        await asyncio.to_thread(feeds.prepare, await ports.harvests.awaited())
         await index.open()
         if database_url.startswith("sqlite"):
             # One process owns this file: whatever lease is left is that of a process that is gone.

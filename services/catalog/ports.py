@@ -293,6 +293,10 @@ class HarvestBook(Protocol):
         """Give up every lease: for the start of a process that knows itself to be the only worker."""
         ...
 
+    async def awaited(self) -> set[UUID]:
+        """Jobs whose feed is still needed: queued, running, or held and not superseded."""
+        ...
+
 
 class DictionaryQueue(Protocol):
     """Data dictionaries to fetch, one per dataset."""
@@ -349,8 +353,8 @@ class ChangesFeed(Protocol):
 class IndexLedger(Protocol):
     """Which entries the index has still to learn of, and which revisions it ought to hold."""
 
-    async def dirty(self, limit: int) -> list[CatalogEntry]:
-        """Entries whose revision is above the indexed one."""
+    async def dirty(self, limit: int) -> list[SearchDocument]:
+        """Documents of entries whose revision is above the indexed one."""
         ...
 
     async def dirty_count(self) -> int:
@@ -365,8 +369,8 @@ class IndexLedger(Protocol):
         """Have these entries indexed again."""
         ...
 
-    def entries(self) -> AsyncIterator[CatalogEntry]:
-        """Every entry, for a rebuild."""
+    def documents(self) -> AsyncIterator[SearchDocument]:
+        """The document of every entry, for a rebuild."""
         ...
 
     async def expected(self) -> dict[UUID, ExpectedDocument]:

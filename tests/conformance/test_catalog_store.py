@@ -174,7 +174,7 @@ async def test_the_ledger_names_what_the_index_has_still_to_learn(store: Store) 
         await ledger.mark_dirty(work, [UUID(int=1)])
     assert await ledger.dirty_count() == 2
     await put(store, entry_of(1, version=2))
-    assert {entry.dataset_id async for entry in ledger.entries()} == {UUID(int=1), UUID(int=2)}
+    assert {document.dataset_id async for document in ledger.documents()} == {UUID(int=1), UUID(int=2)}
 
 
 async def test_what_the_directory_says_is_found_for_any_spelling(store: Store) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import orjson
+from fastapi import FastAPI
 
 from services.catalog.bootstrap import Catalog, bootstrap
 from services.catalog.ports import CatalogIndex, Downloader
@@ -58,6 +59,7 @@ class RunningCatalog:
     runner: ServiceRunner
     log: SQLiteEventLog
     client: httpx.AsyncClient
+    app: FastAPI
     metrics: Metrics
     clock: Clock
 
@@ -174,7 +176,7 @@ async def running_catalog(
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=120) as client:
         await runner.start()
         try:
-            yield RunningCatalog(catalog, runner, log, client, metrics, clock)
+            yield RunningCatalog(catalog, runner, log, client, app, metrics, clock)
         finally:
             await runner.stop()
             await log.close()

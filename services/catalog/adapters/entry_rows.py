@@ -3,11 +3,20 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
-from services.catalog.domain.entry import CatalogEntry, Decisions
+from services.catalog.adapters.tables import DATASETS
+from services.catalog.domain.entry import CatalogEntry, Decisions, search_document
+from services.catalog.domain.search import SearchDocument
 from shared.datasets.publisher_names import normalise_publisher
 from shared.events.catalog import Column, DatasetState
 
-__all__ = ["ROWS_PER_STATEMENT_MAX", "chunks", "entry_of", "row_of"]
+__all__ = [
+    "INDEXED_COLUMNS",
+    "ROWS_PER_STATEMENT_MAX",
+    "chunks",
+    "entry_of",
+    "indexed_document_of",
+    "row_of",
+]
 
 ROWS_PER_STATEMENT_MAX = 500
 
@@ -71,6 +80,36 @@ def entry_of(row: Any) -> CatalogEntry:
         freshness_reason=row.freshness_reason,
         uses_30d=row.uses_30d,
         popularity_bucket=row.popularity_bucket,
+    )
+
+
+INDEXED_COLUMNS = (
+    DATASETS.c.dataset_id,
+    DATASETS.c.state,
+    DATASETS.c.document_revision,
+    DATASETS.c.retired_at,
+    DATASETS.c.quality_score,
+    DATASETS.c.freshness,
+    DATASETS.c.popularity_bucket,
+)
+"""What :func:`indexed_document_of` needs; reading the rest would double its time."""
+
+
+def indexed_document_of(row: Any) -> SearchDocument:
+    """What the index ought to hold of a row with :data:`INDEXED_COLUMNS`."""
+    state = DatasetState.model_validate(row.state)
+    return search_document(
+        CatalogEntry(
+            row.dataset_id,
+            state,
+            "",
+            state,
+            document_revision=row.document_revision,
+            retired_at=row.retired_at,
+            quality_score=row.quality_score,
+            freshness=row.freshness,
+            popularity_bucket=row.popularity_bucket,
+        )
     )
 
 

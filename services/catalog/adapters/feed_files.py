@@ -2,7 +2,7 @@
 
 import asyncio
 import codecs
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -33,11 +33,16 @@ class FeedFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def prepare(self) -> None:
-        """Make the folder. Uploads that were cut off by the end of a process go."""
+    def prepare(self, awaited: Collection[UUID]) -> None:
+        """Make the folder, and empty it of all but the feeds that are still awaited by a harvest.
+
+        For the start of the only process that uses the folder: what is left over was cut off by its end.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
-        for remains in self._folder.glob("*.part"):
-            remains.unlink(missing_ok=True)
+        kept = {self.path_of(harvest_id) for harvest_id in awaited}
+        for path in self._folder.iterdir():
+            if path not in kept:
+                path.unlink(missing_ok=True)
 
     def path_of(self, harvest_id: UUID) -> Path:
         return self._folder / f"{harvest_id}.json"

@@ -1,5 +1,6 @@
 """The catalogue's datasets on SQLAlchemy: SQLite and PostgreSQL alike."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -7,11 +8,18 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, case, false, func, or_, select, true, update
 
-from services.catalog.adapters.entry_rows import chunks, entry_of, row_of
+from services.catalog.adapters.entry_rows import (
+    INDEXED_COLUMNS,
+    chunks,
+    entry_of,
+    indexed_document_of,
+    row_of,
+)
 from services.catalog.adapters.tables import COUNTERS, DATASET_ALIASES, DATASETS
 from services.catalog.domain.entry import CatalogEntry, popularity_bucket
 from services.catalog.domain.harvest import KnownRecord
 from services.catalog.domain.records import ExpectedDocument
+from services.catalog.domain.search import SearchDocument
 from shared.datasets.publisher_names import normalise_publisher
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
@@ -189,10 +197,10 @@ class SqlIndexLedger:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def dirty(self, limit: int) -> list[CatalogEntry]:
+    async def dirty(self, limit: int) -> list[SearchDocument]:
         async with self._store.read() as connection:
-            rows = await connection.execute(select(DATASETS).where(_IS_DIRTY).limit(limit))
-            return [entry_of(row) for row in rows]
+            rows = (await connection.execute(select(*INDEXED_COLUMNS).where(_IS_DIRTY).limit(limit))).all()
+        return await asyncio.to_thread(_documents_of, rows)
 
     async def dirty_count(self) -> int:
         async with self._store.read() as connection:
@@ -215,16 +223,16 @@ class SqlIndexLedger:
                 update(DATASETS).where(DATASETS.c.dataset_id.in_(chunk)).values(indexed_revision=0)
             )
 
-    async def entries(self) -> AsyncIterator[CatalogEntry]:
+    async def documents(self) -> AsyncIterator[SearchDocument]:
         after: UUID | None = None
         while True:
-            page = select(DATASETS).order_by(DATASETS.c.dataset_id).limit(500)
+            page = select(*INDEXED_COLUMNS).order_by(DATASETS.c.dataset_id).limit(500)
             if after is not None:
                 page = page.where(DATASETS.c.dataset_id > after)
             async with self._store.read() as connection:
                 rows = (await connection.execute(page)).all()
-            for row in rows:
-                yield entry_of(row)
+            for document in await asyncio.to_thread(_documents_of, rows):
+                yield document
             if not rows:
                 return
             after = rows[-1].dataset_id
@@ -242,6 +250,10 @@ class SqlIndexLedger:
                 row.dataset_id: ExpectedDocument(row.document_revision, row.indexed_revision, row.retired_at)
                 for row in rows
             }
+
+
+def _documents_of(rows: Sequence[Any]) -> list[SearchDocument]:
+    return [indexed_document_of(row) for row in rows]
 
 
 _IS_DIRTY = DATASETS.c.indexed_revision < DATASETS.c.document_revision

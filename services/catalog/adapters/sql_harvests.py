@@ -114,6 +114,24 @@ class SqlHarvestBook:
                 update(HARVESTS).where(HARVESTS.c.status == "running").values(lease_until=None)
             )
 
+    async def awaited(self) -> set[UUID]:
+        later = HARVESTS.alias()
+        is_superseded = (
+            select(later.c.harvest_id)
+            .where(
+                later.c.source_id == HARVESTS.c.source_id,
+                later.c.requested_at > HARVESTS.c.requested_at,
+                later.c.status != "failed",
+            )
+            .exists()
+        )
+        is_held = (HARVESTS.c.status == "held") & ~is_superseded
+        async with self._store.read() as connection:
+            rows = await connection.scalars(
+                select(HARVESTS.c.harvest_id).where(or_(HARVESTS.c.status.in_(OPEN_STATUSES), is_held))
+            )
+            return set(rows)
+
 
 class SqlDictionaryQueue:
     """Implements :class:`services.catalog.ports.DictionaryQueue`."""

@@ -49,6 +49,10 @@ class _Active:
     is_read: bool = False
 
 
+class _LostJobError(Exception):
+    """Another worker has the job now."""
+
+
 class HarvestWorker:
     """Recurring work: :meth:`run_once` does one portion of the oldest open job."""
 
@@ -79,6 +83,10 @@ class HarvestWorker:
             return await self._portion(self._active)
         except FeedError as error:
             await self._fail(str(error))
+            return 1
+        except _LostJobError:
+            self._own_job = None
+            await self._drop()
             return 1
         except BaseException:
             # What is in memory may be ahead of what was committed: take the job up from the store.
@@ -178,6 +186,7 @@ class HarvestWorker:
     async def _take(self, active: _Active, records: Sequence[ParsedRecord | RejectedRecord]) -> None:
         """Apply one batch: rows, events and the job's progress are one transaction."""
         async with self._store.unit_of_work() as work:
+            await self._check_held(work, active.job)
             identifiers = {record.identifier for record in records if record.identifier is not None}
             known = await self._ports.datasets.known(work, active.job.source_id, identifiers)
             plan = active.diff.take(records, known)
@@ -199,6 +208,7 @@ class HarvestWorker:
         """Hold the job, retire a portion of what is missing, or complete it."""
         retired = 0
         async with self._store.unit_of_work() as work:
+            await self._check_held(work, active.job)
             end = active.diff.end(await self._ports.datasets.live_identifiers(work, active.job.source_id))
             job = active.job
             if job.known is None:
@@ -221,6 +231,12 @@ class HarvestWorker:
         if not retired:
             await self._let_go(keep_feed=end.held and not job.confirmed)
         return 1
+
+    async def _check_held(self, work: UnitOfWork, job: HarvestJob) -> None:
+        """Raise ``_LostJobError`` if another worker took the job over while this one was slow."""
+        present = await self._ports.harvests.job(work, job.harvest_id)
+        if present is None or present.status != "running" or present.lease_until != job.lease_until:
+            raise _LostJobError
 
     async def _hold(self, work: UnitOfWork, job: HarvestJob) -> None:
         message = (

@@ -5,16 +5,14 @@ index, which refuses anything older than it holds. So a batch may be sent twice,
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 import structlog
 
-from services.catalog.domain.entry import search_document
 from services.catalog.domain.reconciling import IndexDrift, Reconciliation, reconcile
-from services.catalog.domain.search import RebuildReport, SearchDocument
+from services.catalog.domain.search import RebuildReport
 from services.catalog.ports import CatalogIndex, CatalogIndexError, IndexLedger
 from shared.clock import Clock
 from shared.store.engine import Store
@@ -61,7 +59,7 @@ class IndexWorker:
     async def reindex(self) -> RebuildReport:
         """Build the index anew beside the old one, swap them, and catch up. Raises ``CatalogIndexError``."""
         async with self._maintaining:
-            report = await self.index.rebuild(self._documents())
+            report = await self.index.rebuild(self._ledger.documents())
             for refused in report.refused:
                 _log.error("document_refused", dataset_id=str(refused.dataset_id), reason=refused.reason)
             return report
@@ -97,10 +95,9 @@ class IndexWorker:
         self._is_checked = True
 
     async def _index_batch(self) -> int:
-        entries = await self._ledger.dirty(DOCUMENTS_PER_BATCH)
-        if not entries:
+        documents = await self._ledger.dirty(DOCUMENTS_PER_BATCH)
+        if not documents:
             return 0
-        documents = await asyncio.to_thread(lambda: [search_document(entry) for entry in entries])
         outcomes = await self.index.upsert(documents)
         done: dict[UUID, int] = {}
         for outcome in outcomes:
@@ -112,10 +109,6 @@ class IndexWorker:
         async with self._store.unit_of_work() as work:
             await self._ledger.mark_indexed(work, done)
         return len(done)
-
-    async def _documents(self) -> AsyncIterator[SearchDocument]:
-        async for entry in self._ledger.entries():
-            yield search_document(entry)
 
     async def _repair(self, found: Reconciliation) -> IndexDrift:
         purged = await self.index.purge(list(found.to_purge)) if found.to_purge else 0

@@ -4,8 +4,10 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import orjson
 import pytest
+import uvicorn
 
 from services.catalog.adapters.sql_changes import SqlChangesFeed
 from services.catalog.entrypoints.api_changes import Bell, stream_changes
@@ -115,3 +117,37 @@ async def test_a_stream_ends_when_the_service_closes(running: RunningCatalog) ->
     assert (await anext(stream)).startswith(b"retry")
     bell.close()
     assert [chunk async for chunk in stream] == []
+
+
+async def test_a_real_server_pushes_changes_to_who_asks_for_an_event_stream(
+    running: RunningCatalog, unused_tcp_port: int
+) -> None:
+    await running.harvest(feed_of(dataset("a"), dataset("b"), dataset("c")))
+    server = uvicorn.Server(
+        uvicorn.Config(running.app, host="127.0.0.1", port=unused_tcp_port, log_level="error", lifespan="off")
+    )
+    serving = asyncio.create_task(server.serve())
+    events: list[tuple[int, dict[str, Any]]] = []
+    try:
+        while not server.started:  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.01)
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": "1"}
+        url = f"http://127.0.0.1:{unused_tcp_port}/api/v1/events"
+        async with (
+            httpx.AsyncClient(timeout=20) as client,
+            client.stream("GET", url, headers=headers) as answer,
+        ):
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            chunk = b""
+            async for piece in answer.aiter_bytes():
+                *whole, chunk = (chunk + piece).split(b"\n\n")
+                events += [event for event in map(parsed, whole) if event is not None]
+                if len(events) == 2:
+                    await running.harvest(feed_of(dataset("a"), dataset("b", title="New"), dataset("c")))
+                if len(events) >= 3:
+                    break
+    finally:
+        server.should_exit = True
+        await asyncio.wait_for(serving, 20)
+    assert [number for number, _ in events] == [2, 3, 4]
+    assert [data["type"].split(".")[3] for _, data in events] == ["registered", "registered", "changed"]

@@ -13,7 +13,6 @@ import orjson
 from services.catalog.adapters.sql_datasets import SqlIndexLedger
 from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
 from services.catalog.domain.cursor import CursorCodec
-from services.catalog.domain.entry import search_document
 from services.catalog.domain.search import SearchDocument, UpsertOutcome
 from services.catalog.ports import CatalogIndex, CatalogIndexError
 from shared.clock import SimulatedClock
@@ -34,7 +33,7 @@ async def reconcile(running: RunningCatalog, *, repair: bool = False) -> dict[st
 
 async def documents(running: RunningCatalog) -> list[SearchDocument]:
     ledger = SqlIndexLedger(running.catalog.service.store)
-    return [search_document(entry) async for entry in ledger.entries()]
+    return [document async for document in ledger.documents()]
 
 
 async def test_a_stale_write_never_overwrites_a_newer_document(running: RunningCatalog) -> None:
