@@ -18,7 +18,7 @@ from uuid import uuid4
 from shared.bus.consumer import ConsumerLoop
 from shared.bus.handling import Outcome, Subscription
 from shared.bus.ports import OutgoingRecord
-from shared.bus.running import ServiceRunner
+from shared.bus.running import ServiceRunner, settle_collector
 from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import SystemClock
 from shared.events.envelope import Event, decode, encode, new_event
@@ -220,7 +220,8 @@ def report_percentiles(name: str, seconds: Sequence[float]) -> None:
 
 
 async def main() -> None:
-    """Measure everything in a temporary directory."""
+    """Measure everything in a temporary directory, with the collector set as a running server sets it."""
+    settle_collector()
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         await measure_append(directory)

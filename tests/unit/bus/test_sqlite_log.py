@@ -172,8 +172,14 @@ async def test_changed_retention_is_taken_over_and_the_partition_count_is_not(
 async def test_publishers_that_wait_at_the_same_time_share_one_transaction(log: SQLiteEventLog) -> None:
     statements: list[str] = []
     log._file._writer._connection.set_trace_callback(statements.append)
-    gate = threading.Event()
-    holding = asyncio.create_task(log._file.write(lambda _connection: gate.wait(30)))
+    begun, gate = threading.Event(), threading.Event()
+
+    def hold(_connection: sqlite3.Connection) -> bool:
+        begun.set()
+        return gate.wait(30)
+
+    holding = asyncio.create_task(log._file.write(hold))
+    await asyncio.to_thread(begun.wait, 30)
     publishing = [asyncio.create_task(put(log, "t.facts", str(n), b"x")) for n in range(100)]
     await asyncio.sleep(0.02)
     gate.set()
