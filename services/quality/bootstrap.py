@@ -71,10 +71,6 @@ class Quality:
     ports: QualityPorts
     authenticator: Authenticator
 
-    def wake_all(self) -> None:
-        """Let every piece of work look at once what is due; call it after moving a simulated clock."""
-        self.ports.wakers.wake_all()
-
 
 def bootstrap(
     settings: QualitySettings,
@@ -196,7 +192,6 @@ def _works(store: Store, ports: QualityPorts, settings: QualitySettings) -> list
             HOUR_SECONDS,
             partial(_keep_house, store, ports, settings.history_days),
             _nothing_pending,
-            wakers.register("quality.housekeeping"),
         ),
     ]
 

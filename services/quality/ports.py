@@ -307,11 +307,6 @@ class Wakers:
         if name in self._functions:
             self._functions[name]()
 
-    def wake_all(self) -> None:
-        """Wake everything: the clock was moved."""
-        for wake in self._functions.values():
-            wake()
-
 
 @dataclass(frozen=True, slots=True)
 class QualityPorts:

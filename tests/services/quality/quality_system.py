@@ -153,7 +153,8 @@ class QualitySystem:
     async def pass_time(self, by: timedelta) -> None:
         """Move the clock, and let the service see what is due."""
         self.clock.advance(by)
-        self.quality.wake_all()
+        for work in self.runner.works:
+            work.wake()
         await self.settle()
 
     def state(self, name: str, **fields: Any) -> DatasetState:
