@@ -176,7 +176,7 @@ def _way(number: int, distribution: Distribution) -> Way | None:
 def _fresh(view: DatasetView) -> Light:
     told = FRESHNESS[view.freshness]
     word = "Not known" if view.freshness == "not-known" else told.word
-    reason = view.freshness_reason or "No update date or promised frequency is known."
+    reason = view.freshness_reason or "It is judged soon after the dataset arrives."
     return Light("Fresh?", told.kind, word, reason)
 
 

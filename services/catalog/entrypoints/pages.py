@@ -54,6 +54,7 @@ def build_pages(reader: CatalogReader, installation: Installation) -> APIRouter:
         first_sentence=words.first_sentence,
         is_web_address=words.is_web_address,
         marked=words.marked,
+        reason_words=words.reason_words,
         theme_icon=words.theme_icon,
         uses_words=words.uses_words,
     )

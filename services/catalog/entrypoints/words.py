@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from markupsafe import Markup, escape
 
-from services.catalog.domain.search import Facet, Freshness, Segment
+from services.catalog.domain.search import Facet, Freshness, Reason, Segment
 from shared.datasets.frequency import describe, parse_periodicity
 from shared.web.elements import Kind
 from shared.web.wording import long_date
@@ -25,6 +25,7 @@ __all__ = [
     "license_words",
     "marked",
     "moment_words",
+    "reason_words",
     "theme_icon",
     "uses_words",
 ]
@@ -71,6 +72,10 @@ _FIELDS = {
     "license": "licence",
 }
 """Fields whose name says too little; the others are their own word."""
+
+_FINE_POINTS = frozenset(
+    {"where the words stand", "the title says little else", "quality, freshness and use"}
+)
 
 # Whole words or beginnings of words in a theme, and the drawing of that subject.
 _THEME_ICONS = (
@@ -171,6 +176,11 @@ def moment_words(text: str | None) -> str | None:
         return long_date(text)
     except ValueError:
         return text
+
+
+def reason_words(reasons: Sequence[Reason]) -> str:
+    """Say why a result is here, without the parts of its score that tell a reader nothing."""
+    return "; ".join(one.reason for one in reasons if one.reason not in _FINE_POINTS)
 
 
 def theme_icon(theme: str) -> str:

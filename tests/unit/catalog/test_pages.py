@@ -97,7 +97,7 @@ async def test_results_mark_words_and_let_no_markup_through(visitor: httpx.Async
     assert "Accidental <mark>Drug</mark> Related Deaths by <mark>Town</mark>" in page
     assert "&lt;b&gt;counts&lt;/b&gt;" in page
     assert "<b>counts" not in page
-    assert "Here because: 2 of 3 words found" in page
+    assert "Here because: 2 of 3 words found." in page
     assert "use not known" in page
 
 
@@ -217,7 +217,7 @@ async def test_a_dataset_of_which_nothing_is_known_says_so_everywhere(visitor: h
     for words in (
         "Its owner has not said yet what this data means.",
         "an agency that is not known",
-        "No update date or promised frequency is known.",
+        "It is judged soon after the dataset arrives.",
         "Not measured",
         "The record names no file and no service",
         "No rows to show yet",

@@ -1,0 +1,71 @@
+"""Pages over the real store and index: nothing hidden shows, and what a page offers works."""
+
+import re
+from xml.etree import ElementTree as ET
+
+from tests.services.catalog.test_visibility import EVERYONE, MAY_SEE, PLANTED, SECRET, plant
+from tests.support.catalog_service import RunningCatalog, bearer, dataset, feed_of
+
+
+async def test_no_page_shows_a_planted_record_to_who_may_not_see_it(running: RunningCatalog) -> None:
+    ids = await plant(running)
+    for viewer in EVERYONE:
+        hidden = [name for name in PLANTED if viewer not in MAY_SEE[name]]
+        lists = [
+            (await running.get(path, viewer)).text
+            for path in (
+                "/",
+                "/datasets",
+                "/search",
+                f"/search?q=title+{ids['public'][:4]}",
+                "/search?sort=title",
+            )
+        ]
+        for name in hidden:
+            assert not any(f"{SECRET} {name}" in page or f"theme {name}" in page for page in lists), viewer
+            for part in ("", "/get/0", "/changes.atom"):
+                answer = await running.get(f"/datasets/{ids[name]}{part}", viewer)
+                assert answer.status_code == 404
+                assert SECRET not in answer.text
+        for name in set(PLANTED) - set(hidden):
+            assert f"{SECRET} {name}" in (await running.get(f"/datasets/{ids[name]}", viewer)).text
+
+
+async def test_a_harvested_dataset_can_be_found_read_got_and_followed(running: RunningCatalog) -> None:
+    await running.harvest(feed_of(dataset("bridges", title="Bridges by town")))
+    results = (await running.get("/search", q="bridge town")).text
+    found = re.search(r'<h3 class="result-title"><a href="(/datasets/[0-9a-f-]{36})">', results)
+    assert found is not None
+    assert "<mark>Bridges</mark>" in results
+    page = (await running.get(found[1])).text
+    assert "What bridges holds." in page
+    assert "Came into the catalogue" in page
+    got = await running.get(f"{found[1]}/get/0")
+    assert got.headers["location"] == "https://files.example.gov/bridges.csv"
+    feed = ET.fromstring((await running.get(f"{found[1]}/changes.atom")).content)
+    assert len(feed.findall("{http://www.w3.org/2005/Atom}entry")) == 1
+    home = (await running.get("/")).text
+    assert "1 dataset from" in home
+    assert 'href="/search?theme=Transport"' in home
+
+
+async def test_a_retired_dataset_answers_410_with_the_reason(running: RunningCatalog) -> None:
+    whole = [dataset(f"d{number}") for number in range(3)]
+    await running.harvest(feed_of(*whole))
+    ids = {one["identifier"]: one["id"] for one in (await running.search())["results"]}
+    await running.harvest(feed_of(*whole[:2]))
+    answer = await running.get(f"/datasets/{ids['d2']}")
+    assert answer.status_code == 410
+    assert "Title of d2" in answer.text
+
+
+async def test_a_held_harvest_is_confirmed_from_its_page(running: RunningCatalog) -> None:
+    await running.harvest(feed_of(*(dataset(f"d{number}") for number in range(10))))
+    held = await running.harvest(feed_of(dataset("d0")))
+    page = (await running.get(f"/harvests/{held['id']}", "operator")).text
+    assert "The feed lost 9 of 10 datasets" in page
+    answer = await running.client.post(f"/harvests/{held['id']}/confirm", headers=bearer("operator"))
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/harvests/{held['id']}")
+    await running.idle()
+    assert "Completed" in (await running.get(f"/harvests/{held['id']}", "operator")).text
+    assert (await running.search())["total"] == 1
