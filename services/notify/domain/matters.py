@@ -15,6 +15,7 @@ from shared.events.governance import SharingRequestState
 from shared.events.quality import BaselineSummarised
 
 __all__ = [
+    "READ_ONCE_KIND",
     "Change",
     "Matter",
     "MatterState",
@@ -28,6 +29,9 @@ __all__ = [
 
 NAMESPACE = UUID("0c2ac2f6-3e0c-4a7b-9c53-6d3c8a6a5f70")
 SEVERITIES = {"info": 0, "warning": 1, "error": 2}
+READ_ONCE_KIND = "baseline-summary"
+"""A summary asks for nothing but to be read."""
+
 REQUEST_DONE = frozenset({"approved", "denied", "withdrawn"})
 
 
@@ -149,7 +153,7 @@ def matter_of_baseline(summary: BaselineSummarised, *, topic: str, now: datetime
     noun = "dataset was" if summary.datasets == 1 else "datasets were"
     return Matter(
         matter_id=summary.notice_id,
-        kind="baseline-summary",
+        kind=READ_ONCE_KIND,
         topic=topic,
         title="What the first measurement found",
         cause=f"{summary.datasets} {noun} measured for the first time: {summary.stale} stale, "
