@@ -28,6 +28,7 @@ from services.quality.bootstrap import bootstrap as bootstrap_quality
 from services.quality.settings import QualitySettings
 from services.usage.bootstrap import bootstrap as bootstrap_usage
 from services.usage.settings import UsageSettings
+from shared.bus.locks import FileLock
 from shared.bus.running import ServiceRunner
 from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import Clock, SystemClock
@@ -84,14 +85,16 @@ def bootstrap_host(
     port: int | None = None,
     clock: Clock | None = None,
     http: HTTPSettings | None = None,
+    lock: FileLock | None = None,
 ) -> Host:
     """Take the data directory and build everything over it; :meth:`Host.start` sets it going.
 
-    ``port`` is the one that is listened on, where it is not the settings'.
+    ``port`` is the one that is listened on, where it is not the settings'. ``lock`` is the directory's, if
+    the caller has taken it already.
     Raises ``LogBusyError`` if another process works in the directory.
     """
     directory = DataDirectory(settings.data_dir)
-    lock = directory.lock()
+    lock = lock or directory.lock()
     try:
         ground = _ground(settings, directory, port or settings.port, clock, http)
         governance = _governance(ground)

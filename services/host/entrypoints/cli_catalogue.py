@@ -1,4 +1,4 @@
-"""The catalogue's commands: ``nutmeg harvest``, ``import``, ``search``, ``reindex``, ``reconcile``, ``events``."""
+"""The catalogue's commands: ``harvest``, ``import``, ``search``, ``reindex``, ``reconcile``, ``events``."""
 
 import asyncio
 from collections.abc import AsyncIterator

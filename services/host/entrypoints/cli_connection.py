@@ -8,19 +8,17 @@ serves, the command goes through that. ``--api`` names a server elsewhere.
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from services.host.bootstrap import bootstrap_host
 from services.host.data_directory import DataDirectory, ServerAddress
-from services.host.demo.state import DemoStateFile
 from services.host.entrypoints.cli_errors import CommandError
-from services.host.running import Host
-from services.host.serving import answering, listening_socket
-from services.host.settings import HostSettings
+from shared.bus.locks import FileLock
 from shared.errors import LogBusyError
-from shared.telemetry.logging import configure_logging
+
+if TYPE_CHECKING:
+    from services.host.settings import HostSettings
 
 __all__ = ["Connection", "connected"]
 
@@ -33,10 +31,10 @@ DRAIN_SECONDS = 600.0
 class Connection:
     """Calls the API. Every failure becomes a ``CommandError`` of one line."""
 
-    def __init__(self, client: httpx.AsyncClient, *, host: Host | None = None) -> None:
+    def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
-        self.host = host
-        """The host that this command runs itself, if it does."""
+        self.has_changed = False
+        """Whether anything was asked for that may cause events."""
 
     async def get(self, path: str, **parameters: Any) -> Any:
         """Return the JSON answer to a GET. Parameters that are ``None`` are left out."""
@@ -52,6 +50,7 @@ class Connection:
     ) -> Any:
         """Return the JSON answer, ``None`` for an empty one."""
         given = {name: value for name, value in (parameters or {}).items() if value is not None}
+        self.has_changed |= method != "GET"
         try:
             response = await self.client.request(method, path, params=given, **request)
         except httpx.HTTPError as error:
@@ -71,7 +70,7 @@ class Connection:
 
 @asynccontextmanager
 async def connected(
-    settings: HostSettings, *, api: str | None = None, token: str | None = None
+    settings: "HostSettings", *, api: str | None = None, token: str | None = None
 ) -> AsyncIterator[Connection]:
     """Connect as the module's docstring tells. In-process, what the block caused is awaited at its end.
 
@@ -81,28 +80,26 @@ async def connected(
         async with _client(api, token) as client:
             yield Connection(client)
         return
-    found = await _server_or_host(settings)
-    if isinstance(found, Host):
-        async with _in_process(found) as connection:
+    found = await _server_or_lock(settings)
+    if isinstance(found, FileLock):
+        async with _in_process(settings, found) as connection:
             yield connection
-            await connection.drain()
+            if connection.has_changed:
+                await connection.drain()
         return
     async with _client(found.local_url, token or _admin_token(settings)) as client:
         yield Connection(client)
 
 
-async def _server_or_host(settings: HostSettings) -> ServerAddress | Host:
-    """Return a running server's address, or a host that is built and locked, but not started."""
-    configure_logging("cli", level=settings.log_level)
-    demo = DemoStateFile.find(DataDirectory(settings.data_dir).demo_state)
-    if demo is not None:
-        settings = settings.model_copy(update={"port": demo.state.port})
+async def _server_or_lock(settings: "HostSettings") -> ServerAddress | FileLock:
+    """Return a running server's address, or the directory's lock where no server runs."""
+    directory = DataDirectory(settings.data_dir)
     until = asyncio.get_running_loop().time() + BUSY_WAIT_SECONDS
     while True:
         try:
-            return bootstrap_host(settings)
+            return directory.lock()
         except LogBusyError:
-            address = DataDirectory(settings.data_dir).read_server()
+            address = directory.read_server()
             if address is not None and await _answers(address):
                 return address
             # Another command may be at work there, or a server may be starting.
@@ -112,19 +109,30 @@ async def _server_or_host(settings: HostSettings) -> ServerAddress | Host:
 
 
 @asynccontextmanager
-async def _in_process(host: Host) -> AsyncIterator[Connection]:
+async def _in_process(settings: "HostSettings", lock: FileLock) -> AsyncIterator[Connection]:
+    # Imported only where they are needed: a command that finds a server answers much sooner.
+    from services.host.bootstrap import bootstrap_host
+    from services.host.demo.state import DemoStateFile
+    from services.host.serving import answering, listening_socket
+    from shared.telemetry.logging import configure_logging
+
+    configure_logging("cli", level=settings.log_level)
     async with AsyncExitStack() as stack:
+        stack.callback(lock.release)
+        demo = DemoStateFile.find(DataDirectory(settings.data_dir).demo_state)
+        if demo is not None:
+            settings = settings.model_copy(update={"port": demo.state.port})
+        host = bootstrap_host(settings, lock=lock)
         stack.push_async_callback(host.stop)
         await host.start()
-        if host.demo is not None:
+        if demo is not None:
             # The sample's files are fetched over HTTP from the addresses that the feed names.
-            bound = stack.enter_context(listening_socket(host.settings))
+            bound = stack.enter_context(listening_socket(settings))
             await stack.enter_async_context(answering(host, bound))
         transport = httpx.ASGITransport(app=host.app)
         base_url = host.app.state.http_settings.base_url
         token = host.directory.read_admin_token()
-        client = await stack.enter_async_context(_client(base_url, token, transport=transport))
-        yield Connection(client, host=host)
+        yield Connection(await stack.enter_async_context(_client(base_url, token, transport=transport)))
 
 
 async def _answers(address: ServerAddress) -> bool:
@@ -146,7 +154,7 @@ def _client(
     )
 
 
-def _admin_token(settings: HostSettings) -> str:
+def _admin_token(settings: "HostSettings") -> str:
     directory = DataDirectory(settings.data_dir)
     token = directory.read_admin_token()
     if token is None:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["add_insight"]
 
+REPORT_COLUMNS = ("views", "downloads", "api_calls", "unique_item_requests")
+PROFILE_COLUMNS = ("name", "type", "null_count", "distinct_estimate", "minimum", "maximum")
+"""What people see; --json has the rest."""
+
 
 def add_insight(app: typer.Typer) -> None:
     """Add the commands."""
@@ -63,9 +67,11 @@ def _add_report(group: typer.Typer) -> None:
         if as_json:
             show_json(found)
             return
-        names = ["title", "agency", *(name for name in _numbers(found["items"]))]
-        rows = [[one[name] for name in names] for one in found["items"]]
-        show_table(f"Use from {found['from']} to {found['to']}", names, rows)
+        rows = [
+            [one["title"], one["agency"], *(one[name] for name in REPORT_COLUMNS)] for one in found["items"]
+        ]
+        headings = [name.replace("_", " ").capitalize() for name in REPORT_COLUMNS]
+        show_table(f"Use from {found['from']} to {found['to']}", ["Title", "Agency", *headings], rows)
 
 
 def _add_profile(group: typer.Typer) -> None:
@@ -98,12 +104,5 @@ def _add_profile(group: typer.Typer) -> None:
         if as_json:
             show_json(found)
             return
-        columns = found["columns"]
-        names = list(columns[0]) if columns else []
-        show_table(str(file), names, [list(column.values()) for column in columns])
-
-
-def _numbers(items: list[dict[str, Any]]) -> list[str]:
-    """Return the names of the columns that hold counts."""
-    facts = {"dataset_id", "title", "agency", "publisher", "counted_since"}
-    return [name for name in items[0] if name not in facts] if items else []
+        rows = [[column.get(name) for name in PROFILE_COLUMNS] for column in found["columns"]]
+        show_table(str(file), [name.replace("_", " ").capitalize() for name in PROFILE_COLUMNS], rows)
