@@ -151,7 +151,8 @@ class MessageOffice:
 async def acknowledge(work: UnitOfWork, book: MatterBook, matter_id: UUID, person_id: UUID) -> Matter:
     """Take charge of a matter; an alert's owner is told by an event. Raises ``LookupError``.
 
-    A summary that was read is done. A matter that somebody has already, or that is done, stays as it is and nothing is told.
+    A summary that was read is done. A matter that somebody has already, or that is done, stays as it is and
+    nothing is told.
     """
     before = (await book.matters(work, [matter_id])).get(matter_id)
     if before is None:
