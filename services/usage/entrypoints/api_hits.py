@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-import orjson
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -203,7 +202,7 @@ async def _record_batch(
     answers: dict[int, Receipt | list[FieldProblem]] = {}
     for position, item in enumerate(items):
         try:
-            good.append(HitReport.model_validate_json(orjson.dumps(item)).to_domain(position, own))
+            good.append(HitReport.model_validate(item).to_domain(position, own))
         except ValidationError as error:
             answers[position] = _validation_problems(error, position)
     receipts = await record_hits(work, ports, good, viewer=viewer, idempotency_key=key)

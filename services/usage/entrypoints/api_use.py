@@ -35,6 +35,7 @@ DAYS_MAX: Mapping[str, int] = {"day": 400, "hour": 31}
 REPORT_DAYS_MAX = 3_700
 REPORT_ROWS_MAX = 5_000
 TOP_ROWS_MAX = 100
+EARLIEST_DAY, LATEST_DAY = date(2000, 1, 1), date(2099, 12, 31)
 STANDARD = "COUNTER R5.1"
 
 FirstDay = Annotated[date | None, Query(alias="from", description="First day, UTC; 30 days by default.")]
@@ -138,6 +139,11 @@ def _today(now: datetime) -> date:
 def _days(first: date | None, last: date | None, now: datetime, *, days_max: int) -> tuple[date, date]:
     """Return the range asked for. Raises the 422 problem for one that is backwards or too long."""
     last = last or _today(now)
+    if not EARLIEST_DAY <= min(last, first or last) <= max(last, first or last) <= LATEST_DAY:
+        raise _bad_range(
+            "the range is out of the calendar kept here",
+            f"Use days of {EARLIEST_DAY.year} to {LATEST_DAY.year}.",
+        )
     first = first or last - timedelta(days=DAYS_DEFAULT - 1)
     if first > last:
         raise _bad_range("from lies after to", "Exchange them.")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -181,10 +182,20 @@ class TestTakingHits:
             {"dataset_id": roads, "kind": "view", "occurred_at": "2026-03-02T08:00:00"},
             {"dataset_id": roads, "kind": "view", "colour": "red"},
             "view",
+            10**30,
+            {"identifier": "\ud800", "kind": "view"},
+            {"landing_page": "http://[", "kind": "view"},
         ]
         async with system.client() as client:
-            answer = (await client.post("/api/v1/usage/hits:batch", json={"hits": hits})).json()
-        assert (answer["accepted"], answer["rejected"]) == (1, 5)
+            content = json.dumps({"hits": hits})
+            answer = (
+                await client.post(
+                    "/api/v1/usage/hits:batch",
+                    content=content,
+                    headers={"Content-Type": "application/json"},
+                )
+            ).json()
+        assert (answer["accepted"], answer["rejected"]) == (1, 8)
         problems = [item["problems"][0] for item in answer["items"][1:]]
         assert [problem["pointer"] for problem in problems] == [
             "#/hits/1/kind",
@@ -192,6 +203,9 @@ class TestTakingHits:
             "#/hits/3/occurred_at",
             "#/hits/4/colour",
             "#/hits/5",
+            "#/hits/6",
+            "#/hits/7/identifier",
+            "#/hits/8/landing_page",
         ]
         assert problems[0]["cure"] == "Use view, download or api-call."
         assert all(problem["cure"] for problem in problems)
@@ -403,6 +417,8 @@ class TestReadingUse:
         [
             {"from": "2026-03-02", "to": "2026-03-01"},
             {"from": "2020-01-01"},
+            {"from": "9999-12-31", "to": "9999-12-31"},
+            {"to": "0001-01-01"},
             {"from": "yesterday"},
             {"granularity": "minute"},
         ],
