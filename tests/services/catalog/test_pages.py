@@ -1,7 +1,10 @@
 """Pages over the real store and index: nothing hidden shows, and what a page offers works."""
 
 import re
+from pathlib import Path
 from xml.etree import ElementTree as ET
+
+from markupsafe import escape
 
 from tests.services.catalog.test_visibility import EVERYONE, MAY_SEE, PLANTED, SECRET, plant
 from tests.support.catalog_service import RunningCatalog, bearer, dataset, feed_of
@@ -69,3 +72,24 @@ async def test_a_held_harvest_is_confirmed_from_its_page(running: RunningCatalog
     await running.idle()
     assert "Completed" in (await running.get(f"/harvests/{held['id']}", "operator")).text
     assert (await running.search())["total"] == 1
+
+
+async def test_every_dataset_of_the_real_feed_has_a_page(running: RunningCatalog, real_data: Path) -> None:
+    await running.harvest((real_data / "ct" / "data.json").read_bytes())
+    entries = await running.client.get("/api/v1/datasets", params={"size": 100, "sort": "title"})
+    seen = 0
+    while True:
+        document = entries.json()
+        for one in document["results"]:
+            answer = await running.get(f"/datasets/{one['id']}")
+            assert answer.status_code == 200, one["identifier"]
+            assert f"<h1>{escape(one['title'])}</h1>" in answer.text
+            seen += 1
+        if document["next_cursor"] is None:
+            break
+        entries = await running.client.get(
+            "/api/v1/datasets", params={"size": 100, "sort": "title", "cursor": document["next_cursor"]}
+        )
+    assert seen == 307
+    assert "307 datasets" in (await running.get("/")).text
+    assert (await running.get("/datasets")).status_code == 200
