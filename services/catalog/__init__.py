@@ -6,7 +6,7 @@ its own ``catalog.datasets``.
 Emits: ``catalog.datasets`` (full state of each change), ``catalog.public``, ``catalog.notices``.
 Stores: datasets with all their parts, harvests with their rejections, the changes feed; the search index
 follows from these rows and can always be built anew.
-Promises: a dataset and its event are one transaction; an unchanged dataset emits nothing; a harvest that is
+Promise: a dataset and its event are one transaction; an unchanged dataset emits nothing; a harvest that is
 cut off goes on where it was, loses nothing and does nothing twice; nobody finds a record that they may not
 see, in no list, count or feed.
 """

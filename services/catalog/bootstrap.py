@@ -15,17 +15,17 @@ from services.catalog.adapters.sql_datasets import SqlDatasetBook, SqlIndexLedge
 from services.catalog.adapters.sql_harvests import SqlDictionaryQueue, SqlHarvestBook
 from services.catalog.adapters.sql_reader import SqlCatalogReader
 from services.catalog.adapters.sql_surroundings import SqlDirectoryCopy, SqlInsightBook
-from services.catalog.adapters.tables import BUS, IDEMPOTENCY, METADATA, PRINCIPALS
+from services.catalog.adapters.tables import BUS, METADATA, PRINCIPALS
 from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
 from services.catalog.commands.dictionaries import DictionaryWorker
-from services.catalog.commands.editing import end_retired, review_use
 from services.catalog.commands.harvesting import HarvestLimits, HarvestWorker
 from services.catalog.commands.indexing import IndexWorker
+from services.catalog.commands.upkeep import Upkeep
 from services.catalog.domain.cursor import CursorCodec
 from services.catalog.domain.dcat_export import Installation
 from services.catalog.entrypoints.api_changes import Bell, build_changes_api
 from services.catalog.entrypoints.api_datasets import build_datasets_api
-from services.catalog.entrypoints.api_harvests import SourceOwner, build_harvests_api
+from services.catalog.entrypoints.api_harvests import build_harvests_api
 from services.catalog.entrypoints.api_maintenance import build_maintenance_api
 from services.catalog.entrypoints.harvest_pages import build_harvest_pages
 from services.catalog.entrypoints.pages import build_pages
@@ -36,7 +36,6 @@ from shared.bus.handling import Subscription, bind
 from shared.clock import Clock
 from shared.events.topics import GROUPS
 from shared.http.fetching import GuardedFetcher
-from shared.http.idempotency import prune_idempotency_keys
 from shared.identity.principals import Authenticator, Principals, TokenAuthenticator
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import Tokens
@@ -82,6 +81,26 @@ class _Wakes:
         return wake
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Everything that was built, before it is put together."""
+
+    store: Store
+    ports: CatalogPorts
+    reader: CatalogReader
+    index: DeferredIndex
+    feeds: FeedFiles
+    exports: ExportFiles
+    harvesting: HarvestWorker
+    indexing: IndexWorker
+    dictionaries: DictionaryWorker
+    upkeep: Upkeep
+    principals: Principals
+    installation: Installation
+    bell: Bell
+    wakes: _Wakes
+
+
 def bootstrap(
     settings: CatalogSettings,
     *,
@@ -102,30 +121,12 @@ def bootstrap(
     guarded fetcher for a size limit in bytes.
     """
     store = Store(
-        database_url,
-        service="catalog",
-        metadata=METADATA,
-        tables=BUS,
-        migrations=MIGRATIONS,
-        clock=clock,
+        database_url, service="catalog", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock
     )
     words = frozenset(settings.jurisdiction_words if jurisdiction_words is None else jurisdiction_words)
     wakes, bell = _Wakes(), Bell()
-    ports = CatalogPorts(
-        clock=clock,
-        datasets=SqlDatasetBook(words),
-        directory=SqlDirectoryCopy(words),
-        insights=SqlInsightBook(),
-        harvests=SqlHarvestBook(store),
-        dictionaries=SqlDictionaryQueue(store),
-        changes=SqlChangesFeed(store),
-        wake_indexing=wakes.waking("index"),
-        wake_harvesting=wakes.waking("harvest"),
-        wake_dictionaries=wakes.waking("dictionaries"),
-        wake_readers=bell.ring,
-    )
+    ports = _ports(store, clock, words, wakes, bell)
     index = DeferredIndex(open_index or _tantivy_opener(data_dir / "index", signing_key))
-    reader = SqlCatalogReader(store, index, clock)
     feeds = FeedFiles(data_dir / "feeds")
     downloads = downloader or GuardedDownloads(
         fetcher_for or (lambda size_bytes: GuardedFetcher(size_bytes_max=size_bytes))
@@ -135,98 +136,103 @@ def bootstrap(
         lease_seconds=settings.harvest_lease_seconds,
         feed_bytes_max=settings.feed_bytes_max,
     )
-    harvesting = HarvestWorker(store, ports, feeds, downloads, metrics, limits)
-    indexing = IndexWorker(store, SqlIndexLedger(store), index, clock, metrics)
-    principals = Principals(PRINCIPALS, is_cached=database_url.startswith("sqlite"))
-    authenticator = TokenAuthenticator(Tokens(signing_key, clock), store, principals)
     installation = Installation(
         base_url, settings.title, settings.publisher_name, settings.contact_name, settings.contact_email
     )
-    owner = SourceOwner(settings.publisher_name, settings.contact_name, settings.contact_email)
+    parts = _Parts(
+        store=store,
+        ports=ports,
+        reader=SqlCatalogReader(store, index, clock),
+        index=index,
+        feeds=feeds,
+        exports=ExportFiles(store, data_dir / "exports", installation),
+        harvesting=HarvestWorker(store, ports, feeds, downloads, metrics, limits),
+        indexing=IndexWorker(store, SqlIndexLedger(store), index, clock, metrics),
+        dictionaries=DictionaryWorker(store, ports, downloads),
+        upkeep=Upkeep(store, ports, timedelta(days=settings.changes_days)),
+        principals=Principals(PRINCIPALS, is_cached=database_url.startswith("sqlite")),
+        installation=installation,
+        bell=bell,
+        wakes=wakes,
+    )
+    service = _service(parts, settings, is_alone=database_url.startswith("sqlite"))
+    authenticator = TokenAuthenticator(Tokens(signing_key, clock), store, parts.principals)
+    return Catalog(service, ports, parts.reader, parts.harvesting, parts.indexing, authenticator)
+
+
+def _ports(
+    store: Store, clock: Clock, jurisdiction_words: frozenset[str], wakes: _Wakes, bell: Bell
+) -> CatalogPorts:
+    return CatalogPorts(
+        clock=clock,
+        datasets=SqlDatasetBook(jurisdiction_words),
+        directory=SqlDirectoryCopy(jurisdiction_words),
+        insights=SqlInsightBook(),
+        harvests=SqlHarvestBook(store),
+        dictionaries=SqlDictionaryQueue(store),
+        changes=SqlChangesFeed(store),
+        wake_indexing=wakes.waking("index"),
+        wake_harvesting=wakes.waking("harvest"),
+        wake_dictionaries=wakes.waking("dictionaries"),
+        wake_readers=bell.ring,
+    )
+
+
+def _service(parts: _Parts, settings: CatalogSettings, *, is_alone: bool) -> Service:
+    """Put the parts together; ``is_alone`` where no other process uses the same store."""
+    store, ports, reader = parts.store, parts.ports, parts.reader
 
     async def open_all() -> None:
-        await asyncio.to_thread(feeds.prepare, await ports.harvests.awaited())
-        await index.open()
-        if database_url.startswith("sqlite"):
-            # One process owns this file: whatever lease is left is that of a process that is gone.
+        if is_alone:
+            # Whatever lease or half feed is left is that of a process that is gone.
             await ports.harvests.release_leases()
+            await asyncio.to_thread(parts.feeds.prepare, await ports.harvests.awaited())
+        await parts.index.open()
 
     async def close_all() -> None:
-        bell.close()
-        await harvesting.close()
-        await index.close()
+        parts.bell.close()
+        await parts.harvesting.close()
+        await parts.index.close()
 
-    service = Service(
+    return Service(
         name="catalog",
         store=store,
         subscriptions=[
             Subscription(GROUPS["catalog.enrichment"], bind(ENRICHMENT_HANDLERS, ports)),
-            Subscription(GROUPS["catalog.directory"], bind(DIRECTORY_HANDLERS, principals)),
+            Subscription(GROUPS["catalog.directory"], bind(DIRECTORY_HANDLERS, parts.principals)),
             Subscription(GROUPS["catalog.changes"], bind(CHANGES_HANDLERS, ports)),
         ],
         routers=(
-            build_datasets_api(
-                store, ports, reader, ExportFiles(store, data_dir / "exports", installation), installation
+            build_datasets_api(store, ports, reader, parts.exports, parts.installation),
+            build_harvests_api(
+                store, ports, reader, parts.feeds, parts.installation, settings.feed_bytes_max
             ),
-            build_harvests_api(store, ports, reader, feeds, owner, settings.feed_bytes_max),
-            build_changes_api(ports.changes, bell),
-            build_maintenance_api(indexing),
-            build_pages(reader, installation),
+            build_changes_api(ports.changes, parts.bell),
+            build_maintenance_api(parts.indexing),
+            build_pages(reader, parts.installation),
             build_harvest_pages(store, ports, reader),
         ),
-        works=_works(
-            wakes,
-            harvesting,
-            indexing,
-            DictionaryWorker(store, ports, downloads),
-            _Upkeep(store, ports, timedelta(days=settings.changes_days)),
-        ),
+        works=_works(parts),
         open=open_all,
         close=close_all,
-        extra_metrics=(indexing.measure,),
+        extra_metrics=(parts.indexing.measure,),
     )
-    return Catalog(service, ports, reader, harvesting, indexing, authenticator)
 
 
-class _Upkeep:
-    """What is due as time goes by: old uses, retired keys, old lines of the feed, old idempotency keys."""
-
-    def __init__(self, store: Store, ports: CatalogPorts, changes_kept: timedelta) -> None:
-        self._store = store
-        self._ports = ports
-        self._changes_kept = changes_kept
-
-    async def run_once(self) -> int:
-        async with self._store.unit_of_work() as work:
-            await review_use(work, self._ports)
-            await self._ports.changes.prune(work, work.clock.now() - self._changes_kept)
-            await prune_idempotency_keys(work, IDEMPOTENCY)
-            return await end_retired(work, self._ports)
-
-    async def pending(self) -> int:
-        return 0
-
-
-def _works(
-    wakes: _Wakes,
-    harvesting: HarvestWorker,
-    indexing: IndexWorker,
-    dictionaries: DictionaryWorker,
-    upkeep: _Upkeep,
-) -> Sequence[RecurringWork]:
+def _works(parts: _Parts) -> Sequence[RecurringWork]:
+    harvesting, indexing, dictionaries = parts.harvesting, parts.indexing, parts.dictionaries
+    given = parts.wakes.given
     return (
-        RecurringWork(
-            "catalog.harvest", 2.0, harvesting.run_once, harvesting.pending, wakes.given("harvest")
-        ),
-        RecurringWork("catalog.index", 1.0, indexing.run_once, indexing.pending, wakes.given("index")),
+        RecurringWork("catalog.harvest", 2.0, harvesting.run_once, harvesting.pending, given("harvest")),
+        RecurringWork("catalog.index", 1.0, indexing.run_once, indexing.pending, given("index")),
         RecurringWork(
             "catalog.dictionaries",
             30.0,
             dictionaries.run_once,
             dictionaries.pending,
-            wakes.given("dictionaries"),
+            given("dictionaries"),
         ),
-        RecurringWork("catalog.upkeep", HOUR_SECONDS, upkeep.run_once, upkeep.pending),
+        RecurringWork("catalog.upkeep", HOUR_SECONDS, parts.upkeep.run_once, parts.upkeep.pending),
     )
 
 

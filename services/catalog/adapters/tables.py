@@ -1,4 +1,4 @@
-"""Catalog's tables, created by its first migration. Bus, people and idempotency tables are shared ones."""
+"""Catalog's tables, created by its first migration. Those of the bus and of people are shared ones."""
 
 from sqlalchemy import (
     BigInteger,
@@ -16,7 +16,6 @@ from sqlalchemy import (
     Uuid,
 )
 
-from shared.http.idempotency import idempotency_table
 from shared.identity.principals import principals_table
 from shared.store.bus_tables import bus_tables
 from shared.store.types import JSONDocument, UTCDateTime
@@ -24,7 +23,6 @@ from shared.store.types import JSONDocument, UTCDateTime
 METADATA = MetaData()
 BUS = bus_tables(METADATA)
 PRINCIPALS = principals_table(METADATA)
-IDEMPOTENCY = idempotency_table(METADATA)
 
 SOURCES = Table(
     "sources",

@@ -12,6 +12,7 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from services.catalog.domain.dcat_export import Installation
 from services.catalog.domain.harvest_job import HarvestJob, HarvestSource, HarvestStateError
 from services.catalog.domain.views import HarvestView
 from services.catalog.entrypoints.documents import harvest_document
@@ -21,7 +22,7 @@ from shared.http.viewing import ViewerDependency, access
 from shared.identity.viewer import Role, Viewer
 from shared.store.engine import Store
 
-__all__ = ["SourceOwner", "build_harvests_api"]
+__all__ = ["build_harvests_api", "confirm_held"]
 
 HARVESTERS = (Role.OPERATOR, Role.CHIEF_DATA_OFFICER, Role.SERVICE)
 DEFAULT_SOURCE = "default"
@@ -33,26 +34,52 @@ Text = Annotated[str | None, Query(min_length=1, max_length=500)]
 """What a source says once for records that do not say it."""
 
 
-class SourceOwner:
-    """Who stands for a feed that names nobody: the installation, unless the request says otherwise."""
-
-    def __init__(self, publisher_name: str, contact_name: str, contact_email: str) -> None:
-        self.publisher_name = publisher_name
-        self.contact_name = contact_name
-        self.contact_email = contact_email
-
-
 def build_harvests_api(
     store: Store,
     ports: CatalogPorts,
     reader: CatalogReader,
     feeds: FeedShelf,
-    owner: SourceOwner,
+    owner: Installation,
     feed_bytes_max: int,
 ) -> APIRouter:
     """Return the routes below ``/api/v1/harvests``."""
     router = APIRouter(prefix="/api/v1/harvests", tags=["harvests"])
 
+    _add_start(router, store, ports, reader, feeds, owner, feed_bytes_max)
+
+    @router.get("", dependencies=[access(*HARVESTERS)])
+    async def list_harvests(limit: Annotated[int, Query(ge=1, le=200)] = 50) -> dict[str, Any]:
+        """List the latest harvests, newest first, without their rejections."""
+        views = await reader.harvests(limit)
+        return {"items": [harvest_document(view) for view in views]}
+
+    @router.get("/{harvest_id}", dependencies=[access(*HARVESTERS)])
+    async def show_harvest(harvest_id: UUID) -> dict[str, Any]:
+        """Show how far a harvest is, and what it did."""
+        return harvest_document(_found(await reader.harvest(harvest_id)))
+
+    @router.post("/{harvest_id}/confirm", status_code=202, dependencies=[access(*HARVESTERS)])
+    async def confirm_harvest(
+        harvest_id: UUID,
+        wait: bool = False,
+        timeout_seconds: Annotated[float, Query(gt=0, le=3_600)] = 600,
+    ) -> Response:
+        """Say that the datasets missing from a held feed are really gone; they are then retired."""
+        await confirm_held(store, ports, harvest_id)
+        return await _answer(reader, harvest_id, timeout_seconds if wait else 0.0)
+
+    return router
+
+
+def _add_start(
+    router: APIRouter,
+    store: Store,
+    ports: CatalogPorts,
+    reader: CatalogReader,
+    feeds: FeedShelf,
+    owner: Installation,
+    feed_bytes_max: int,
+) -> None:
     @router.post("", status_code=202, dependencies=[access(*HARVESTERS, body_bytes_max=feed_bytes_max)])
     async def start_harvest(
         request: Request,
@@ -93,29 +120,6 @@ def build_harvests_api(
             )
             await _queue(store, ports, job, told)
         return await _answer(reader, harvest_id, timeout_seconds if wait else 0.0)
-
-    @router.get("", dependencies=[access(*HARVESTERS)])
-    async def list_harvests(limit: Annotated[int, Query(ge=1, le=200)] = 50) -> dict[str, Any]:
-        """List the latest harvests, newest first, without their rejections."""
-        views = await reader.harvests(limit)
-        return {"items": [harvest_document(view) for view in views]}
-
-    @router.get("/{harvest_id}", dependencies=[access(*HARVESTERS)])
-    async def show_harvest(harvest_id: UUID) -> dict[str, Any]:
-        """Show how far a harvest is, and what it did."""
-        return harvest_document(_found(await reader.harvest(harvest_id)))
-
-    @router.post("/{harvest_id}/confirm", status_code=202, dependencies=[access(*HARVESTERS)])
-    async def confirm_harvest(
-        harvest_id: UUID,
-        wait: bool = False,
-        timeout_seconds: Annotated[float, Query(gt=0, le=3_600)] = 600,
-    ) -> Response:
-        """Say that the datasets missing from a held feed are really gone; they are then retired."""
-        await confirm_held(store, ports, harvest_id)
-        return await _answer(reader, harvest_id, timeout_seconds if wait else 0.0)
-
-    return router
 
 
 async def confirm_held(store: Store, ports: CatalogPorts, harvest_id: UUID) -> None:

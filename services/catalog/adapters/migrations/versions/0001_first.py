@@ -115,18 +115,6 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('dataset_id')
     )
     op.create_index('ix_dictionary_fetches_due', 'dictionary_fetches', ['next_attempt_at'], unique=False)
-    op.create_table('idempotency_keys',
-    sa.Column('key', sa.String(length=200), nullable=False),
-    sa.Column('viewer', sa.String(length=80), nullable=False),
-    sa.Column('route', sa.String(length=200), nullable=False),
-    sa.Column('request_hash', sa.String(length=64), nullable=False),
-    sa.Column('status', sa.Integer(), nullable=False),
-    sa.Column('body', types.JSONDocument(), nullable=False),
-    sa.Column('headers', types.JSONDocument(), nullable=False),
-    sa.Column('created_at', types.UTCDateTime(timezone=True), nullable=False),
-    sa.PrimaryKeyConstraint('key', 'viewer', 'route')
-    )
-    op.create_index('ix_idempotency_keys_created_at', 'idempotency_keys', ['created_at'], unique=False)
     op.create_table('inbox',
     sa.Column('group_name', sa.String(length=120), nullable=False),
     sa.Column('source', sa.String(length=200), nullable=False),
@@ -263,8 +251,6 @@ def downgrade() -> None:
     op.drop_table('log_marks')
     op.drop_index('ix_inbox_handled_at', table_name='inbox')
     op.drop_table('inbox')
-    op.drop_index('ix_idempotency_keys_created_at', table_name='idempotency_keys')
-    op.drop_table('idempotency_keys')
     op.drop_index('ix_dictionary_fetches_due', table_name='dictionary_fetches')
     op.drop_table('dictionary_fetches')
     op.drop_index('ix_dead_letter_replays_state', table_name='dead_letter_replays')
