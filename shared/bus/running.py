@@ -271,8 +271,8 @@ async def wait_until_idle(runners: Sequence[ServiceRunner], *, timeout_seconds: 
 def settle_collector() -> None:
     """Call once per process, after everything is started.
 
-    What stands by then stays to the end, so the garbage collector need not walk it again and again; a batch of
-    500 events then costs about a third less. Thresholds follow the size of a batch.
+    What stands by then stays to the end, so the garbage collector need not walk it again and again; a
+    batch of 500 events then costs about a third less. Thresholds follow the size of a batch.
     """
     gc.collect()
     gc.freeze()
