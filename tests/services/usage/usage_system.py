@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -33,6 +33,7 @@ from shared.store.engine import sqlite_url
 from shared.telemetry.metrics import Metrics
 
 NAMESPACE = UUID("b1a6b7c2-5d10-5c1c-9a55-0d1f6f1c7a01")
+MORNING = datetime(2026, 3, 2, 8, tzinfo=UTC)
 DEBOUNCE = timedelta(seconds=2)
 KEY = SigningKey(b"k" * 32)
 AGENCY = uuid5(NAMESPACE, "agency")
@@ -48,6 +49,17 @@ PEOPLE: Mapping[str, tuple[str, UUID | None]] = {
 
 def dataset_id(name: str) -> UUID:
     return uuid5(NAMESPACE, name)
+
+
+def visit(name: str, number: int, seconds: float = 0, kind: str = "view", **more: Any) -> dict[str, Any]:
+    """A hit of visitor ``number``, so many seconds after eight in the morning."""
+    return {
+        "dataset_id": str(dataset_id(name)),
+        "kind": kind,
+        "occurred_at": (MORNING + timedelta(seconds=seconds)).isoformat(),
+        "visitor": {"address": f"10.0.0.{number}", "user_agent": "Mozilla/5.0 Firefox/132.0"},
+        **more,
+    }
 
 
 @dataclass

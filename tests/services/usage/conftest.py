@@ -1,0 +1,17 @@
+"""Usage, running, with two datasets and the people of ``usage_system``."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from shared.clock import SimulatedClock
+from tests.services.usage.usage_system import UsageSystem, running
+
+
+@pytest.fixture
+async def system(tmp_path: Path, clock: SimulatedClock) -> AsyncIterator[UsageSystem]:
+    async with running(tmp_path, clock) as started:
+        await started.hire()
+        await started.register("roads", "schools")
+        yield started
