@@ -3,6 +3,7 @@
 To add an engine: a context manager that opens a new one, and a line in ENGINES.
 """
 
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -11,6 +12,10 @@ from pathlib import Path
 from typing import Literal
 from uuid import UUID, uuid5
 
+import pytest
+
+from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings, connect
+from services.catalog.adapters.elasticsearch_index import ElasticsearchCatalogIndex
 from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
 from services.catalog.domain.cursor import CursorCodec
 from services.catalog.domain.search import Facet, SearchDocument, SearchPage, SearchQuery, ViewerScope
@@ -21,11 +26,11 @@ NORTH, SOUTH = UUID(int=101), UUID(int=202)
 EVERYONE = ViewerScope.everything()
 CODEC = CursorCodec("the secret of the conformance suite")
 
-Opener = Callable[[Path], AbstractAsyncContextManager[CatalogIndex]]
+Opener = Callable[[pytest.FixtureRequest, Path], AbstractAsyncContextManager[CatalogIndex]]
 
 
 @asynccontextmanager
-async def open_tantivy(folder: Path) -> AsyncIterator[CatalogIndex]:
+async def open_tantivy(_request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[CatalogIndex]:
     """A new tantivy index in a folder of the test's own."""
     index = await TantivyCatalogIndex.open(folder / "index", codec=CODEC)
     try:
@@ -34,7 +39,37 @@ async def open_tantivy(folder: Path) -> AsyncIterator[CatalogIndex]:
         await index.close()
 
 
-ENGINES: dict[str, Opener] = {"tantivy": open_tantivy}
+@asynccontextmanager
+async def open_elasticsearch(request: pytest.FixtureRequest, _folder: Path) -> AsyncIterator[CatalogIndex]:
+    """A new index of a name of its own on the session's Elasticsearch, which forgets it afterwards."""
+    settings = own_index(request.getfixturevalue("real_elasticsearch"))
+    index = ElasticsearchCatalogIndex(settings, codec=CODEC)
+    try:
+        yield index
+    finally:
+        await index.close()
+        await forget_indices(settings)
+
+
+ENGINES: dict[str, Opener] = {"tantivy": open_tantivy, "elasticsearch": open_elasticsearch}
+
+
+def own_index(address: str) -> ElasticsearchSettings:
+    """Settings for an index that no other test uses."""
+    return ElasticsearchSettings((address,), index_prefix=f"test-{secrets.token_hex(6)}")
+
+
+async def indices_of(settings: ElasticsearchSettings) -> set[str]:
+    """The names of all indices with the prefix of these settings."""
+    async with connect(settings) as client:
+        return set((await client.indices.get_alias(index=f"{settings.index_prefix}-*")).body)
+
+
+async def forget_indices(settings: ElasticsearchSettings) -> None:
+    """Delete every index with the prefix of these settings."""
+    async with connect(settings) as client:
+        for name in (await client.indices.get_alias(index=f"{settings.index_prefix}-*")).body:
+            await client.indices.delete(index=name)
 
 
 def dataset_id(name: object) -> UUID:

@@ -27,7 +27,7 @@ from tests.conformance.catalog_index_fixtures import (
 
 @pytest.fixture(params=list(ENGINES))
 async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CatalogIndex]:
-    async with ENGINES[request.param](tmp_path) as opened:
+    async with ENGINES[request.param](request, tmp_path) as opened:
         yield opened
 
 
