@@ -81,10 +81,11 @@ class SqlDatasetBook:
         names = ("source_id", "identifier", "dataset_id")
         aliases = [{name: row[name] for name in names} for row in rows]
         await upsert(work.connection, DATASET_ALIASES, aliases, update=[])
-        await upsert(work.connection, COUNTERS, [{"name": CATALOGUE_REVISION, "value": 0}], update=[])
-        await work.connection.execute(
+        raised = await work.connection.execute(
             update(COUNTERS).where(COUNTERS.c.name == CATALOGUE_REVISION).values(value=COUNTERS.c.value + 1)
         )
+        if raised.rowcount == 0:
+            await upsert(work.connection, COUNTERS, [{"name": CATALOGUE_REVISION, "value": 1}])
 
     async def live_identifiers(self, work: UnitOfWork, source_id: str) -> list[str]:
         rows = await work.connection.scalars(
