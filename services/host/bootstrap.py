@@ -240,6 +240,8 @@ def _attach_app(host: Host, ground: _Ground, governance: Governance) -> None:
         before_scrape=[hook for service in services for hook in service.extra_metrics],
     )
     app.state.footer_facts = host.footer_facts
-    app.state.is_demo = ground.demo is not None
+    app.state.is_demo = host.demo is not None
+    if host.demo is not None:
+        app.state.dataset_acts = host.demo.acts_on
     host.attach(app)
     host.after_start.append(lambda: ensure_admin_token(governance, host.directory, ground.settings))

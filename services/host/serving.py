@@ -10,6 +10,7 @@ import uvicorn
 
 from services.host.running import Host
 from services.host.settings import HostSettings
+from shared.bus.running import settle_collector
 from shared.errors import NutmegError
 
 __all__ = ["CannotListenError", "answering", "listening_socket", "serve"]
@@ -61,6 +62,7 @@ async def serve(host: Host, bound: socket.socket, *, announce: Announce | None =
     base_url = str(host.app.state.http_settings.base_url)
     try:
         await host.start()
+        settle_collector()
         async with answering(host, bound) as serving:
             try:
                 host.directory.write_server(port, base_url, host.settings.local_url(port))

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import httpx
 import orjson
 
+from services.catalog.entrypoints.pages import DatasetAct
 from services.host.demo.runs import DemoRun, RunKind, reached_at
 from services.host.demo.state import DemoClock, DemoStateFile
 from services.host.running import Host
@@ -18,7 +19,11 @@ from services.host.sample.degradations import DEGRADATIONS, Degradation
 from services.host.sample.directory import agencies_csv, people_csv, stewardship_csv
 from services.host.sample.feed import build_feed
 from services.host.sample.hits import SampleHit, sample_hits
+from shared.bus.ports import OutgoingRecord
 from shared.errors import NutmegError
+from shared.events.catalog import DatasetState
+from shared.events.registry import HIT_RECORDED
+from shared.identity.viewer import Viewer
 
 __all__ = ["Demo", "DemoError", "Progress", "SignInLink", "degradation_named"]
 
@@ -30,6 +35,7 @@ RUN_SECONDS_MAX = 120.0
 RUNS_KEPT_MAX = 50
 LOOK_SECONDS = 0.05
 LINK_USES_MAX = 1_000
+GOOD_AGAIN = "The file is again as it was."
 
 Progress = Callable[[str], None]
 """Takes one line of words about what is being done."""
@@ -138,6 +144,39 @@ class Demo:
             raise DemoError(f"{name or 'nothing'} is degraded just now; degrade with: nutmeg demo degrade")
         self._file.change(degraded=self.degraded - set(names))
         return [await self._begin("repair", DEGRADATIONS[each]) for each in names]
+
+    def acts_on(self, dataset: DatasetState, _viewer: Viewer) -> list[DatasetAct]:
+        """Return the buttons of a dataset's page: break it or repair it, where a fault strikes it."""
+        acts = []
+        for one in DEGRADATIONS.values():
+            if sample_dataset(one.dataset_slug).identifier != dataset.identifier:
+                continue
+            if one.name in self.degraded:
+                acts.append(DatasetAct("Repair this", f"/demo/repair/{one.dataset_slug}", GOOD_AGAIN))
+            else:
+                acts.append(DatasetAct("Break this", f"/demo/degrade/{one.dataset_slug}", one.what_happens))
+        return acts
+
+    async def send_poison(self) -> None:
+        """Put a record on the log that no group can handle: a hit that names no dataset.
+
+        It goes past the outbox on purpose; no service of ours could send it.
+        """
+        event_id = str(uuid4())
+        event = {
+            "specversion": "1.0",
+            "id": event_id,
+            "type": HIT_RECORDED.name,
+            "source": HIT_RECORDED.source,
+            "subject": "00",
+            "time": self._clock.now().isoformat(),
+            "correlationid": event_id,
+        }
+        headers = [(f"ce_{name}", value.encode()) for name, value in event.items()]
+        await self._host.log.publish(
+            [OutgoingRecord(HIT_RECORDED.topic.name, "00", "00", headers, b'{"hit": {}}')]
+        )
+        await self._host.wait_until_idle(timeout_seconds=LOAD_SECONDS_MAX)
 
     async def advance(self, by: timedelta) -> None:
         """Move the clock forward, and do what has become due. Raises ``DemoError``."""

@@ -49,6 +49,7 @@ def add_demo(app: typer.Typer) -> None:
             run(_serve_demo(data_dir, port, is_fresh=fresh))
 
     _add_faults(group)
+    _add_poison(group)
     _add_time(group)
 
 
@@ -89,6 +90,25 @@ def _add_faults(group: typer.Typer) -> None:
             return await _followed(connection, runs)
 
         _tell_runs(_with_demo(data_dir or context.obj, act), as_json=as_json)
+
+
+def _add_poison(group: typer.Typer) -> None:
+    @group.command()
+    def poison(
+        context: typer.Context,
+        as_json: AsJson = False,
+        data_dir: Annotated[Path | None, typer.Option("--data-dir", help="The demo's directory.")] = None,
+    ) -> None:
+        """Put a record on the log that no group can handle, and let it become a dead letter."""
+        from services.host.entrypoints.cli_output import say, show_json
+
+        answer = _with_demo(
+            data_dir or context.obj, lambda connection: connection.call("POST", "/api/v1/demo/poison")
+        )
+        if as_json:
+            show_json(answer)
+        else:
+            say("It is among the dead letters: /ops, or nutmeg dlq list")
 
 
 def _add_time(group: typer.Typer) -> None:

@@ -139,6 +139,12 @@ def _add_api(router: APIRouter, demo: Demo, log: ObservedLog) -> None:
             raise _refused(error) from error
         return [_document(run, log) for run in runs]
 
+    @api.post("/poison", status_code=202)
+    async def poison() -> dict[str, str]:
+        """Put a record on the log that cannot be handled; it becomes a dead letter."""
+        await demo.send_poison()
+        return {"dead_letters": "/api/v1/ops/dead-letters"}
+
     @api.post("/advance")
     async def advance(order: AdvanceOrder) -> dict[str, str]:
         """Move the simulated clock, and answer once what became due is done."""
@@ -167,9 +173,13 @@ def _add_pages(router: APIRouter, demo: Demo, log: ObservedLog) -> None:
     pages = APIRouter(prefix="/demo", include_in_schema=False, dependencies=[access("public")])
 
     @pages.get("")
-    async def show_demo(request: Request) -> Response:
+    async def show_demo(request: Request, poisoned: Annotated[bool, Query()] = False) -> Response:
         return templates.render(
-            request, "demo.html", degradations=list(DEGRADATIONS.values()), degraded=demo.degraded
+            request,
+            "demo.html",
+            degradations=list(DEGRADATIONS.values()),
+            degraded=demo.degraded,
+            is_poisoned=poisoned,
         )
 
     # Anybody may break the demo: it is made for that, and nothing else is changed.
@@ -188,6 +198,11 @@ def _add_pages(router: APIRouter, demo: Demo, log: ObservedLog) -> None:
         except DemoError as error:
             raise _refused(error) from error
         return RedirectResponse(f"/demo/runs/{runs[0].run_id}", status_code=303)
+
+    @pages.post("/poison")
+    async def send_poison() -> Response:
+        await demo.send_poison()
+        return RedirectResponse("/demo?poisoned=true", status_code=303)
 
     @pages.get("/runs/{run_id}")
     async def show_run(request: Request, run_id: UUID, part: Annotated[bool, Query()] = False) -> Response:
