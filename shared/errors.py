@@ -8,6 +8,7 @@ NutmegError
 ├── DeadLetterBudgetError   too many dead letters in a row or in five minutes: the consumer stops, loudly
 ├── DeadLetterUnwritableError  the dead letter itself could not be written: the consumer stops, loudly
 └── LogBusyError            another process already works for this consumer group or data directory
+    └── ReplicaFencedError  another process took this replica's name in its group: this one has to end
 
 Any other exception of a handler is retried a bounded number of times, then dead-lettered (design, 3.4).
 """
@@ -19,6 +20,7 @@ __all__ = [
     "InvalidEventError",
     "LogBusyError",
     "NutmegError",
+    "ReplicaFencedError",
     "TransientError",
 ]
 
@@ -49,3 +51,7 @@ class DeadLetterUnwritableError(NutmegError):
 
 class LogBusyError(NutmegError):
     """Somebody else holds the lock. The message names what is locked and how to find the holder."""
+
+
+class ReplicaFencedError(LogBusyError):
+    """Another process joined the group under the same name. The message names both, and the setting."""

@@ -1,8 +1,8 @@
 """Runs a service: its store, its relay, one loop per subscription, one per piece of recurring work.
 
 Each is supervised by itself. A crash is logged and started again, at growing intervals. A consumer that
-stopped on purpose (its dead-letter budget is spent, or dead letters cannot be written) stays stopped until
-an operator starts it again; the others go on.
+stopped on purpose (its dead-letter budget is spent, dead letters cannot be written, or another process has
+its name) stays stopped until an operator starts it again; the others go on.
 """
 
 import asyncio
@@ -21,7 +21,12 @@ from shared.bus.outbox import OutboxRelay, RelaySettings
 from shared.bus.ports import EventLog, Lag, TopicPartition
 from shared.bus.working import WorkLoop, WorkStatus
 from shared.clock import Clock
-from shared.errors import DeadLetterBudgetError, DeadLetterUnwritableError, NutmegError
+from shared.errors import (
+    DeadLetterBudgetError,
+    DeadLetterUnwritableError,
+    NutmegError,
+    ReplicaFencedError,
+)
 from shared.events.topics import TOPICS
 from shared.runtime import RecurringWork, Service
 
@@ -231,7 +236,7 @@ class ServiceRunner:
         while not self._stop_relay.is_set():
             try:
                 await run()
-            except (DeadLetterBudgetError, DeadLetterUnwritableError):
+            except (DeadLetterBudgetError, DeadLetterUnwritableError, ReplicaFencedError):
                 return  # the loop has said why; going on is an operator's decision
             except Exception:
                 logger.exception("crashed, starts again", service=self.service.name, part=name)

@@ -1,16 +1,20 @@
 """The logs that the conformance suite runs over. A new implementation adds one entry to ``LOGS``."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from shared.bus.kafka_log import KafkaEventLog
+from shared.bus.kafka_settings import KafkaSettings
 from shared.bus.ports import EventLog, LogConsumer, LogRecord, OutgoingRecord
 from shared.bus.sqlite_log import SQLiteEventLog
-from shared.clock import Clock
+from shared.clock import Clock, SimulatedClock
 from shared.events.topics import Freshness, Topic
 
-__all__ = ["LOGS", "STATES", "TOPICS_USED", "LogFactory", "log", "open_log", "outgoing", "read_all"]
+__all__ = ["LOGS", "STATES", "TOPICS_USED", "LogFactory", "clock", "log", "open_log", "outgoing", "read_all"]
 
 STATES = Topic(
     "ledger.accounts", "ledger", "state of accounts", Freshness.VERSION, compacted=True, retention_days=None
@@ -34,12 +38,34 @@ def _sqlite(partitions: int) -> Callable[[Path, Clock], LogFactory]:
     return factory
 
 
+def _kafka(partitions: int, address: str, clock: Clock) -> LogFactory:
+    settings = KafkaSettings(bootstrap_servers=address, prefix=f"{uuid4()}.", replication_factor=1)
+
+    async def open_it() -> EventLog:
+        return KafkaEventLog(settings, clock=clock, partitions=partitions)
+
+    return open_it
+
+
 LOGS: dict[str, Callable[[Path, Clock], LogFactory]] = {"sqlite-1": _sqlite(1), "sqlite-4": _sqlite(4)}
+KAFKA_LOGS = {"kafka-1": 1, "kafka-4": 4}
+PARAMETERS = [
+    *sorted(LOGS),
+    *(pytest.param(name, marks=pytest.mark.cluster) for name in sorted(KAFKA_LOGS)),
+]
 
 
-@pytest.fixture(params=sorted(LOGS))
+@pytest.fixture
+def clock() -> SimulatedClock:
+    """Starts now, since the time of a record is that of the log's own machine."""
+    return SimulatedClock(datetime.now(UTC))
+
+
+@pytest.fixture(params=PARAMETERS)
 def open_log(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> LogFactory:
     """Opens the log under test; call it again after closing."""
+    if request.param in KAFKA_LOGS:
+        return _kafka(KAFKA_LOGS[request.param], request.getfixturevalue("real_kafka"), clock)
     return LOGS[request.param](tmp_path / "log", clock)
 
 

@@ -14,13 +14,14 @@ from tests.conformance.event_log_fixtures import (
     FACTS,
     STATES,
     LogFactory,
+    clock,
     log,
     open_log,
     outgoing,
     read_all,
 )
 
-__all__ = ["log", "open_log"]
+__all__ = ["clock", "log", "open_log"]
 
 KEYS = [f"key-{n}" for n in range(12)]
 

@@ -1,0 +1,81 @@
+"""What all our Kafka clients share: errors in our words, a bound on waiting, and a bound on their log.
+
+While a broker is down aiokafka logs each failed attempt, measured at 4,000 lines a second.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from shared.bus.kafka_settings import KafkaSettings
+from shared.errors import TransientError
+
+__all__ = ["LineLimit", "administering", "limit_client_logs", "reaching"]
+
+REQUEST_SECONDS_MAX = 15.0
+LINES_MAX = 3
+LINES_SECONDS = 60.0
+
+
+@asynccontextmanager
+async def reaching(what: str, *, seconds_max: float = REQUEST_SECONDS_MAX) -> AsyncIterator[None]:
+    """Turn whatever says that Kafka cannot be reached within the time into a ``TransientError``."""
+    try:
+        async with asyncio.timeout(seconds_max):
+            yield
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise TransientError(f"Kafka did not {what}: {error!r}") from error
+
+
+@asynccontextmanager
+async def administering(settings: KafkaSettings, what: str) -> AsyncIterator[Any]:
+    """Yield an administration client for one question. Raises ``TransientError`` if it gets no answer."""
+    async with reaching(what):
+        client = AIOKafkaAdminClient(**settings.client_options)
+        try:
+            await client.start()
+            yield client
+        finally:
+            await client.close()
+
+
+class LineLimit(logging.Filter):
+    """Lets a few lines of each kind pass per minute, and tells how many it kept back."""
+
+    def __init__(self, *, lines_max: int = LINES_MAX, seconds: float = LINES_SECONDS) -> None:
+        super().__init__()
+        self._lines_max = lines_max
+        self._seconds = seconds
+        self._windows: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether this line may pass. Lines are of one kind if one statement wrote them."""
+        kind = (record.pathname, record.lineno)
+        now = time.monotonic()
+        began, count = self._windows.get(kind, (now, 0))
+        if now - began >= self._seconds:
+            if count > self._lines_max:
+                record.msg = f"{record.getMessage()} ({count - self._lines_max} more like this one kept back)"
+                record.args = None
+            began, count = now, 0
+        self._windows[kind] = (began, count + 1)
+        return count < self._lines_max
+
+
+_LIMIT = LineLimit()
+
+
+def limit_client_logs() -> None:
+    """Put the limit on every logger of aiokafka. Idempotent.
+
+    A filter of a parent does not see what its children pass on, so each gets it.
+    """
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "aiokafka":
+            logging.getLogger(name).addFilter(_LIMIT)
