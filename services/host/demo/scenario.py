@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import httpx
 import orjson
 
-from services.catalog.entrypoints.pages import DatasetAct
 from services.host.demo.runs import DemoRun, RunKind, reached_at
 from services.host.demo.state import DemoClock, DemoStateFile
 from services.host.running import Host
@@ -21,9 +20,7 @@ from services.host.sample.feed import build_feed
 from services.host.sample.hits import SampleHit, sample_hits
 from shared.bus.ports import OutgoingRecord
 from shared.errors import NutmegError
-from shared.events.catalog import DatasetState
 from shared.events.registry import HIT_RECORDED
-from shared.identity.viewer import Viewer
 
 __all__ = ["Demo", "DemoError", "Progress", "SignInLink", "degradation_named"]
 
@@ -51,6 +48,14 @@ class SignInLink:
 
     label: str
     url: str
+
+
+class DatasetAct(NamedTuple):
+    """A button on a dataset's page: a form is posted to ``href``; ``meaning`` says what it will do."""
+
+    label: str
+    href: str
+    meaning: str
 
 
 class Demo:
@@ -145,11 +150,11 @@ class Demo:
         self._file.change(degraded=self.degraded - set(names))
         return [await self._begin("repair", DEGRADATIONS[each]) for each in names]
 
-    def acts_on(self, dataset: DatasetState, _viewer: Viewer) -> list[DatasetAct]:
+    def acts_on(self, identifier: str) -> list[DatasetAct]:
         """Return the buttons of a dataset's page: break it or repair it, where a fault strikes it."""
         acts = []
         for one in DEGRADATIONS.values():
-            if sample_dataset(one.dataset_slug).identifier != dataset.identifier:
+            if sample_dataset(one.dataset_slug).identifier != identifier:
                 continue
             if one.name in self.degraded:
                 acts.append(DatasetAct("Repair this", f"/demo/repair/{one.dataset_slug}", GOOD_AGAIN))
