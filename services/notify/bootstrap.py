@@ -78,10 +78,11 @@ def bootstrap(
         database_url, service="notify", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock
     )
     book = SqlMatterBook()
+    is_alone = database_url.startswith("sqlite")
     ports = NotifyPorts(
         clock=clock,
         datasets=KnownDatasets(KNOWN_DATASETS),
-        principals=Principals(PRINCIPALS, is_cached=database_url.startswith("sqlite")),
+        principals=Principals(PRINCIPALS, is_cached=is_alone),
         people=SqlPeopleBook(),
         book=book,
         bell=Bell(),
@@ -96,6 +97,13 @@ def bootstrap(
         metrics=metrics,
     )
     post = _Post(store, office, book, clock)
+
+    async def take_up() -> None:
+        if is_alone:
+            # Whatever lease is left is that of a process that is gone.
+            async with store.unit_of_work() as work:
+                await book.release_leases(work)
+
     service = Service(
         name="notify",
         store=store,
@@ -113,6 +121,7 @@ def bootstrap(
                 on_wake=ports.bell.on_ring,
             )
         ],
+        open=take_up,
     )
     return Notify(service, ports, office)
 

@@ -1,6 +1,5 @@
 """What is done beside events: gather what is due into messages, send them, take charge of a matter."""
 
-import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -67,11 +66,18 @@ class MessageOffice:
         return len(people)
 
     async def send_due(self) -> int:
-        """Send some messages that are due, side by side; return how many were tried."""
-        async with self.store.unit_of_work() as work:
-            sendings = await self.book.lease(work, self.clock.now(), lease_for=LEASE, limit=MESSAGES_PER_TURN)
-        await asyncio.gather(*(self._send(sending) for sending in sendings))
-        return len(sendings)
+        """Send some messages that are due, one after another; return how many were tried.
+
+        A process that is killed between a server's answer and the row that keeps it sends that message
+        again. Side by side, it would be all that were under way.
+        """
+        for tried in range(MESSAGES_PER_TURN):
+            async with self.store.unit_of_work() as work:
+                sendings = await self.book.lease(work, self.clock.now(), lease_for=LEASE, limit=1)
+            if not sendings:
+                return tried
+            await self._send(sendings[0])
+        return MESSAGES_PER_TURN
 
     async def _send(self, sending: Sending) -> None:
         if sending.address is None or not sending.told:

@@ -145,6 +145,10 @@ class MatterBook(Protocol):
         """Take messages that are due, so that nobody else sends them meanwhile."""
         ...
 
+    async def release_leases(self, work: UnitOfWork) -> None:
+        """Give up every lease: for the start of a process that knows itself to be the only sender."""
+        ...
+
     async def settle(
         self,
         work: UnitOfWork,

@@ -97,10 +97,11 @@ def bootstrap(
         timeout_seconds=settings.fetch_timeout_seconds,
         size_bytes_max=settings.file_bytes_max,
     )
+    is_alone = database_url.startswith("sqlite")
     ports = QualityPorts(
         clock=clock,
         datasets=KnownDatasets(KNOWN_DATASETS),
-        principals=Principals(PRINCIPALS, is_cached=database_url.startswith("sqlite")),
+        principals=Principals(PRINCIPALS, is_cached=is_alone),
         standings=SqlStandings(),
         measurements=SqlMeasurementBook(),
         alerts=SqlAlertBook(),
@@ -114,6 +115,13 @@ def bootstrap(
         calendar=BusinessCalendar(holidays=settings.holidays),
         baseline_wait=timedelta(seconds=settings.baseline_wait_seconds),
     )
+
+    async def take_up() -> None:
+        if is_alone:
+            # Whatever lease is left is that of a process that is gone.
+            async with store.unit_of_work() as work:
+                await ports.jobs.release_leases(work)
+
     service = Service(
         name="quality",
         store=store,
@@ -123,6 +131,7 @@ def bootstrap(
         ],
         routers=(build_api(store, ports, settings), build_pages(store)),
         works=_works(store, ports, settings),
+        open=take_up,
         close=ports.profiler.close,
     )
     authenticator = TokenAuthenticator(Tokens(signing_key, clock), store, ports.principals)

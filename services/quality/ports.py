@@ -237,6 +237,10 @@ class JobBook(Protocol):
         """Take due jobs that nobody holds, counting the attempt."""
         ...
 
+    async def release_leases(self, work: UnitOfWork) -> None:
+        """Give up every lease: for the start of a process that knows itself to be the only worker."""
+        ...
+
     async def hold(self, work: UnitOfWork, job: ProfileJob) -> Hold:
         """Lock the job, and tell how the run that leased ``job`` stands to it."""
         ...

@@ -3,12 +3,9 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.quality.adapters.sql_alerts import SqlAlertBook
 from services.quality.adapters.sql_jobs import SqlHarvestBook, SqlJobBook, count_due_jobs
@@ -30,7 +27,8 @@ from shared.events.envelope import new_event
 from shared.events.quality import Measurement
 from shared.events.registry import DATASET_REGISTERED
 from shared.identity.viewer import ANONYMOUS, EVERYTHING, Grant, Role, Viewer
-from shared.store.engine import Store, sqlite_url
+from shared.store.engine import Store
+from tests.support.databases import Databases
 from tests.unit.quality.profiles import column, profile
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -43,17 +41,10 @@ MEASUREMENTS = SqlMeasurementBook()
 HARVESTS = SqlHarvestBook()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.cluster)])
-async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
+@pytest.fixture
+async def store(databases: Databases, clock: Clock) -> AsyncIterator[Store]:
     """An empty, migrated database of each kind."""
-    url = sqlite_url(tmp_path / "quality.db")
-    if request.param == "postgresql":
-        server, name = request.getfixturevalue("real_postgres"), f"quality_{uuid4().hex[:12]}"
-        engine = create_async_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
-        async with engine.connect() as connection:
-            await connection.execute(text(f"CREATE DATABASE {name}"))
-        await engine.dispose()
-        url = f"{server}/{name}"
+    url = await databases.url("quality")
     built = Store(url, service="quality", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock)
     await built.open()
     yield built
@@ -177,6 +168,19 @@ async def test_a_leased_job_is_given_to_nobody_else_until_its_lease_is_over(
     async with store.unit_of_work() as work:
         assert await JOBS.hold(work, first) == "lost"
         assert await JOBS.hold(work, second) == "held"
+
+
+async def test_a_lease_that_is_given_up_makes_its_job_due_at_once_and_is_lost_to_its_holder(
+    store: Store, clock: SimulatedClock
+) -> None:
+    await request_job(store, uuid4())
+    (first,) = await leased(store, clock.now())
+    async with store.unit_of_work() as work:
+        await JOBS.release_leases(work)
+    (second,) = await leased(store, clock.now() + timedelta(seconds=1))
+    assert (second.dataset_id, second.attempts) == (first.dataset_id, 2)
+    async with store.unit_of_work() as work:
+        assert await JOBS.hold(work, first) == "lost"
 
 
 async def test_a_request_during_a_run_is_seen_by_the_run_and_due_after_it(

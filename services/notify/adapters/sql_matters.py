@@ -174,6 +174,11 @@ class SqlMatterBook:
         }
         return [_sending(row, people.get(row.person_id), told.get(row.delivery_id, ())) for row in rows]
 
+    async def release_leases(self, work: UnitOfWork) -> None:
+        await work.connection.execute(
+            update(DELIVERIES).where(DELIVERIES.c.leased_until.is_not(None)).values(leased_until=None)
+        )
+
     async def settle(
         self,
         work: UnitOfWork,

@@ -72,6 +72,11 @@ class SqlJobBook:
         )
         return [_job(row) for row in leased]
 
+    async def release_leases(self, work: UnitOfWork) -> None:
+        await work.connection.execute(
+            update(PROFILE_JOBS).where(PROFILE_JOBS.c.leased_until.is_not(None)).values(leased_until=None)
+        )
+
     async def hold(self, work: UnitOfWork, job: ProfileJob) -> Hold:
         row = (
             await work.connection.execute(
