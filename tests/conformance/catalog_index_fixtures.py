@@ -52,6 +52,7 @@ async def open_elasticsearch(request: pytest.FixtureRequest, _folder: Path) -> A
 
 
 ENGINES: dict[str, Opener] = {"tantivy": open_tantivy, "elasticsearch": open_elasticsearch}
+ENGINE_PARAMS = ["tantivy", pytest.param("elasticsearch", marks=pytest.mark.cluster)]
 
 
 def own_index(address: str) -> ElasticsearchSettings:

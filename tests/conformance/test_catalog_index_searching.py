@@ -18,6 +18,7 @@ from services.catalog.domain.search import (
 )
 from services.catalog.ports import CatalogIndex
 from tests.conformance.catalog_index_fixtures import (
+    ENGINE_PARAMS,
     ENGINES,
     EVERYONE,
     NORTH,
@@ -51,7 +52,7 @@ NASTY_TEXTS = [
 ]
 
 
-@pytest.fixture(params=list(ENGINES))
+@pytest.fixture(params=ENGINE_PARAMS)
 async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CatalogIndex]:
     async with ENGINES[request.param](request, tmp_path) as opened:
         yield opened

@@ -16,6 +16,7 @@ from services.catalog.domain.search import (
 )
 from services.catalog.ports import CatalogIndex
 from tests.conformance.catalog_index_fixtures import (
+    ENGINE_PARAMS,
     ENGINES,
     EVERYONE,
     NORTH,
@@ -25,7 +26,7 @@ from tests.conformance.catalog_index_fixtures import (
 )
 
 
-@pytest.fixture(params=list(ENGINES))
+@pytest.fixture(params=ENGINE_PARAMS)
 async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CatalogIndex]:
     async with ENGINES[request.param](request, tmp_path) as opened:
         yield opened

@@ -18,8 +18,8 @@ from services.catalog.domain.search import SearchDocument, UpsertOutcome
 from services.catalog.ports import CatalogIndexError
 
 BULK_DOCUMENTS_MAX = 1_000
-BULK_BYTES_MAX = 8 * 1024 * 1024
-"""Far below the engine's limit of a request (100 MB). A single document stays below it in any case."""
+BULK_BYTES_MAX = 900_000
+"""Below the megabyte from which sending would hold up the event loop, and below the engine's 100 MB."""
 
 CONFLICT_RETRIES_MAX = 10
 CONFLICT_RETRY_SECONDS = 0.1
