@@ -242,6 +242,7 @@ def _attach_app(host: Host, ground: _Ground, governance: Governance) -> None:
     app.state.footer_facts = host.footer_facts
     app.state.is_demo = host.demo is not None
     if host.demo is not None:
-        app.state.dataset_acts = host.demo.acts_on
+        demo = host.demo
+        app.state.dataset_acts = lambda dataset, _viewer: demo.acts_on(dataset.identifier)
     host.attach(app)
     host.after_start.append(lambda: ensure_admin_token(governance, host.directory, ground.settings))

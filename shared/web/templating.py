@@ -13,8 +13,6 @@ What every page gets without asking, and where it comes from:
 ``now``             ``request.app.state.now()``: an aware datetime; the system clock by default
 ``installation``    ``request.app.state.installation_name``: text, "Nutmeg" by default
 ``is_demo``         ``request.app.state.is_demo``: bool, False by default
-``dataset_acts``    ``request.app.state.dataset_acts(identifier)``: buttons that the installation adds to a
-                    dataset's page, each with ``label``, ``href`` and ``meaning``; none by default
 ``footer``          ``request.app.state.footer_facts()``: (label, value) pairs, none by default
 ``current_path``    the path of the address that was asked for
 ==================  =============================================================================
@@ -75,14 +73,9 @@ def page_context(request: Request) -> dict[str, object]:
         "now": now(),
         "installation": getattr(state, "installation_name", None) or DEFAULT_INSTALLATION_NAME,
         "is_demo": bool(getattr(state, "is_demo", False)),
-        "dataset_acts": getattr(state, "dataset_acts", _no_acts),
         "footer": footer_facts(),
         "current_path": request.url.path,
     }
-
-
-def _no_acts(_identifier: str) -> Sequence[object]:
-    return ()
 
 
 def _system_now() -> datetime:
