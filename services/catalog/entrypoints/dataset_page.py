@@ -12,6 +12,7 @@ from services.catalog.domain.views import ChangeView, DatasetView, UseOfDay, Use
 from services.catalog.entrypoints.words import (
     FRESHNESS,
     access_words,
+    as_sentence,
     field_words,
     first_sentence,
     frequency_words,
@@ -176,7 +177,7 @@ def _way(number: int, distribution: Distribution) -> Way | None:
 def _fresh(view: DatasetView) -> Light:
     told = FRESHNESS[view.freshness]
     word = "Not known" if view.freshness == "not-known" else told.word
-    reason = view.freshness_reason or "It is judged soon after the dataset arrives."
+    reason = as_sentence(view.freshness_reason) or "It is judged soon after the dataset arrives."
     return Light("Fresh?", told.kind, word, reason)
 
 
@@ -327,8 +328,7 @@ def _scores(view: DatasetView) -> list[Score]:
     if overall is None:
         return []
     return [
-        Score(one.dimension.capitalize(), one.score, one.reason[:1].upper() + one.reason[1:])
-        for one in overall.dimensions
+        Score(one.dimension.capitalize(), one.score, as_sentence(one.reason)) for one in overall.dimensions
     ]
 
 

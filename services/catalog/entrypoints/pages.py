@@ -174,7 +174,6 @@ def _add_dataset(
             dataset=view.state,
             page=dataset_page(view, installation, state.installation_name, state.now()),
             page_url=installation.dataset_url(dataset_id),
-            base_url=installation.base_url,
             acts=acts(view.state, viewer),
         )
 

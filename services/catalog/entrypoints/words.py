@@ -17,6 +17,7 @@ __all__ = [
     "Told",
     "access_badge",
     "access_words",
+    "as_sentence",
     "facet_words",
     "field_words",
     "first_sentence",
@@ -82,7 +83,21 @@ _THEME_ICONS = (
     ("education", ("educat", "school", "workforce", "learning", "student")),
     ("substance", ("substance", "addict", "overdose", "drug", "opioid")),
     ("health", ("health", "medic", "human service", "social service", "wellness")),
-    ("fraud", ("fraud", "waste", "abuse", "audit", "spending", "budget", "finance", "government")),
+    (
+        "fraud",
+        (
+            "fraud",
+            "waste",
+            "abuse",
+            "audit",
+            "spending",
+            "budget",
+            "finance",
+            "government",
+            "public safety",
+            "justice",
+        ),
+    ),
     ("resilience", ("resilien", "climate", "environment", "energy", "weather", "emergenc")),
     ("traffic", ("traffic", "transport", "road", "crash", "mobility")),
     ("economy", ("econom", "business", "tax", "industry", "labor", "job", "commerce")),
@@ -100,6 +115,13 @@ def access_words(access_level: str) -> str:
 def access_badge(access_level: str) -> str:
     """Mark a result whose data is not public."""
     return "Ask for it" if access_level == "restricted public" else access_words(access_level)
+
+
+def as_sentence(reason: str) -> str:
+    """Write a reason as a sentence; blank stays blank."""
+    if not reason:
+        return ""
+    return reason[0].upper() + reason[1:] + ("" if reason.endswith((".", "!", "?", "…")) else ".")
 
 
 def facet_words(facet: Facet, value: str, label: str) -> str:

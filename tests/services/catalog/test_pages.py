@@ -48,7 +48,7 @@ async def test_a_harvested_dataset_can_be_found_read_got_and_followed(running: R
     feed = ET.fromstring((await running.get(f"{found[1]}/changes.atom")).content)
     assert len(feed.findall("{http://www.w3.org/2005/Atom}entry")) == 1
     home = (await running.get("/")).text
-    assert "1 dataset from" in home
+    assert "1 dataset." in home
     assert 'href="/search?theme=Transport"' in home
 
 
