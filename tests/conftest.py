@@ -12,7 +12,7 @@ import pytest
 
 from shared.clock import SimulatedClock
 
-pytest_plugins = ["tests.servers.fixtures"]
+pytest_plugins = ["tests.servers.fixtures", "tests.support.databases"]
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 

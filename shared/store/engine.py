@@ -6,14 +6,14 @@ error, design section 3), and a separate engine for reads.
 """
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import MetaData, event
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -21,28 +21,15 @@ from shared.clock import Clock
 from shared.errors import TransientError
 from shared.store.bus_tables import BusTables
 from shared.store.migrations import upgrade
+from shared.store.passing_errors import is_passing
 from shared.store.unit_of_work import UnitOfWork
 
 __all__ = ["Store", "sqlite_url"]
 
 BUSY_TIMEOUT_MS = 10_000
 READ_CONNECTIONS_MAX = 4
-PRIMARY_CODE_MASK = 0xFF
-"""SQLite's extended result codes carry the primary one in their lowest byte."""
-
-PASSING_CODES = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_READONLY,
-    }
-)
+CONNECTIONS_MAX = 10
+CONNECT_SECONDS_MAX = 10.0
 
 
 def sqlite_url(path: Path) -> str:
@@ -81,8 +68,17 @@ class Store:
             self._writer = _sqlite_engine(self.url, writes=True)
             self._reader = _sqlite_engine(self.url, writes=False)
         else:
-            self._writer = self._reader = create_async_engine(self.url, pool_size=10, pool_pre_ping=True)
-        await upgrade(self._writer, self._migrations)
+            self._writer = _postgres_engine(self.url)
+            # One snapshot for all that is read on a connection, and no writing there, as with SQLite.
+            self._reader = self._writer.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+        try:
+            async with self._translating():
+                await upgrade(self._writer, self._migrations)
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Release the connections. Idempotent."""
@@ -99,16 +95,10 @@ class Store:
         """
         if self._writer is None:
             raise TransientError(f"the store of {self.service} is not open")
-        async with self._write_gate():
-            try:
-                async with self._writer.begin() as connection:
-                    work = UnitOfWork(connection, self.tables, self.clock)
-                    yield work
-                    await work.flush_outbox()
-            except DBAPIError as error:
-                if _is_passing(error):
-                    raise TransientError(f"the store of {self.service} is away: {error.orig}") from error
-                raise
+        async with self._write_gate(), self._translating(), self._writer.begin() as connection:
+            work = UnitOfWork(connection, self.tables, self.clock)
+            yield work
+            await work.flush_outbox()
         work.committed()
         if work.emitted_count:
             for wake in self.on_emitted:
@@ -119,13 +109,39 @@ class Store:
         """Open a connection for reading a consistent state. Raises ``TransientError`` if it can't."""
         if self._reader is None:
             raise TransientError(f"the store of {self.service} is not open")
+        async with self._translating(), self._reader.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def dedicated(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection outside the pool, in autocommit, for locks that last as long as it does.
+
+        PostgreSQL only. Raises ``TransientError`` if it can't, or is lost within the block.
+        """
+        engine = create_async_engine(
+            self.url,
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",
+            connect_args={"timeout": CONNECT_SECONDS_MAX},
+        )
         try:
-            async with self._reader.connect() as connection:
+            async with self._translating(), engine.connect() as connection:
                 yield connection
+        finally:
+            await engine.dispose()
+
+    @asynccontextmanager
+    async def _translating(self) -> AsyncIterator[None]:
+        """Turn what passes by itself into ``TransientError``; let everything else through."""
+        try:
+            yield
         except DBAPIError as error:
-            if _is_passing(error):
+            if is_passing(error):
                 raise TransientError(f"the store of {self.service} is away: {error.orig}") from error
             raise
+        except (ConnectionError, PoolTimeoutError) as error:
+            # asyncpg raises what the socket raised where it cannot connect.
+            raise TransientError(f"the store of {self.service} is away: {error}") from error
 
     @asynccontextmanager
     async def _write_gate(self) -> AsyncIterator[None]:
@@ -137,14 +153,15 @@ class Store:
             yield
 
 
-def _is_passing(error: DBAPIError) -> bool:
-    """Tell an absent or busy database from a wrong statement, which no waiting cures."""
-    if error.connection_invalidated:
-        return True
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    if code is not None:
-        return code & PRIMARY_CODE_MASK in PASSING_CODES
-    return isinstance(error, OperationalError)
+def _postgres_engine(url: str) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=CONNECTIONS_MAX,
+        max_overflow=0,
+        pool_pre_ping=True,
+        pool_timeout=CONNECT_SECONDS_MAX,
+        connect_args={"timeout": CONNECT_SECONDS_MAX},
+    )
 
 
 def _sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:

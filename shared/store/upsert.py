@@ -20,8 +20,9 @@ async def upsert(
 ) -> None:
     """Insert ``rows``, replacing rows of the same primary key, in one statement execution.
 
-    ``update`` names the columns to replace (default: all given but the key; an empty list keeps the old
-    row). ``only_if`` may refer to ``table`` (the old row).
+    Rows are written in the order of their keys, so that two transactions with the same rows wait for one
+    another and do not block each other for good. ``update`` names the columns to replace (default: all
+    given but the key; an empty list keeps the old row). ``only_if`` may refer to ``table`` (the old row).
     """
     if not rows:
         return
@@ -38,4 +39,4 @@ async def upsert(
         )
     else:
         statement = statement.on_conflict_do_nothing(index_elements=key)
-    await connection.execute(statement, list(rows))
+    await connection.execute(statement, sorted(rows, key=lambda row: tuple(str(row[name]) for name in key)))

@@ -1,10 +1,9 @@
-"""What the catalogue's books promise, whatever database they stand on. Runs over each entry of ``STORES``."""
+"""What the catalogue's books promise, whatever database they stand on. SQLite and PostgreSQL."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -27,20 +26,20 @@ from shared.events.envelope import new_event
 from shared.events.governance import AgencyState, StewardshipState
 from shared.events.registry import DATASET_REGISTERED
 from shared.identity.viewer import ANONYMOUS
-from shared.store.engine import Store, sqlite_url
+from shared.store.engine import Store
+from tests.support.databases import Databases
 from tests.unit.catalog.entries import entry_of, state_of
 
-STORES: dict[str, Callable[[Path], str]] = {"sqlite": lambda folder: sqlite_url(folder / "catalog.db")}
 BOOK = SqlDatasetBook({"state"})
 DIRECTORY = SqlDirectoryCopy({"state"})
 INSIGHTS = SqlInsightBook()
 
 
-@pytest.fixture(params=sorted(STORES))
-async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
+@pytest.fixture
+async def store(databases: Databases, clock: Clock) -> AsyncIterator[Store]:
     """An open, migrated store."""
     opened = Store(
-        STORES[request.param](tmp_path),
+        await databases.url("catalog"),
         service="catalog",
         metadata=METADATA,
         tables=BUS,

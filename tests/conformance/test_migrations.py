@@ -1,4 +1,4 @@
-"""Every service's migrations lead to the tables that its code names, and back to none."""
+"""Every service's migrations lead to the tables that its code names, and back to none, on every database."""
 
 from importlib import import_module
 from pathlib import Path
@@ -11,8 +11,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData, inspect
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from shared.store.engine import sqlite_url
 from shared.store.migrations import upgrade
+from tests.support.databases import Databases
 
 SERVICES = Path(__file__).parents[2] / "services"
 MIGRATED = sorted(path.parents[2].name for path in SERVICES.glob("*/adapters/migrations/env.py"))
@@ -32,10 +32,10 @@ def downgrade(connection: Connection, migrations: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("service", MIGRATED)
-async def test_the_migrated_schema_is_the_one_that_the_code_names(service: str, tmp_path: Path) -> None:
+async def test_the_migrated_schema_is_the_one_that_the_code_names(service: str, databases: Databases) -> None:
     migrations = SERVICES / service / "adapters" / "migrations"
     metadata: MetaData = import_module(f"services.{service}.adapters.tables").METADATA
-    engine = create_async_engine(sqlite_url(tmp_path / "state.db"))
+    engine = create_async_engine(await databases.url(service))
     try:
         await upgrade(engine, migrations)
         async with engine.begin() as connection:

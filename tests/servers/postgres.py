@@ -40,6 +40,7 @@ class Postgres:
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(self._directory),
             "max_connections": "200",
+            "fsync": "off",  # what was written outlives kill -9 all the same; only a machine's crash loses it
             **(settings or {}),
         }
         given = [text for name, value in options.items() for text in ("-c", f"{name}={value}")]

@@ -124,13 +124,15 @@ class Bench:
 
 
 @asynccontextmanager
-async def open_bench(directory: Path, clock: Clock, *, partitions: int = 1) -> AsyncIterator[Bench]:
-    """Set the table in ``directory``."""
+async def open_bench(
+    directory: Path, clock: Clock, *, partitions: int = 1, database_url: str | None = None
+) -> AsyncIterator[Bench]:
+    """Set the table in ``directory``; the ledger's database may be elsewhere."""
     real_log = SQLiteEventLog(directory / "log", clock=clock, partitions=partitions)
     await real_log.open()
     try:
         await real_log.ensure_topics([TOPICS[name] for name in COUNTING.topics])
-        async with open_ledger(directory / "ledger.sqlite3", clock) as ledger:
+        async with open_ledger(database_url or directory / "ledger.sqlite3", clock) as ledger:
             log = FaultyLog(real_log)
             settings = RelaySettings(poll_seconds=60, pause_seconds_min=0.01, pause_seconds_max=0.02)
             relay = OutboxRelay(store=ledger.store, log=log, clock=clock, settings=settings)

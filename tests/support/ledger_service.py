@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid5
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, select
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
 
 from shared.bus.handling import Handlers, Outcome, Subscription, bind, each
 from shared.clock import Clock, SystemClock
@@ -78,7 +79,8 @@ async def count_hits(batch: Sequence[Event], unit_of_work: UnitOfWork, ports: Po
     for event in batch:
         ports.before(event)
     counts = Counter(str(event.payload(HitRecorded).hit.dataset_id) for event in batch)
-    statement = sqlite.insert(HIT_COUNTS)
+    is_postgres = unit_of_work.connection.dialect.name == "postgresql"
+    statement: Any = (postgresql if is_postgres else sqlite).insert(HIT_COUNTS)
     statement = statement.on_conflict_do_update(
         index_elements=["dataset_id"], set_={"hits": HIT_COUNTS.c.hits + statement.excluded.hits}
     )
@@ -105,10 +107,10 @@ EVENT_HANDLERS: Handlers[Ports] = {
 }
 
 
-def ledger_store(path: Path, clock: Clock) -> Store:
-    """The store, not open yet."""
+def ledger_store(place: Path | str, clock: Clock) -> Store:
+    """The store in a file, or at SQLAlchemy's URL; not open yet."""
     return Store(
-        sqlite_url(path),
+        place if isinstance(place, str) else sqlite_url(place),
         service="ledger",
         metadata=METADATA,
         tables=TABLES,
@@ -185,9 +187,9 @@ class Ledger:
 
 
 @asynccontextmanager
-async def open_ledger(path: Path, clock: Clock | None = None) -> AsyncIterator[Ledger]:
-    """Open the service on a file of its own."""
-    store = ledger_store(path, clock or SystemClock())
+async def open_ledger(place: Path | str, clock: Clock | None = None) -> AsyncIterator[Ledger]:
+    """Open the service on a database of its own: a file, or what SQLAlchemy's URL names."""
+    store = ledger_store(place, clock or SystemClock())
     await store.open()
     try:
         yield Ledger(store)

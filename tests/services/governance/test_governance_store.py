@@ -30,7 +30,7 @@ from shared.events.governance import AgencyChanged, PersonChanged, SharingReques
 from shared.events.registry import DATASET_REGISTERED
 from shared.identity.signing_key import SigningKey
 from shared.identity.viewer import Grant, Role, Viewer
-from shared.store.engine import sqlite_url
+from tests.support.databases import Databases
 
 AGENCIES_CSV = (
     "code,name,data_officer_email\n"
@@ -40,10 +40,12 @@ AGENCIES_CSV = (
 
 
 @pytest.fixture
-async def governance(tmp_path: Path, clock: SimulatedClock) -> AsyncIterator[Governance]:
+async def governance(
+    tmp_path: Path, clock: SimulatedClock, databases: Databases
+) -> AsyncIterator[Governance]:
     built = bootstrap(
         GovernanceSettings(),
-        database_url=sqlite_url(tmp_path / "governance.db"),
+        database_url=await databases.url("governance"),
         clock=clock,
         signing_key=SigningKey.load_or_create(tmp_path / "signing-key"),
     )

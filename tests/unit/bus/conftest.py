@@ -7,10 +7,11 @@ import pytest
 
 from shared.clock import Clock
 from tests.support.bus_bench import Bench, open_bench
+from tests.support.databases import Databases
 
 
 @pytest.fixture
-async def bench(tmp_path: Path, clock: Clock) -> AsyncIterator[Bench]:
+async def bench(tmp_path: Path, clock: Clock, databases: Databases) -> AsyncIterator[Bench]:
     """A log, a ledger, its relay and its loops."""
-    async with open_bench(tmp_path, clock) as opened:
+    async with open_bench(tmp_path, clock, database_url=await databases.url("ledger")) as opened:
         yield opened

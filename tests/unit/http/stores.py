@@ -10,7 +10,8 @@ from shared.clock import Clock
 from shared.http.idempotency import idempotency_table
 from shared.identity.principals import principals_table
 from shared.store.bus_tables import bus_tables
-from shared.store.engine import Store, sqlite_url
+from shared.store.engine import Store
+from tests.support.databases import Databases
 
 METADATA = MetaData()
 BUS_TABLES = bus_tables(METADATA)
@@ -38,13 +39,13 @@ def upgrade():
 
 
 @asynccontextmanager
-async def open_store(directory: Path, clock: Clock) -> AsyncIterator[Store]:
+async def open_store(directory: Path, clock: Clock, databases: Databases) -> AsyncIterator[Store]:
     migrations = directory / "migrations"
     (migrations / "versions").mkdir(parents=True)
     (migrations / "env.py").write_text(_ENVIRONMENT)
     (migrations / "versions" / "0001_first.py").write_text(_REVISION)
     store = Store(
-        sqlite_url(directory / "test.db"),
+        await databases.url("test"),
         service="test",
         metadata=METADATA,
         tables=BUS_TABLES,

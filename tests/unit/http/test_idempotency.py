@@ -18,13 +18,14 @@ from shared.http.idempotency import Answer, act_once, prune_idempotency_keys
 from shared.http.viewing import ViewerDependency, access
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
+from tests.support.databases import Databases
 from tests.unit.http.application import build, client
 from tests.unit.http.stores import IDEMPOTENCY_KEYS, ORDERS, open_store
 
 
 @pytest.fixture
-async def store(tmp_path: Path, clock: SimulatedClock) -> AsyncIterator[Store]:
-    async with open_store(tmp_path, clock) as opened:
+async def store(tmp_path: Path, clock: SimulatedClock, databases: Databases) -> AsyncIterator[Store]:
+    async with open_store(tmp_path, clock, databases) as opened:
         yield opened
 
 

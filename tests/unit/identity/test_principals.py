@@ -16,6 +16,7 @@ from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import AuthenticationError, Tokens
 from shared.identity.viewer import Grant, Role
 from shared.store.engine import Store
+from tests.support.databases import Databases
 from tests.unit.http.stores import PRINCIPALS, open_store
 
 PERSON = UUID("6a4b1c4e-2222-4d5e-9a11-000000000002")
@@ -24,8 +25,8 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-async def store(tmp_path: Path, clock: SimulatedClock) -> AsyncIterator[Store]:
-    async with open_store(tmp_path, clock) as opened:
+async def store(tmp_path: Path, clock: SimulatedClock, databases: Databases) -> AsyncIterator[Store]:
+    async with open_store(tmp_path, clock, databases) as opened:
         yield opened
 
 
