@@ -30,7 +30,7 @@ from services.catalog.entrypoints.api_maintenance import build_maintenance_api
 from services.catalog.entrypoints.harvest_pages import build_harvest_pages
 from services.catalog.entrypoints.pages import build_pages
 from services.catalog.handlers import CHANGES_HANDLERS, DIRECTORY_HANDLERS, ENRICHMENT_HANDLERS
-from services.catalog.ports import CatalogIndex, CatalogPorts, CatalogReader, Downloader
+from services.catalog.ports import CatalogIndex, CatalogIndexError, CatalogPorts, CatalogReader, Downloader
 from services.catalog.settings import CatalogSettings
 from shared.bus.handling import Subscription, bind
 from shared.clock import Clock
@@ -126,7 +126,7 @@ def bootstrap(
     words = frozenset(settings.jurisdiction_words if jurisdiction_words is None else jurisdiction_words)
     wakes, bell = _Wakes(), Bell()
     ports = _ports(store, clock, words, wakes, bell)
-    index = DeferredIndex(open_index or _tantivy_opener(data_dir / "index", signing_key))
+    index = DeferredIndex(open_index or _index_opener(settings, data_dir / "index", signing_key))
     feeds = FeedFiles(data_dir / "feeds")
     downloads = downloader or GuardedDownloads(
         fetcher_for or (lambda size_bytes: GuardedFetcher(size_bytes_max=size_bytes))
@@ -147,7 +147,14 @@ def bootstrap(
         feeds=feeds,
         exports=ExportFiles(store, data_dir / "exports", installation),
         harvesting=HarvestWorker(store, ports, feeds, downloads, metrics, limits),
-        indexing=IndexWorker(store, SqlIndexLedger(store), index, clock, metrics),
+        indexing=IndexWorker(
+            store,
+            SqlIndexLedger(store),
+            index,
+            clock,
+            metrics,
+            engine="elasticsearch" if settings.elasticsearch_urls else "tantivy",
+        ),
         dictionaries=DictionaryWorker(store, ports, downloads),
         upkeep=Upkeep(store, ports, timedelta(days=settings.changes_days)),
         principals=Principals(PRINCIPALS, is_cached=database_url.startswith("sqlite")),
@@ -236,9 +243,36 @@ def _works(parts: _Parts) -> Sequence[RecurringWork]:
     )
 
 
-def _tantivy_opener(folder: Path, signing_key: SigningKey) -> Callable[[], Awaitable[CatalogIndex]]:
-    async def open_index() -> CatalogIndex:
-        codec = CursorCodec(signing_key.derive("search-cursors").hex())
+def _index_opener(
+    settings: CatalogSettings, folder: Path, signing_key: SigningKey
+) -> Callable[[], Awaitable[CatalogIndex]]:
+    """Elasticsearch where its address is set, else tantivy in ``folder``."""
+    codec = CursorCodec(signing_key.derive("search-cursors").hex())
+
+    async def open_tantivy() -> CatalogIndex:
         return await TantivyCatalogIndex.open(folder, codec=codec)
 
-    return open_index
+    async def open_elasticsearch() -> CatalogIndex:
+        return _elasticsearch_index(settings, codec)
+
+    return open_elasticsearch if settings.elasticsearch_urls else open_tantivy
+
+
+def _elasticsearch_index(settings: CatalogSettings, codec: CursorCodec) -> CatalogIndex:
+    # Imported here: an installation without a cluster does not have the client.
+    try:
+        from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings
+        from services.catalog.adapters.elasticsearch_index import ElasticsearchCatalogIndex
+    except ModuleNotFoundError as error:
+        told = "NUTMEG_CATALOG_ELASTICSEARCH_URL is set, but the client is not installed"
+        raise CatalogIndexError(f"{told}: install nutmeg[cluster].") from error
+    reached = ElasticsearchSettings(
+        urls=settings.elasticsearch_urls,
+        index_prefix=settings.elasticsearch_index_prefix,
+        username=settings.elasticsearch_username or None,
+        password=settings.elasticsearch_password.get_secret_value() or None,
+        api_key=settings.elasticsearch_api_key.get_secret_value() or None,
+        ca_file=settings.elasticsearch_ca_file,
+        timeout_seconds=settings.elasticsearch_timeout_seconds,
+    )
+    return ElasticsearchCatalogIndex(reached, codec=codec)

@@ -1,6 +1,10 @@
 """What an installation may set about the catalogue: ``NUTMEG_CATALOG_…`` in the environment."""
 
-from pydantic import Field
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 __all__ = ["CatalogSettings"]
@@ -9,7 +13,7 @@ GIBIBYTE = 1024**3
 
 
 class CatalogSettings(BaseSettings):
-    """Names for the public catalogue, and limits of harvesting."""
+    """Names for the public catalogue, limits of harvesting, and the search engine."""
 
     model_config = SettingsConfigDict(env_prefix="NUTMEG_CATALOG_", extra="forbid", frozen=True)
 
@@ -40,3 +44,52 @@ class CatalogSettings(BaseSettings):
     changes_days: int = Field(
         default=90, ge=1, description="How long the changes feed can be read back, in days."
     )
+    elasticsearch_url: str = Field(
+        default="",
+        description="Elasticsearch nodes, comma-separated; empty: the search index is in the data directory.",
+    )
+    elasticsearch_index_prefix: str = Field(
+        default="nutmeg",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,60}$",
+        description="Begins the names of indices, where installations share an Elasticsearch.",
+    )
+    elasticsearch_username: str = Field(default="", description="User to sign in to Elasticsearch as.")
+    elasticsearch_password: SecretStr = Field(
+        default=SecretStr(""), description="Password of this Elasticsearch user."
+    )
+    elasticsearch_api_key: SecretStr = Field(
+        default=SecretStr(""), description="Elasticsearch API key, in place of user and password."
+    )
+    elasticsearch_ca_file: Path | None = Field(
+        default=None,
+        description="Certificates that Elasticsearch is checked against; the system's if not set.",
+    )
+    elasticsearch_timeout_seconds: float = Field(
+        default=10.0, gt=0, description="How long a search may take."
+    )
+
+    @property
+    def elasticsearch_urls(self) -> tuple[str, ...]:
+        """The nodes; none where the search index is in the data directory."""
+        return tuple(url.strip() for url in self.elasticsearch_url.split(",") if url.strip())
+
+    @model_validator(mode="after")
+    def _elasticsearch_can_be_reached(self) -> Self:
+        # An address is never repeated in a message: it may hold a password.
+        for number, url in enumerate(self.elasticsearch_urls, 1):
+            try:
+                parts = urlsplit(url)
+                usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port
+            except ValueError:
+                usable = False
+            if not usable:
+                cure = "Write http://host:port or https://host:port."
+                raise ValueError(f"elasticsearch_url: number {number} is no address. {cure}")
+            if parts.username is not None:
+                cure = "Use elasticsearch_username and elasticsearch_password."
+                raise ValueError(f"elasticsearch_url: must not hold a user or a password. {cure}")
+        if self.elasticsearch_api_key.get_secret_value() and self.elasticsearch_username:
+            raise ValueError(
+                "elasticsearch_api_key: set either the key, or elasticsearch_username and its password."
+            )
+        return self

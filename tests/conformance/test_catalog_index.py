@@ -89,6 +89,15 @@ class TestWriting:
         assert await titles(index, "wells") == ["Wells too"]
         assert set(await held(index)) == {dataset_id("b")}
 
+    async def test_a_purged_document_may_come_back_at_once_in_an_older_revision(
+        self, index: CatalogIndex
+    ) -> None:
+        await index.upsert([document("a", "Wells ahead", revision=9), document("b", "Bridges")])
+        await index.purge([dataset_id("a")])
+        outcomes = await index.upsert([document("a", "Wells", revision=2), document("b", "Bridges")])
+        assert [outcome.status for outcome in outcomes] == ["applied", "stale"]
+        assert await titles(index, "wells") == ["Wells"]
+
     async def test_a_document_that_can_not_be_indexed_is_refused_alone(self, index: CatalogIndex) -> None:
         bad = [
             replace(document("x", "Wells"), keywords="water"),  # type: ignore[arg-type]

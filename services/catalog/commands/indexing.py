@@ -31,13 +31,21 @@ class IndexWorker:
     """Recurring work and maintenance of the index."""
 
     def __init__(
-        self, store: Store, ledger: IndexLedger, index: CatalogIndex, clock: Clock, metrics: Metrics
+        self,
+        store: Store,
+        ledger: IndexLedger,
+        index: CatalogIndex,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        engine: str,
     ) -> None:
         self._store = store
         self._ledger = ledger
         self.index = index
         self._clock = clock
         self._metrics = metrics
+        self._engine = engine
         self._is_checked = False
         self._maintaining = asyncio.Lock()
 
@@ -49,6 +57,8 @@ class IndexWorker:
             return await self._index_batch()
         except CatalogIndexError as error:
             _log.warning("index_away", error=str(error))
+            # It may come back empty: look again before anything is written.
+            self._is_checked = False
             self._metrics.count("nutmeg_index_operations_total", operation="put", outcome="failed")
             return 0
 
@@ -83,7 +93,7 @@ class IndexWorker:
     async def measure(self) -> None:
         """Set the gauges that only the index can tell."""
         try:
-            self._metrics.set("nutmeg_index_documents", await self.index.count(), engine="tantivy")
+            self._metrics.set("nutmeg_index_documents", await self.index.count(), engine=self._engine)
         except CatalogIndexError:
             _log.warning("index_away")
 
