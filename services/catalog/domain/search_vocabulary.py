@@ -71,6 +71,7 @@ SYNONYMS: tuple[tuple[str, ...], ...] = (
     ("house price", "home price", "real estate sale"),
     ("lead poisoning", "blood lead"),
     ("opioid", "opiate"),
+    ("overdose", "drug related death", "drug poisoning"),
     ("vaccine", "vaccination", "immunization", "immunisation"),
     ("death", "mortality", "fatality"),
     ("birth", "natality"),
