@@ -35,6 +35,8 @@ class RecurringWork:
     pending: Callable[[], Awaitable[int]]
     on_wake: Callable[[Callable[[], None]], None] | None = None
     """Called once at start with the function that wakes this work early."""
+    is_divided: bool = False
+    """Whether replicas may do portions side by side, each with what it leased; else one replica at a time."""
 
 
 @dataclass(frozen=True, slots=True)

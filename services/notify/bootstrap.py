@@ -119,6 +119,7 @@ def bootstrap(
                 run_once=post.run_once,
                 pending=post.pending,
                 on_wake=ports.bell.on_ring,
+                is_divided=True,
             )
         ],
         open=take_up,

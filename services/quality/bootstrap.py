@@ -181,6 +181,7 @@ def _works(store: Store, ports: QualityPorts, settings: QualitySettings) -> list
             partial(run_profile_jobs, store, ports),
             jobs_due,
             wakers.register(PROFILE_WORK),
+            is_divided=True,
         ),
         RecurringWork(
             FRESHNESS_WORK,

@@ -10,7 +10,7 @@ to have lost them.
 import asyncio
 import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -20,12 +20,14 @@ from sqlalchemy import Row, delete, func, select, update
 
 from shared.bus.measuring import BusMetrics, NullBusMetrics
 from shared.bus.ports import EventLog, LogPosition, OutgoingRecord, TopicPartition
+from shared.bus.shards import AllShards, Shards
 from shared.clock import Clock
 from shared.errors import TransientError
 from shared.events.topics import TOPICS
 from shared.store.bus_tables import OUTBOX_SHARDS
 from shared.store.engine import Store
 from shared.store.membership import any_of
+from shared.store.scrubbing import scrub
 from shared.store.upsert import upsert
 
 __all__ = ["OutboxRelay", "RelaySettings"]
@@ -60,7 +62,7 @@ class _Loss:
 
 
 class OutboxRelay:
-    """Publishes the rows of some shards: all of them in one process, a share under a session lock each."""
+    """Publishes the rows of some shards: all of them in one process, its part of them as one of several."""
 
     def __init__(
         self,
@@ -69,14 +71,14 @@ class OutboxRelay:
         log: EventLog,
         clock: Clock,
         metrics: BusMetrics | None = None,
-        shards: Sequence[int] = tuple(range(OUTBOX_SHARDS)),
+        shards: Shards | None = None,
         settings: RelaySettings | None = None,
     ) -> None:
         self._store = store
         self._log = log
         self._clock = clock
         self._metrics: BusMetrics = metrics or NullBusMetrics()
-        self._shards = tuple(shards)
+        self._shards: Shards = shards or AllShards()
         self._settings = settings or RelaySettings()
         self._emitted = asyncio.Event()
         self._failures_in_a_row = 0
@@ -108,6 +110,7 @@ class OutboxRelay:
                 await self.publish_all()
         finally:
             self._store.on_emitted.remove(wake)
+            await self._shards.close()
 
     async def publish_all(self) -> int:
         """Publish what is unpublished and return how many rows that was. Raises ``TransientError``."""
@@ -119,7 +122,7 @@ class OutboxRelay:
     async def publish_batch(self) -> int:
         """Publish one batch. Raises ``TransientError`` if the log or the store is away."""
         self._emitted.clear()
-        rows = await self._unpublished()
+        rows = await self._unpublished(await self._shards.owned())
         if not rows:
             return 0
         records = [
@@ -177,6 +180,8 @@ class OutboxRelay:
         """Delete rows that were published more than 24 h ago, and inbox rows past their use.
 
         The inbox is kept for a topic's retention and a week: no copy can arrive later than that.
+        Then whatever the service itself deleted leaves the write-ahead log too: an erased person's rows are
+        gone from every file once their events are.
         """
         now = self._clock.now()
         outbox, inbox = self._store.tables.outbox, self._store.tables.inbox
@@ -190,6 +195,7 @@ class OutboxRelay:
             due = (inbox.c.topic == topic) & (inbox.c.handled_at < now - timedelta(days=days))
             async with self._store.unit_of_work() as unit_of_work:
                 deleted += (await unit_of_work.connection.execute(delete(inbox).where(due))).rowcount
+        await scrub(self._store)
         return int(deleted)
 
     async def _end_of(self, topic: str, partition: int) -> int:
@@ -199,12 +205,12 @@ class OutboxRelay:
             return 0
         return ends.get(TopicPartition(topic, partition), 0)
 
-    async def _unpublished(self) -> Sequence[Row[Any]]:
+    async def _unpublished(self, shards: Collection[int]) -> Sequence[Row[Any]]:
         """Return the next rows in id order, few enough to be held in memory."""
         table = self._store.tables.outbox
         waiting = select(table).where(table.c.published_at.is_(None))
-        if len(self._shards) < OUTBOX_SHARDS:
-            waiting = waiting.where(table.c.shard.in_(self._shards))
+        if len(shards) < OUTBOX_SHARDS:
+            waiting = waiting.where(table.c.shard.in_(shards))
         first = waiting.order_by(table.c.id).limit(self._settings.rows_max).subquery()
         size = func.coalesce(func.length(first.c.value), 0)
         before = (func.sum(size).over(order_by=first.c.id) - size).label("bytes_before")
@@ -259,8 +265,6 @@ class OutboxRelay:
     async def _backlog(self) -> tuple[int, float]:
         table = self._store.tables.outbox
         statement = select(func.count(), func.min(table.c.created_at)).where(table.c.published_at.is_(None))
-        if len(self._shards) < OUTBOX_SHARDS:
-            statement = statement.where(table.c.shard.in_(self._shards))
         async with self._store.read() as connection:
             count, oldest = (await connection.execute(statement)).one()
         age = (self._clock.now() - oldest).total_seconds() if oldest is not None else 0.0

@@ -19,6 +19,9 @@ from shared.bus.handling import Subscription
 from shared.bus.measuring import BusMetrics, NullBusMetrics
 from shared.bus.outbox import OutboxRelay, RelaySettings
 from shared.bus.ports import EventLog, Lag, TopicPartition
+from shared.bus.session_locks import SessionLocks
+from shared.bus.shards import LockedShards
+from shared.bus.turns import one_at_a_time
 from shared.bus.working import WorkLoop, WorkStatus
 from shared.clock import Clock
 from shared.errors import (
@@ -88,8 +91,14 @@ class ServiceRunner:
         self._clock = clock
         self._metrics: BusMetrics = metrics or NullBusMetrics()
         self._loop_settings = loop_settings
+        self._locks = SessionLocks(service.store, "recurring work") if service.store.is_shared else None
         self.relay = OutboxRelay(
-            store=service.store, log=log, clock=clock, metrics=self._metrics, settings=relay_settings
+            store=service.store,
+            log=log,
+            clock=clock,
+            metrics=self._metrics,
+            shards=LockedShards(service.store, clock) if service.store.is_shared else None,
+            settings=relay_settings,
         )
         self._subscriptions = {each.group.name: each for each in service.subscriptions}
         self.loops = {name: self._loop(each) for name, each in self._subscriptions.items()}
@@ -135,6 +144,8 @@ class ServiceRunner:
         self._stop_relay.set()
         await _end([relay] if relay else [], grace_seconds)
         self._tasks.clear()
+        if self._locks is not None:
+            await self._locks.close()
         await self.service.close()
         await self.service.store.close()
 
@@ -224,6 +235,8 @@ class ServiceRunner:
         )
 
     def _work(self, work: RecurringWork) -> WorkLoop:
+        if self._locks is not None and not work.is_divided:
+            work = one_at_a_time(work, self._locks)
         return WorkLoop(work, service=self.service.name, clock=self._clock, metrics=self._metrics)
 
     def _start_task(self, name: str, run: Callable[[], Awaitable[None]]) -> None:

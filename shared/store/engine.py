@@ -62,6 +62,11 @@ class Store:
         self._writer: AsyncEngine | None = None
         self._reader: AsyncEngine | None = None
 
+    @property
+    def is_shared(self) -> bool:
+        """Tell whether other processes may work on this database at the same time."""
+        return not self._is_sqlite
+
     async def open(self) -> None:
         """Connect and bring the schema up to date."""
         if self._is_sqlite:
@@ -74,7 +79,7 @@ class Store:
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
         try:
-            async with self._translating():
+            async with self.translating():
                 await upgrade(self._writer, self._migrations)
         except BaseException:
             await self.close()
@@ -95,7 +100,7 @@ class Store:
         """
         if self._writer is None:
             raise TransientError(f"the store of {self.service} is not open")
-        async with self._write_gate(), self._translating(), self._writer.begin() as connection:
+        async with self._write_gate(), self.translating(), self._writer.begin() as connection:
             work = UnitOfWork(connection, self.tables, self.clock)
             yield work
             await work.flush_outbox()
@@ -109,7 +114,7 @@ class Store:
         """Open a connection for reading a consistent state. Raises ``TransientError`` if it can't."""
         if self._reader is None:
             raise TransientError(f"the store of {self.service} is not open")
-        async with self._translating(), self._reader.connect() as connection:
+        async with self.translating(), self._reader.connect() as connection:
             yield connection
 
     @asynccontextmanager
@@ -125,13 +130,13 @@ class Store:
             connect_args={"timeout": CONNECT_SECONDS_MAX},
         )
         try:
-            async with self._translating(), engine.connect() as connection:
+            async with self.translating(), engine.connect() as connection:
                 yield connection
         finally:
             await engine.dispose()
 
     @asynccontextmanager
-    async def _translating(self) -> AsyncIterator[None]:
+    async def translating(self) -> AsyncIterator[None]:
         """Turn what passes by itself into ``TransientError``; let everything else through."""
         try:
             yield
