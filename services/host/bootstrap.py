@@ -1,11 +1,13 @@
 """The host, built: all services over one log, one application, one data directory."""
 
+import os
 from dataclasses import dataclass
 from importlib.metadata import version
 from ipaddress import ip_network
 
 from fastapi import APIRouter
 
+from services.catalog.bootstrap import Catalog
 from services.catalog.bootstrap import bootstrap as bootstrap_catalog
 from services.catalog.settings import CatalogSettings
 from services.governance.bootstrap import Governance
@@ -18,6 +20,7 @@ from services.host.entrypoints.api_docs import build_api_docs
 from services.host.entrypoints.api_operations import build_operations_api
 from services.host.entrypoints.demo_routes import build_demo_routes
 from services.host.entrypoints.operations_pages import build_operations_pages
+from services.host.environment import check_environment
 from services.host.first_start import ensure_admin_token
 from services.host.observed_log import ObservedLog
 from services.host.running import Host
@@ -47,6 +50,15 @@ __all__ = ["bootstrap_host"]
 PROFILE = "embedded"
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 DEMO_GROUP_WAIT_SECONDS = 1.0
+SETTINGS = (
+    HostSettings,
+    HTTPSettings,
+    CatalogSettings,
+    GovernanceSettings,
+    NotifySettings,
+    QualitySettings,
+    UsageSettings,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +103,17 @@ def bootstrap_host(
 
     ``port`` is the one that is listened on, where it is not the settings'. ``lock`` is the directory's, if
     the caller has taken it already.
-    Raises ``LogBusyError`` if another process works in the directory.
+    Raises ``LogBusyError`` if another process works in the directory, and ``NutmegError`` for a variable of
+    the environment that is no setting.
     """
+    check_environment(os.environ, SETTINGS)
     directory = DataDirectory(settings.data_dir)
     lock = lock or directory.lock()
     try:
         ground = _ground(settings, directory, port or settings.port, clock, http)
         governance = _governance(ground)
-        services = [governance.service, *_other_services(ground)]
+        catalog = _catalog(ground)
+        services = [governance.service, catalog.service, _usage(ground), _quality(ground), _notify(ground)]
         file_log = SQLiteEventLog(directory.log, clock=ground.clock)
         log = ObservedLog(file_log, ground.clock)
         bus_metrics = PrometheusBusMetrics(ground.metrics)
@@ -115,7 +130,7 @@ def bootstrap_host(
             ],
             metrics=ground.metrics,
         )
-        _attach_app(host, ground, governance)
+        _attach_app(host, ground, governance, catalog)
     except BaseException:
         lock.release()
         raise
@@ -160,12 +175,7 @@ def _governance(ground: _Ground) -> Governance:
     )
 
 
-def _other_services(ground: _Ground) -> list[Service]:
-    """Return the other services in the order they start."""
-    return [_catalog(ground), _usage(ground), _quality(ground), _notify(ground)]
-
-
-def _catalog(ground: _Ground) -> Service:
+def _catalog(ground: _Ground) -> Catalog:
     return bootstrap_catalog(
         CatalogSettings(),
         data_dir=ground.directory.path,
@@ -176,7 +186,7 @@ def _catalog(ground: _Ground) -> Service:
         base_url=ground.http.base_url,
         jurisdiction_words=GovernanceSettings().jurisdiction_words,
         fetcher_for=ground.fetcher,
-    ).service
+    )
 
 
 def _usage(ground: _Ground) -> Service:
@@ -220,10 +230,10 @@ def _notify(ground: _Ground) -> Service:
     ).service
 
 
-def _attach_app(host: Host, ground: _Ground, governance: Governance) -> None:
+def _attach_app(host: Host, ground: _Ground, governance: Governance, catalog: Catalog) -> None:
     services = [runner.service for runner in host.runners]
     routers: list[APIRouter] = [router for service in services for router in service.routers]
-    routers += [build_api_docs(), build_operations_api(host), build_operations_pages(host)]
+    routers += [build_api_docs(), build_operations_api(host), build_operations_pages(host, catalog.indexing)]
     if ground.demo is not None and isinstance(ground.clock, DemoClock):
         host.demo = Demo(host, ground.demo, ground.clock)
         routers.append(build_demo_routes(host.demo, host.log))

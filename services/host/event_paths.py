@@ -21,6 +21,11 @@ __all__ = ["EventPath", "Handling", "PathEvent", "hops_of", "path_of", "path_of_
 SCANNED_OFFSETS_MAX = 50_000
 READ_RECORDS = 500
 HandlingState = Literal["done", "waiting", "failed"]
+_STATE_WORDS: Mapping[str, str] = {
+    "done": "handled",
+    "waiting": "has to handle",
+    "failed": "could not handle",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +84,16 @@ async def path_of_records(
     )
 
 
-def hops_of(path: EventPath, *, names: Mapping[str, str] | None = None) -> tuple[list[Hop], float | None]:
-    """Return the path as boxes for :macro:`event_path`, and the milliseconds from first to last.
-
-    ``names`` replaces event types and groups by words.
-    """
-    words = names or {}
+def hops_of(path: EventPath) -> tuple[list[Hop], float | None]:
+    """Return the path as boxes, in order of time, and the milliseconds from first to last."""
     timed: list[tuple[datetime, Hop]] = []
     untimed: list[Hop] = []
     for event in path.events:
         record = event.record
-        name = words.get(record.event_type) or _words_of(record)
-        timed.append((record.published_at, Hop(name, f"published on {record.place.topic}")))
+        timed.append((record.published_at, Hop(_words_of(record), f"published on {record.place.topic}")))
         for handling in event.handlings:
-            detail = f"handled {_words_of(record)}"
-            hop = Hop(words.get(handling.group, handling.group), detail, handling.state)
+            detail = f"{_STATE_WORDS[handling.state]} {_words_of(record)}"
+            hop = Hop(handling.group, detail, handling.state)
             if handling.at is None:
                 untimed.append(hop)
             else:

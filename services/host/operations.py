@@ -88,12 +88,16 @@ class OperationsStatus(BaseModel):
     works: list[WorkHealth]
     dead_letters: DeadLetterCounts
     index: list[LabelledCount]
+    index_drift: list[LabelledCount]
     deliveries: list[LabelledCount]
     event_loop_delay_seconds: float
 
 
 async def operations_status(host: Host, version: str) -> OperationsStatus:
     """Return the reading of this moment. Raises ``TransientError`` if a store or the log is away."""
+    for runner in host.runners:
+        for measure in runner.service.extra_metrics:
+            await measure()
     statuses = await host.statuses()
     counts = await _dead_letters(host)
     consumers = [
@@ -131,6 +135,7 @@ async def operations_status(host: Host, version: str) -> OperationsStatus:
         works=works,
         dead_letters=counts,
         index=_series(host, "nutmeg_index_documents"),
+        index_drift=_series(host, "nutmeg_index_drift_documents"),
         deliveries=_series(host, "nutmeg_deliveries_total"),
         event_loop_delay_seconds=host.metrics.value("nutmeg_event_loop_delay_seconds"),
     )

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+import structlog
 from fastapi import FastAPI
 
 from services.host.data_directory import DataDirectory
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from services.host.demo.scenario import Demo
 
 __all__ = ["Host", "NextStep"]
+
+logger = structlog.get_logger(__name__)
 
 PRUNING_SECONDS = 3_600.0
 FACTS_SECONDS = 2.0
@@ -95,7 +98,7 @@ class Host:
         self.started_at = self.clock.now()
         self._tasks = [
             asyncio.create_task(watch_event_loop(self.metrics, self.clock, self._stop), name="event loop"),
-            asyncio.create_task(self._every(PRUNING_SECONDS, self._file_log.prune), name="log pruning"),
+            asyncio.create_task(self._every(PRUNING_SECONDS, self.prune_log), name="log pruning"),
             asyncio.create_task(self._every(FACTS_SECONDS, self._refresh_facts), name="footer facts"),
         ]
 
@@ -116,6 +119,10 @@ class Host:
     async def wait_until_idle(self, *, timeout_seconds: float = 60.0) -> None:
         """Return once all that was caused is done. Raises ``TimeoutError``, ``NutmegError``."""
         await wait_until_idle(self.runners, timeout_seconds=timeout_seconds)
+
+    async def prune_log(self) -> int:
+        """Let the log forget what is past its retention, and return how many records went."""
+        return await self._file_log.prune()
 
     async def statuses(self) -> list[ServiceStatus]:
         """Return how every service is. Raises ``TransientError``."""
@@ -158,4 +165,7 @@ class Host:
                 await act()
             except TransientError as error:
                 self._lag_words = f"the log is away: {error}"
+            except Exception:
+                # Ended in silence, a log would grow for ever: say it, and try again when it is due.
+                logger.exception("recurring work failed", work=act.__name__)
             await asyncio.sleep(seconds)

@@ -2,13 +2,15 @@
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
+from services.catalog.commands.indexing import IndexWorker
+from services.catalog.ports import CatalogIndexError
 from services.host.entrypoints.api_operations import (
     dead_letter_detail,
     event_path_or_problem,
@@ -21,7 +23,7 @@ from shared.bus.dead_letters import DeadLetterPage
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.viewing import access
 from shared.identity.viewer import Role
-from shared.web.templating import build_templates
+from shared.web.templating import Templates, build_templates
 
 __all__ = ["build_operations_pages"]
 
@@ -40,10 +42,26 @@ STATE_KINDS = {
 }
 
 
-def build_operations_pages(host: Host) -> APIRouter:
+def build_operations_pages(host: Host, indexing: IndexWorker) -> APIRouter:
     """Return the pages below ``/ops``, for operators."""
     templates = build_templates(TEMPLATES)
     router = APIRouter(prefix="/ops", include_in_schema=False, dependencies=[access(Role.OPERATOR)])
+    _add_overview(router, host, indexing, templates)
+    _add_dead_letters(router, host, templates)
+    _add_paths(router, host, templates)
+    return router
+
+
+def _add_overview(router: APIRouter, host: Host, indexing: IndexWorker, templates: Templates) -> None:
+    async def overview(request: Request, *, cursor: UUID | None = None, index_words: str = "") -> Response:
+        return templates.render(
+            request,
+            "operations.html",
+            status=await operations_status(host, version("nutmeg")),
+            letters=await _letters(host, cursor),
+            kinds=STATE_KINDS,
+            index_words=index_words,
+        )
 
     @router.get("")
     async def show_operations(
@@ -51,14 +69,31 @@ def build_operations_pages(host: Host) -> APIRouter:
     ) -> Response:
         if path:
             return RedirectResponse(f"/ops/paths/{_correlation_id(path)}", status_code=303)
-        return templates.render(
-            request,
-            "operations.html",
-            status=await operations_status(host, version("nutmeg")),
-            letters=await _letters(host, cursor),
-            kinds=STATE_KINDS,
-        )
+        return await overview(request, cursor=cursor)
 
+    @router.post("/index/{act}")
+    async def care_for_index(request: Request, act: Literal["compare", "mend", "rebuild"]) -> Response:
+        try:
+            if act == "rebuild":
+                report = await indexing.reindex()
+                return await overview(request, index_words=f"Built anew with {report.applied:,} documents.")
+            drift = await indexing.reconcile(repair=act == "mend")
+        except CatalogIndexError as error:
+            raise ProblemError(503, "index-away", "The search index is away", str(error)) from error
+        words = (
+            f"{drift.store:,} datasets in the catalogue, {drift.index:,} in the index: "
+            f"{drift.missing:,} missing, {drift.extra:,} extra, {drift.stale:,} stale; "
+            f"{drift.repaired:,} mended."
+        )
+        return await overview(request, index_words=words)
+
+    @router.post("/consumers/{group}/restart")
+    async def start_again(group: str) -> Response:
+        restart_consumer(host, group)
+        return RedirectResponse("/ops", status_code=303)
+
+
+def _add_dead_letters(router: APIRouter, host: Host, templates: Templates) -> None:
     @router.get("/dead-letters/{dead_letter_id}")
     async def show_dead_letter(request: Request, dead_letter_id: UUID) -> Response:
         letter = await dead_letter_detail(host, dead_letter_id)
@@ -84,11 +119,8 @@ def build_operations_pages(host: Host) -> APIRouter:
         back = "/ops#dead-letters" if dead_letter_id is None else f"/ops/dead-letters/{dead_letter_id}"
         return RedirectResponse(back, status_code=303)
 
-    @router.post("/consumers/{group}/restart")
-    async def start_again(group: str) -> Response:
-        restart_consumer(host, group)
-        return RedirectResponse("/ops", status_code=303)
 
+def _add_paths(router: APIRouter, host: Host, templates: Templates) -> None:
     @router.get("/paths/{correlation_id}")
     async def show_path(
         request: Request, correlation_id: UUID, part: Annotated[bool, Query()] = False
@@ -105,8 +137,6 @@ def build_operations_pages(host: Host) -> APIRouter:
             href=f"/ops/paths/{correlation_id}?part=true",
             events=path.events,
         )
-
-    return router
 
 
 async def _letters(host: Host, cursor: UUID | None) -> DeadLetterPage:
