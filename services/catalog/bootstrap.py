@@ -230,7 +230,14 @@ def _works(parts: _Parts) -> Sequence[RecurringWork]:
     harvesting, indexing, dictionaries = parts.harvesting, parts.indexing, parts.dictionaries
     given = parts.wakes.given
     return (
-        RecurringWork("catalog.harvest", 2.0, harvesting.run_once, harvesting.pending, given("harvest")),
+        RecurringWork(
+            "catalog.harvest",
+            2.0,
+            harvesting.run_once,
+            harvesting.pending,
+            given("harvest"),
+            is_divided=True,
+        ),
         RecurringWork("catalog.index", 1.0, indexing.run_once, indexing.pending, given("index")),
         RecurringWork(
             "catalog.dictionaries",
