@@ -6,21 +6,47 @@ While a broker is down aiokafka logs each failed attempt, measured at 4,000 line
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from aiokafka.helpers import create_ssl_context
 
 from shared.bus.kafka_settings import KafkaSettings
 from shared.errors import TransientError
 
-__all__ = ["LineLimit", "administering", "limit_client_logs", "reaching"]
+__all__ = ["LineLimit", "administering", "client_options", "limit_client_logs", "reaching"]
 
 REQUEST_SECONDS_MAX = 15.0
 LINES_MAX = 3
 LINES_SECONDS = 60.0
+
+
+@lru_cache(maxsize=16)
+def client_options(settings: KafkaSettings) -> Mapping[str, Any]:
+    """Return what every aiokafka client is given. Raises ``OSError`` for a file that cannot be read."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": [server.strip() for server in settings.bootstrap_servers.split(",")],
+        "client_id": f"nutmeg-{settings.replica_name}",
+        "request_timeout_ms": int(settings.request_timeout_seconds * 1000),
+        "security_protocol": settings.security_protocol,
+    }
+    if settings.security_protocol.endswith("SSL"):
+        options["ssl_context"] = create_ssl_context(
+            cafile=_text(settings.ca_file),
+            certfile=_text(settings.certificate_file),
+            keyfile=_text(settings.key_file),
+        )
+    if settings.security_protocol.startswith("SASL"):
+        options["sasl_mechanism"] = settings.sasl_mechanism
+        options["sasl_plain_username"] = settings.username
+        options["sasl_plain_password"] = settings.password.get_secret_value()
+    return MappingProxyType(options)
 
 
 @asynccontextmanager
@@ -37,7 +63,7 @@ async def reaching(what: str, *, seconds_max: float = REQUEST_SECONDS_MAX) -> As
 async def administering(settings: KafkaSettings, what: str) -> AsyncIterator[Any]:
     """Yield an administration client for one question. Raises ``TransientError`` if it gets no answer."""
     async with reaching(what):
-        client = AIOKafkaAdminClient(**settings.client_options)
+        client = AIOKafkaAdminClient(**client_options(settings))
         try:
             await client.start()
             yield client
@@ -79,3 +105,7 @@ def limit_client_logs() -> None:
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] == "aiokafka":
             logging.getLogger(name).addFilter(_LIMIT)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

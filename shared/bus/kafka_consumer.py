@@ -7,7 +7,7 @@ rebalance and not handled yet is dropped, since whoever owns the partition now r
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -57,6 +57,7 @@ class KafkaLogConsumer:
             start=start,
             handling=self._handling,
             on_lost=self._forget,
+            on_moved=self._drop,
             committed=lambda: log.committed(group),
         )
         self._member: Membership | None = None
@@ -83,7 +84,7 @@ class KafkaLogConsumer:
         while True:
             member = await self._living_member()
             fetching = self._fetch_more(member)
-            records = self._take(records_max)
+            records = self._take(records_max, member.owned)
             left = until - self._clock.monotonic_seconds()
             if records or left <= 0:
                 self._in_hand = records
@@ -129,7 +130,7 @@ class KafkaLogConsumer:
 
     def seek(self, position: TopicPartition, offset: int) -> None:
         """Read from ``offset`` at the next poll."""
-        self._buffers.pop(position, None)
+        self._drop(position)
         if self._member is not None and position in self._member.owned:
             self._member.client.seek(self._member.place(position), offset)
 
@@ -221,9 +222,7 @@ class KafkaLogConsumer:
     async def _fetch(self, member: Membership, records_max: int) -> None:
         fetched = await member.client.getmany(timeout_ms=FETCH_MILLISECONDS, max_records=records_max)
         for place, records in fetched.items():
-            position = member.position(place)
-            if position in member.owned:
-                self._buffers.setdefault(position, []).extend(records)
+            self._buffers.setdefault(member.position(place), []).extend(records)
 
     async def _look_at(self, fetching: "asyncio.Task[None]", member: Membership) -> None:
         self._fetching = None
@@ -235,10 +234,13 @@ class KafkaLogConsumer:
                 await member.look_whether_fenced()
             raise
 
-    def _take(self, records_max: int) -> list[LogRecord]:
-        """Return the next records, a share of each partition, so that a busy one starves no other."""
+    def _take(self, records_max: int, owned: Set[TopicPartition]) -> list[LogRecord]:
+        """Return the next records, a share of each partition, so that a busy one starves no other.
+
+        What is fetched while partitions are being taken over waits until they are owned.
+        """
         records: list[LogRecord] = []
-        places = list(self._buffers)
+        places = [place for place in self._buffers if place in owned]
         while places and len(records) < records_max:
             share = max(1, (records_max - len(records)) // len(places))
             for place in places[: records_max - len(records)]:
@@ -247,8 +249,11 @@ class KafkaLogConsumer:
                 records += [log_record(place.topic, record) for record in waiting[:share]]
                 if len(waiting) > share:
                     self._buffers[place] = waiting[share:]
-            places = list(self._buffers)
+            places = [place for place in places if place in self._buffers]
         return records
+
+    def _drop(self, position: TopicPartition) -> None:
+        self._buffers.pop(position, None)
 
     def _forget(self) -> None:
         """Drop everything polled: the partitions it is from may be somebody else's now."""

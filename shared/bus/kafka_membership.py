@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka import TopicPartition as Place
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
-from shared.bus.kafka_client import administering, reaching
+from shared.bus.kafka_client import administering, client_options, reaching
 from shared.bus.kafka_settings import KafkaSettings
 from shared.bus.ports import StartAt, TopicPartition
 from shared.errors import ReplicaFencedError, TransientError
@@ -35,7 +35,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ha
     """One aiokafka consumer in a group. ``owned`` are the partitions that it may handle just now.
 
     ``handling`` is held while records are handled; a rebalance waits for it. ``on_lost`` is called under it
-    whenever partitions are taken away, before others may get them.
+    whenever partitions are taken away, before others may get them; ``on_moved`` with a partition whose
+    reading begins elsewhere than what was fetched of it meanwhile.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ha
         start: StartAt,
         handling: asyncio.Lock,
         on_lost: Callable[[], None],
+        on_moved: Callable[[TopicPartition], None],
         committed: Callable[[], Awaitable[Mapping[TopicPartition, int]]],
     ) -> None:
         self.owned: frozenset[TopicPartition] = frozenset()
@@ -57,13 +59,14 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ha
         self._start = start
         self._handling = handling
         self._on_lost = on_lost
+        self._on_moved = on_moved
         self._committed = committed
         self._settled = asyncio.Event()
         self._has_joined = False
         self._is_closing = False
         self._instance = f"{settings.prefixed(group)}-{settings.replica_name}"
         self.client: Any = AIOKafkaConsumer(
-            **settings.client_options,
+            **client_options(settings),
             group_id=settings.prefixed(group),
             group_instance_id=self._instance,
             enable_auto_commit=False,
@@ -190,6 +193,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ha
                         await self.client.commit(ends)
                     for place, end in ends.items():
                         self.client.seek(place, end)
+                        self._on_moved(self.position(place))
             except TransientError as error:
                 if isinstance(error.__cause__, CommitFailedError | IllegalStateError):
                     return False

@@ -15,7 +15,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from shared.bus.kafka_client import reaching
+from shared.bus.kafka_client import client_options, reaching
 from shared.bus.kafka_settings import KafkaSettings
 from shared.bus.ports import LogPosition, OutgoingRecord
 from shared.errors import TransientError
@@ -80,7 +80,7 @@ class KafkaPublisher:
         async with self._starting:
             if self._sending is None:
                 producer = AIOKafkaProducer(
-                    **self._settings.client_options,
+                    **client_options(self._settings),
                     acks="all",
                     enable_idempotence=True,
                     max_batch_size=BATCH_BYTES_MAX,

@@ -8,7 +8,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as Place
 
-from shared.bus.kafka_client import reaching
+from shared.bus.kafka_client import client_options, reaching
 from shared.bus.kafka_settings import KafkaSettings
 from shared.bus.ports import LogRecord, TopicPartition
 
@@ -82,7 +82,7 @@ class KafkaReader:
     async def _started(self) -> Any:
         if self._consumer is None:
             self._consumer = AIOKafkaConsumer(
-                **self._settings.client_options, enable_auto_commit=False, auto_offset_reset="earliest"
+                **client_options(self._settings), enable_auto_commit=False, auto_offset_reset="earliest"
             )
             try:
                 await self._consumer.start()

@@ -1,9 +1,8 @@
 """How to reach Kafka, and how patient its clients are: ``NUTMEG_KAFKA_…`` in the environment."""
 
 import socket
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -83,30 +82,3 @@ class KafkaSettings(BaseSettings):
     def replica_name(self) -> str:
         """What tells this process from the others of its groups, and is the same after a restart."""
         return self.replica or socket.gethostname()
-
-    @cached_property
-    def client_options(self) -> dict[str, Any]:
-        """What every aiokafka client is given. Raises ``OSError`` for a file that cannot be read."""
-        from aiokafka.helpers import create_ssl_context
-
-        options: dict[str, Any] = {
-            "bootstrap_servers": [server.strip() for server in self.bootstrap_servers.split(",")],
-            "client_id": f"nutmeg-{self.replica_name}",
-            "request_timeout_ms": int(self.request_timeout_seconds * 1000),
-            "security_protocol": self.security_protocol,
-        }
-        if self.security_protocol.endswith("SSL"):
-            options["ssl_context"] = create_ssl_context(
-                cafile=_text(self.ca_file),
-                certfile=_text(self.certificate_file),
-                keyfile=_text(self.key_file),
-            )
-        if self.security_protocol.startswith("SASL"):
-            options["sasl_mechanism"] = self.sasl_mechanism
-            options["sasl_plain_username"] = self.username
-            options["sasl_plain_password"] = self.password.get_secret_value()
-        return options
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)

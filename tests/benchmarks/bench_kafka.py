@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer
 
 from shared.bus.consumer import ConsumerLoop
 from shared.bus.handling import Subscription
+from shared.bus.kafka_client import client_options
 from shared.bus.kafka_log import KafkaEventLog
 from shared.bus.kafka_settings import KafkaSettings
 from shared.events.registry import HIT_RECORDED
@@ -46,7 +47,7 @@ async def bare(settings: KafkaSettings) -> float:
     """Read and commit everything with nothing but the client, as it is used here; return the seconds."""
     consumer = AIOKafkaConsumer(
         settings.prefixed(TOPIC),
-        **settings.client_options,
+        **client_options(settings),
         group_id=f"bare-{uuid4()}",
         enable_auto_commit=False,
         auto_offset_reset="earliest",

@@ -20,6 +20,7 @@ STARTED = "Kafka Server started"
 class Kafka:
     """A cluster of ``brokers`` nodes, each broker and controller; ``settings`` go to every one as they are.
 
+    Clients come to the listener ``CLIENT``, in plain text unless settings say otherwise.
     Raises ``ServerMissingError`` where Java or Maven is absent.
     """
 
@@ -91,10 +92,11 @@ def _properties(
         "process.roles": "broker,controller",
         "node.id": str(number),
         "controller.quorum.voters": voters,
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "listeners": f"CLIENT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": f"CLIENT://127.0.0.1:{port}",
+        "inter.broker.listener.name": "CLIENT",
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,CLIENT:PLAINTEXT",
         "log.dirs": str(home / "data"),
         "offsets.topic.replication.factor": str(replicas),
         "transaction.state.log.replication.factor": str(replicas),

@@ -20,7 +20,8 @@ from pathlib import Path
 __all__ = ["Server", "ServerError", "free_ports", "give_to", "server_directory", "unprivileged_user"]
 
 UNPRIVILEGED_USER = "nobody"
-LOG_BYTES_SHOWN = 4_000
+LOG_BYTES_SHOWN = 2_000
+ERROR_LINES_SHOWN = 5
 READY_LOOK_SECONDS = 0.1
 _STARTER = ThreadPoolExecutor(1, thread_name_prefix="servers")
 _TIED = """
@@ -131,8 +132,10 @@ class Server:
             return log.read().decode(errors="replace")
 
     def log_tail(self) -> str:
-        """Return the end of its log."""
-        return self.log_since_start()[-LOG_BYTES_SHOWN:]
+        """Return the end of its log, and before it the first lines that tell of errors."""
+        log = self.log_since_start()
+        errors = [line for line in log.splitlines() if "ERROR" in line or "Exception" in line]
+        return "\n".join([*errors[:ERROR_LINES_SHOWN], "…", log[-LOG_BYTES_SHOWN:]])
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         tie = [str(-1 if self._user is None else self._user), str(int(self._death_signal)), str(os.getpid())]

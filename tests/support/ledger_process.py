@@ -19,7 +19,7 @@ from shared.clock import SystemClock
 from shared.events.envelope import Event
 from tests.support.ledger_service import Ledger, Ports, ledger_store
 
-__all__ = ["HITS_PER_TRANSACTION", "POISON_EVERY", "is_poison", "main"]
+__all__ = ["HITS_PER_TRANSACTION", "POISON_EVERY", "is_poison", "main", "refuse_poison"]
 
 HITS_PER_TRANSACTION = 20
 POISON_EVERY = 100
@@ -31,8 +31,13 @@ def is_poison(number: int) -> bool:
     return number % POISON_EVERY == 7
 
 
-def _refuse_poison(event: Event) -> None:
-    if event.type.startswith("nutmeg.usage.hit.") and is_poison(int(event.subject)):
+def refuse_poison(event: Event) -> None:
+    """Raise for every hundredth hit."""
+    if (
+        event.type.startswith("nutmeg.usage.hit.")
+        and event.subject.isdigit()
+        and is_poison(int(event.subject))
+    ):
         raise ValueError("a poison record")
 
 
@@ -54,7 +59,7 @@ async def _emitted(ledger: Ledger) -> int:
 async def main(directory: Path, transactions: int | None) -> None:
     """Run until killed, or until ``transactions`` more are emitted and everything is consumed."""
     clock = SystemClock()
-    ledger = Ledger(ledger_store(directory / "ledger.sqlite3", clock), Ports(_refuse_poison))
+    ledger = Ledger(ledger_store(directory / "ledger.sqlite3", clock), Ports(refuse_poison))
     log = SQLiteEventLog(directory / "log", clock=clock)
     await log.open()
     runner = ServiceRunner(ledger.service, log=log, clock=clock)

@@ -7,7 +7,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 from pydantic import ValidationError
 
-from shared.bus.kafka_client import LineLimit, limit_client_logs, reaching
+from shared.bus.kafka_client import LineLimit, client_options, limit_client_logs, reaching
 from shared.bus.kafka_settings import KafkaSettings
 from shared.bus.kafka_topics import topic_settings
 from shared.errors import TransientError
@@ -17,7 +17,7 @@ DAY = str(86_400_000)
 
 
 def test_without_settings_a_client_speaks_plainly_to_this_host() -> None:
-    options = KafkaSettings().client_options
+    options = client_options(KafkaSettings())
     assert options["bootstrap_servers"] == ["127.0.0.1:9092"]
     assert options["security_protocol"] == "PLAINTEXT"
     assert "ssl_context" not in options
@@ -25,13 +25,13 @@ def test_without_settings_a_client_speaks_plainly_to_this_host() -> None:
 
 
 def test_several_brokers_are_separated_by_commas() -> None:
-    options = KafkaSettings(bootstrap_servers="a:1, b:2").client_options
+    options = client_options(KafkaSettings(bootstrap_servers="a:1, b:2"))
     assert options["bootstrap_servers"] == ["a:1", "b:2"]
 
 
 def test_signing_in_over_tls_gives_the_client_both() -> None:
     settings = KafkaSettings(security_protocol="SASL_SSL", username="nutmeg", password="s3cret")
-    options = settings.client_options
+    options = client_options(settings)
     assert options["ssl_context"].check_hostname
     assert (options["sasl_mechanism"], options["sasl_plain_username"]) == ("SCRAM-SHA-512", "nutmeg")
     assert options["sasl_plain_password"] == "s3cret"
