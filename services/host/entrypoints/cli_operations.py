@@ -36,6 +36,7 @@ def add_operations(app: typer.Typer) -> None:
     tokens = typer.Typer(no_args_is_help=True, help="Tokens: what lets programs and people in.")
     app.add_typer(tokens, name="token")
     _add_tokens(tokens)
+    _add_revoking(tokens)
 
 
 def _add_status(app: typer.Typer) -> None:
@@ -208,6 +209,8 @@ def _add_tokens(group: typer.Typer) -> None:
         names = list(found["items"][0]) if found["items"] else []
         show_table(f"{len(found['items']):,} tokens", names, [list(one.values()) for one in found["items"]])
 
+
+def _add_revoking(group: typer.Typer) -> None:
     @group.command()
     def revoke(
         email: Annotated[str, typer.Argument(help="Address of the person whose token it is.")],
