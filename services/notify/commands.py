@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 import structlog
 
 from services.notify.domain.mail import Sending, compose, next_attempt
-from services.notify.domain.matters import READ_ONCE_KIND, Matter, MatterState
+from services.notify.domain.matters import READ_ONCE_KINDS, Matter, MatterState
 from services.notify.ports import DeferredError, MailTransport, MatterBook, RefusedError
 from shared.clock import Clock
 from shared.events.notify import AlertAcknowledged, Delivery, DeliveryDead, DeliveryDeferred, DeliverySent
@@ -157,15 +157,15 @@ class MessageOffice:
 async def acknowledge(work: UnitOfWork, book: MatterBook, matter_id: UUID, person_id: UUID) -> Matter:
     """Take charge of a matter; an alert's owner is told by an event. Raises ``LookupError``.
 
-    A summary that was read is done. A matter that somebody has already, or that is done, stays as it is and
-    nothing is told.
+    A summary or an answer that was read is done. A matter that somebody has already, or that is done, stays
+    as it is and nothing is told.
     """
     before = (await book.matters(work, [matter_id])).get(matter_id)
     if before is None:
         raise LookupError(f"no matter has the id {matter_id}")
     if before.state is not MatterState.OPEN:
         return before
-    if before.kind == READ_ONCE_KIND:
+    if before.kind in READ_ONCE_KINDS:
         await book.close(work, matter_id)
         return replace(before, state=MatterState.DONE)
     now = work.clock.now()

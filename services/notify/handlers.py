@@ -12,6 +12,7 @@ from services.notify.domain.matters import (
     Matter,
     change_between,
     matter_of_alert,
+    matter_of_answer,
     matter_of_baseline,
     matter_of_held_harvest,
     matter_of_request,
@@ -130,8 +131,10 @@ async def route_request(event: Event, work: UnitOfWork, ports: NotifyPorts) -> O
         return Outcome.IGNORED
     request = _request_of(event)
     topic = EVENT_TYPES[event.type].topic.name
-    matter = matter_of_request(request, topic=topic, version=event.subjectversion or 0)
-    await ports.book.put_matters(work, [matter])
+    version = event.subjectversion or 0
+    matter = matter_of_request(request, topic=topic, version=version)
+    answer = matter_of_answer(request, topic=topic, version=version)
+    await ports.book.put_matters(work, [matter, answer])
     now = timedelta(0)
     if isinstance(event.data, SharingRequestSubmitted):
         owners = [one for one in await _owners(work, ports, matter) if one.person_id != request.requester_id]
@@ -140,7 +143,7 @@ async def route_request(event: Event, work: UnitOfWork, ports: NotifyPorts) -> O
         await ports.book.take_back(work, matter.matter_id)
     else:
         asker = requester(request.requester_id, request.dataset_title)
-        await _tell(work, ports, matter, Change.DECIDED, asker, wait=now)
+        await _tell(work, ports, answer, Change.DECIDED, asker, wait=now)
     return Outcome.APPLIED
 
 

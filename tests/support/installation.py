@@ -15,20 +15,24 @@ from typing import Any
 
 import httpx
 
-__all__ = ["Installation", "free_port", "run_installation"]
+__all__ = ["Installation", "free_port", "run_demo", "run_installation"]
 
 NUTMEG = Path(sys.executable).with_name("nutmeg")
-START_SECONDS_MAX = 60.0
+START_SECONDS_MAX = 180.0
 STOP_SECONDS_MAX = 60.0
 COMMAND_SECONDS_MAX = 180.0
 
 
 @dataclass
 class Installation:
-    """One data directory, and the server on it while it runs. ``environment`` holds ``NUTMEG_…`` settings."""
+    """One data directory, and the server on it while it runs. ``environment`` holds ``NUTMEG_…`` settings.
+
+    ``command`` is ``up``, or ``demo`` for the sample catalogue.
+    """
 
     data_dir: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    command: str = "up"
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
 
@@ -39,9 +43,10 @@ class Installation:
     def start(self) -> None:
         """Serve; return once ``/readyz`` says so. Raises ``AssertionError`` with the log if it ends."""
         self.port = self.port or free_port()
+        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         with (self.data_dir.parent / f"{self.data_dir.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [NUTMEG, "up", "--data-dir", self.data_dir, "--port", str(self.port)],
+                [NUTMEG, self.command, "--data-dir", self.data_dir, "--port", str(self.port)],
                 env=self._environment(),
                 stdout=log,
                 stderr=log,
@@ -50,10 +55,11 @@ class Installation:
         while time.monotonic() < until:
             assert self.process.poll() is None, self.log()
             try:
-                if httpx.get(f"{self.base_url}/readyz", timeout=5).status_code == 200:
+                if httpx.get(f"{self.base_url}/readyz", timeout=5).status_code == 200 and self._is_filled():
                     return
             except httpx.TransportError:
-                time.sleep(0.05)
+                pass
+            time.sleep(0.05)
         raise AssertionError(f"not ready after {START_SECONDS_MAX:.0f} s:\n{self.log()}")
 
     def stop(self) -> int:
@@ -111,6 +117,13 @@ class Installation:
         path = self.data_dir.parent / f"{self.data_dir.name}.log"
         return path.read_text(errors="replace")[-4_000:] if path.exists() else ""
 
+    def _is_filled(self) -> bool:
+        """Whether a demo has its sample; others are filled by the tests."""
+        if self.command != "demo":
+            return True
+        state: dict[str, Any] = json.loads((self.data_dir / "demo.json").read_text())
+        return bool(state["is_loaded"])
+
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "NO_COLOR": "1", "TERM": "dumb", **self.environment}
 
@@ -124,7 +137,16 @@ class Installation:
 @contextmanager
 def run_installation(data_dir: Path, **environment: str) -> Iterator[Installation]:
     """Serve on ``data_dir`` until the block ends; killed if it does not stop by itself."""
-    installation = Installation(data_dir, environment)
+    yield from _served(Installation(data_dir, environment))
+
+
+@contextmanager
+def run_demo(data_dir: Path, **environment: str) -> Iterator[Installation]:
+    """Serve the sample catalogue, filled, until the block ends."""
+    yield from _served(Installation(data_dir, environment, command="demo"))
+
+
+def _served(installation: Installation) -> Iterator[Installation]:
     installation.start()
     try:
         yield installation

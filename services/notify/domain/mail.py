@@ -91,6 +91,8 @@ def _subject(told: Sequence[ToldMatter], installation: str) -> str:
         return f"{first.matter.title}: {first.matter.cause}"
     if first.change is Change.NOTICED:
         return f"{installation}: {first.matter.title}"
+    if first.change is Change.RESOLVED:
+        return f"{first.matter.title} {CHANGE_WORDS[first.change]}"
     return f"{first.matter.title} {CHANGE_WORDS[first.change]}: {first.matter.cause}"
 
 
@@ -104,7 +106,7 @@ def _block(told: ToldMatter, base_url: str) -> str:
     lines = [
         f"{matter.title} {CHANGE_WORDS[told.change]}" if told.change is not Change.NOTICED else matter.title,
         "",
-        matter.cause,
+        _cause(told),
         *(f"  - {line}" for line in _detail_lines(matter)),
         "",
         f"Since: {matter.opened_at:%d %B %Y, %H:%M} UTC",
@@ -113,6 +115,10 @@ def _block(told: ToldMatter, base_url: str) -> str:
         lines.append(f"What to do: {matter.next_act}")
     lines += [f"Where: {base_url}/inbox/{matter.matter_id}", f"Why you get this: {told.reason}"]
     return "\n".join(lines)
+
+
+def _cause(told: ToldMatter) -> str:
+    return f"What was wrong: {told.matter.cause}" if told.change is Change.RESOLVED else told.matter.cause
 
 
 def _detail_lines(matter: Matter) -> list[str]:
@@ -136,7 +142,7 @@ def _html(told: Sequence[ToldMatter], base_url: str, installation: str) -> str:
             else f"<p><strong>What to do:</strong> {escape(matter.next_act)}</p>"
         )
         parts.append(
-            f"<h2>{escape(matter.title)}</h2><p>{escape(matter.cause)}</p><ul>{details}</ul>{act}"
+            f"<h2>{escape(matter.title)}</h2><p>{escape(_cause(one))}</p><ul>{details}</ul>{act}"
             f'<p><a href="{escape(base_url)}/inbox/{matter.matter_id}">Open it in your inbox</a></p>'
             f"<p><small>Why you get this: {escape(one.reason)}</small></p>"
         )

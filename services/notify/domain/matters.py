@@ -15,12 +15,13 @@ from shared.events.governance import SharingRequestState
 from shared.events.quality import BaselineSummarised
 
 __all__ = [
-    "READ_ONCE_KIND",
+    "READ_ONCE_KINDS",
     "Change",
     "Matter",
     "MatterState",
     "change_between",
     "matter_of_alert",
+    "matter_of_answer",
     "matter_of_baseline",
     "matter_of_held_harvest",
     "matter_of_request",
@@ -29,10 +30,9 @@ __all__ = [
 
 NAMESPACE = UUID("0c2ac2f6-3e0c-4a7b-9c53-6d3c8a6a5f70")
 SEVERITIES = {"info": 0, "warning": 1, "error": 2}
-READ_ONCE_KIND = "baseline-summary"
-"""A summary asks for nothing but to be read."""
-
-REQUEST_DONE = frozenset({"approved", "denied", "withdrawn"})
+BASELINE_KIND = "baseline-summary"
+READ_ONCE_KINDS = frozenset({BASELINE_KIND, "answer-approved", "answer-denied"})
+"""A summary and a final answer ask for nothing but to be read."""
 
 
 class MatterState(StrEnum):
@@ -102,32 +102,71 @@ def matter_of_alert(alert: AlertState, *, topic: str, version: int) -> Matter:
 
 
 def matter_of_request(request: SharingRequestState, *, topic: str, version: int) -> Matter:
-    """Return the matter of a sharing request."""
+    """Return the matter of a sharing request as those see it who decide: open while it waits for them."""
     words = {
         "submitted": "Somebody asks for this data.",
-        "returned": "The agency needs more from the requester.",
+        "returned": "It went back to the requester, who has to say more.",
         "approved": "The request was approved.",
         "denied": "The request was denied.",
         "withdrawn": "The requester took the request back.",
     }
-    acts = {
-        "submitted": f"Read it and decide{f' by {request.due_on:%d %B %Y}' if request.due_on else ''}.",
-        "returned": "Add what is missing and send it in again.",
-        "approved": "Read what was agreed.",
-        "denied": "Read why.",
+    is_waiting = request.status == "submitted"
+    by = f" by {request.due_on:%d %B %Y}" if request.due_on else ""
+    return _matter_of_request(
+        request,
+        matter_id=request.request_id,
+        kind=f"sharing-request-{request.status}",
+        topic=topic,
+        cause=words.get(request.status, f"The request is {request.status}."),
+        next_act=f"Read it and decide{by}." if is_waiting else "Nothing is left to do.",
+        state=MatterState.OPEN if is_waiting else MatterState.DONE,
+        version=version,
+    )
+
+
+def matter_of_answer(request: SharingRequestState, *, topic: str, version: int) -> Matter:
+    """Return the matter of the answer to a sharing request: the requester's, open until it is dealt with."""
+    words = {
+        "returned": ("The agency needs more from you.", "Add what is missing and send it in again."),
+        "approved": ("The request was approved.", "Read what was agreed."),
+        "denied": ("The request was denied.", "Read why."),
     }
+    cause, next_act = words.get(request.status, ("The request is with the agency.", "Nothing is left to do."))
+    return _matter_of_request(
+        request,
+        matter_id=uuid5(request.request_id, "answer"),
+        kind=f"answer-{request.status}",
+        topic=topic,
+        cause=cause,
+        next_act=next_act,
+        state=MatterState.OPEN if request.status in words else MatterState.DONE,
+        version=version,
+    )
+
+
+def _matter_of_request(
+    request: SharingRequestState,
+    *,
+    matter_id: UUID,
+    kind: str,
+    topic: str,
+    cause: str,
+    next_act: str,
+    state: MatterState,
+    version: int,
+) -> Matter:
     details = [("What it is for", "", request.purpose), ("Data wanted", "", request.data_wanted)]
     if request.decision_reason:
         details.append(("Reason given", "", request.decision_reason))
     return Matter(
-        matter_id=request.request_id,
-        kind=f"sharing-request-{request.status}",
+        matter_id=matter_id,
+        kind=kind,
         topic=topic,
         title=request.dataset_title,
-        cause=words.get(request.status, f"The request is {request.status}."),
-        next_act=acts.get(request.status, "Nothing is left to do."),
+        cause=cause,
+        next_act=next_act,
         severity="info",
-        state=MatterState.DONE if request.status in REQUEST_DONE else MatterState.OPEN,
+        state=state,
         opened_at=request.submitted_at,
         changed_at=request.changed_at,
         version=version,
@@ -153,7 +192,7 @@ def matter_of_baseline(summary: BaselineSummarised, *, topic: str, now: datetime
     noun = "dataset was" if summary.datasets == 1 else "datasets were"
     return Matter(
         matter_id=summary.notice_id,
-        kind=READ_ONCE_KIND,
+        kind=BASELINE_KIND,
         topic=topic,
         title="What the first measurement found",
         cause=f"{summary.datasets} {noun} measured for the first time: {summary.stale} stale, "

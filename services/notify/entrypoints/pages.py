@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from services.notify.adapters.sql_inbox import inbox_counts, inbox_line, inbox_lines, told_about
-from services.notify.domain.matters import MatterState
+from services.notify.domain.matters import READ_ONCE_KINDS, MatterState
 from services.notify.entrypoints.api import no_such_matter, person_of, take_charge
 from services.notify.ports import NotifyPorts
 from shared.http.viewing import ViewerDependency, access
@@ -61,6 +61,7 @@ def build_pages(store: Store, ports: NotifyPorts) -> APIRouter:
             counts=counts,
             state=state,
             kinds=SEVERITY_KINDS,
+            read_once_kinds=READ_ONCE_KINDS,
         )
 
     @router.get("/inbox/{matter_id}")
@@ -81,6 +82,7 @@ def build_pages(store: Store, ports: NotifyPorts) -> APIRouter:
             evidence=details if has_expectations else [(name, observed) for name, _, observed in details],
             told=told,
             kinds=SEVERITY_KINDS,
+            read_once_kinds=READ_ONCE_KINDS,
             delivery_kinds=DELIVERY_KINDS,
             delivery_words=DELIVERY_WORDS,
             change_words=CHANGE_WORDS,
