@@ -8,6 +8,8 @@ from pathlib import Path
 
 from services.catalog.adapters.deferred_index import DeferredIndex
 from services.catalog.adapters.downloads import GuardedDownloads
+from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings
+from services.catalog.adapters.elasticsearch_index import ElasticsearchCatalogIndex
 from services.catalog.adapters.export_files import ExportFiles
 from services.catalog.adapters.feed_files import FeedFiles
 from services.catalog.adapters.sql_changes import SqlChangesFeed
@@ -39,11 +41,12 @@ from shared.http.fetching import GuardedFetcher
 from shared.identity.principals import Authenticator, Principals, TokenAuthenticator
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import Tokens
+from shared.process.ground import Ground, ServedService
 from shared.runtime import RecurringWork, Service
 from shared.store.engine import Store
 from shared.telemetry.metrics import Metrics
 
-__all__ = ["Catalog", "bootstrap"]
+__all__ = ["Catalog", "bootstrap", "bootstrap_cluster"]
 
 MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
 HOUR_SECONDS = 3_600.0
@@ -167,6 +170,21 @@ def bootstrap(
     return Catalog(service, ports, parts.reader, parts.harvesting, parts.indexing, authenticator)
 
 
+def bootstrap_cluster(ground: Ground) -> ServedService:
+    """Build catalog for a process of its own, by the settings of its environment."""
+    built = bootstrap(
+        CatalogSettings(),
+        data_dir=ground.settings.data_dir,
+        database_url=ground.settings.database_url_of("catalog"),
+        clock=ground.clock,
+        signing_key=ground.signing_key,
+        metrics=ground.metrics,
+        base_url=ground.http.base_url,
+        fetcher_for=ground.fetcher,
+    )
+    return ServedService(built.service, built.authenticator)
+
+
 def _ports(
     store: Store, clock: Clock, jurisdiction_words: frozenset[str], wakes: _Wakes, bell: Bell
 ) -> CatalogPorts:
@@ -194,6 +212,8 @@ def _service(parts: _Parts, settings: CatalogSettings, *, is_alone: bool) -> Ser
             # Whatever lease or half feed is left is that of a process that is gone.
             await ports.harvests.release_leases()
             await asyncio.to_thread(parts.feeds.prepare, await ports.harvests.awaited())
+        else:
+            await asyncio.to_thread(parts.feeds.make_folder)
         await parts.index.open()
 
     async def close_all() -> None:
@@ -266,13 +286,6 @@ def _index_opener(
 
 
 def _elasticsearch_index(settings: CatalogSettings, codec: CursorCodec) -> CatalogIndex:
-    # Imported here: an installation without a cluster does not have the client.
-    try:
-        from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings
-        from services.catalog.adapters.elasticsearch_index import ElasticsearchCatalogIndex
-    except ModuleNotFoundError as error:
-        told = "NUTMEG_CATALOG_ELASTICSEARCH_URL is set, but the client is not installed"
-        raise CatalogIndexError(f"{told}: install nutmeg[cluster].") from error
     reached = ElasticsearchSettings(
         urls=settings.elasticsearch_urls,
         index_prefix=settings.elasticsearch_index_prefix,
@@ -282,4 +295,8 @@ def _elasticsearch_index(settings: CatalogSettings, codec: CursorCodec) -> Catal
         ca_file=settings.elasticsearch_ca_file,
         timeout_seconds=settings.elasticsearch_timeout_seconds,
     )
-    return ElasticsearchCatalogIndex(reached, codec=codec)
+    try:
+        return ElasticsearchCatalogIndex(reached, codec=codec)
+    except ModuleNotFoundError as error:
+        told = "NUTMEG_CATALOG_ELASTICSEARCH_URL is set, but the client is not installed"
+        raise CatalogIndexError(f"{told}: install nutmeg[cluster].") from error

@@ -1,18 +1,19 @@
 """The connection to an Elasticsearch cluster. Only what 7.17, 8 and 9 have in common is asked of it.
 
-The client is of version 8: its compatibility headers are understood by 8 and 9, and 7.17 takes them.
+The client is of version 8: its compatibility headers are understood by 8 and 9, and 7.17 takes them. It is
+imported when first used: one of the libraries beneath it binds a socket as it is imported.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from elasticsearch import ApiError, AsyncElasticsearch, TransportError
-from elasticsearch.serializer import OrjsonSerializer
+from typing import TYPE_CHECKING, Any
 
 from services.catalog.ports import CatalogIndexError
+
+if TYPE_CHECKING:
+    from elasticsearch import AsyncElasticsearch
 
 CONNECTIONS_PER_NODE = 25
 RETRIES_MAX = 1
@@ -35,8 +36,11 @@ class ElasticsearchSettings:
     bulk_timeout_seconds: float = 60.0
 
 
-def connect(settings: ElasticsearchSettings) -> AsyncElasticsearch:
+def connect(settings: ElasticsearchSettings) -> "AsyncElasticsearch":
     """A client. Nothing is sent yet."""
+    from elasticsearch import AsyncElasticsearch
+    from elasticsearch.serializer import OrjsonSerializer
+
     chosen: dict[str, Any] = {}
     if settings.api_key is not None:
         chosen["api_key"] = settings.api_key
@@ -50,7 +54,7 @@ def connect(settings: ElasticsearchSettings) -> AsyncElasticsearch:
         max_retries=RETRIES_MAX,
         retry_on_timeout=False,
         connections_per_node=CONNECTIONS_PER_NODE,
-        serializers={_ANSWERS: _AnyJSON()},
+        serializers={_ANSWERS: OrjsonSerializer()},
         **chosen,
     )
 
@@ -58,13 +62,9 @@ def connect(settings: ElasticsearchSettings) -> AsyncElasticsearch:
 @contextmanager
 def engine_errors() -> Iterator[None]:
     """Tell every failure of the engine as :class:`CatalogIndexError`."""
+    from elasticsearch import ApiError, TransportError
+
     try:
         yield
     except (ApiError, TransportError) as error:
         raise CatalogIndexError(f"Elasticsearch failed: {error}") from error
-
-
-class _AnyJSON(OrjsonSerializer):
-    """Reads and writes the engine's own media type, several times faster than the standard library."""
-
-    mimetype = _ANSWERS

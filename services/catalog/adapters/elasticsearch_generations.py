@@ -8,9 +8,7 @@ behind is known by its standing still, and is replaced.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from elasticsearch import AsyncElasticsearch, BadRequestError
+from typing import TYPE_CHECKING, Any
 
 from services.catalog.adapters.elasticsearch_schema import (
     SCHEMA_VERSION,
@@ -21,6 +19,9 @@ from services.catalog.adapters.elasticsearch_schema import (
 )
 from services.catalog.adapters.elasticsearch_writing import MissingIndexError
 from services.catalog.ports import CatalogIndexError
+
+if TYPE_CHECKING:
+    from elasticsearch import AsyncElasticsearch
 
 REBUILD_SILENT_SECONDS_MAX = 60.0
 """A half-built index that has not grown for so long has lost its builder."""
@@ -41,7 +42,7 @@ class Generations:
     """The indices behind ``<prefix>-catalog``. Raises the client's own errors too."""
 
     def __init__(
-        self, client: AsyncElasticsearch, prefix: str, *, monotonic: Callable[[], float] = time.monotonic
+        self, client: "AsyncElasticsearch", prefix: str, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._client = client
         self._monotonic = monotonic
@@ -115,18 +116,16 @@ class Generations:
 
     async def _create(self, number: int, aliases: Mapping[str, Any], *, loading: bool) -> bool:
         """Create an index; False where there is one of this name."""
-        try:
-            await self._client.indices.create(
-                index=self._name(number),
-                aliases=aliases,
-                settings=index_settings(loading=loading),
-                mappings=index_mappings(complete=False),
-            )
-        except BadRequestError as error:
-            if error.error != _EXISTS:
-                raise
-            return False
-        return True
+        answer = await self._client.options(ignore_status=400).indices.create(
+            index=self._name(number),
+            aliases=aliases,
+            settings=index_settings(loading=loading),
+            mappings=index_mappings(complete=False),
+        )
+        error = answer.body.get("error")
+        if error and error["type"] != _EXISTS:
+            raise CatalogIndexError(f"Elasticsearch refused a new index: {error['reason']}")
+        return not error
 
     async def _clear_the_way(self, name: str) -> None:
         """Delete a half-built index that nobody builds any more; raise where somebody may."""

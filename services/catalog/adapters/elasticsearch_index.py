@@ -11,7 +11,6 @@ from dataclasses import replace
 from uuid import UUID
 
 import structlog
-from elasticsearch import NotFoundError
 
 from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings, connect, engine_errors
 from services.catalog.adapters.elasticsearch_generations import Generation, Generations
@@ -40,6 +39,8 @@ from services.catalog.ports import CatalogIndexError
 
 SUGGESTION_PREFIX_CHARACTERS_MAX = 100
 SUGGESTIONS_MAX = 20
+
+_NOT_FOUND = 404
 
 _log = structlog.get_logger(__name__)
 
@@ -216,6 +217,9 @@ class ElasticsearchCatalogIndex:
             with engine_errors():
                 yield
         except CatalogIndexError as error:
-            if isinstance(error, MissingIndexError) or isinstance(error.__cause__, NotFoundError):
+            if (
+                isinstance(error, MissingIndexError)
+                or getattr(error.__cause__, "status_code", None) == _NOT_FOUND
+            ):
                 self._is_prepared = False
             raise

@@ -3,10 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
-
-from elasticsearch import AsyncElasticsearch
 
 from services.catalog.adapters import elasticsearch_queries as queries
 from services.catalog.adapters.elasticsearch_queries import Clause
@@ -35,6 +33,9 @@ from services.catalog.domain.search import (
     ViewerScope,
 )
 
+if TYPE_CHECKING:
+    from elasticsearch import AsyncElasticsearch
+
 SCAN_BATCH = 5_000
 SCAN_KEPT_ALIVE = "5m"
 """How long the engine keeps the view of a scan while nothing more of it is asked for."""
@@ -54,7 +55,7 @@ class Slice:
 class AliasSearcher:
     """Searches what an alias names at the moment of each request. Raises the client's own errors."""
 
-    def __init__(self, client: AsyncElasticsearch, alias: str) -> None:
+    def __init__(self, client: "AsyncElasticsearch", alias: str) -> None:
         self._client = client
         self._alias = alias
 

@@ -7,15 +7,17 @@ conflict, and means that it is done already.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import orjson
-from elasticsearch import AsyncElasticsearch
 
 from services.catalog.adapters.elasticsearch_schema import to_source
 from services.catalog.domain.search import SearchDocument, UpsertOutcome
 from services.catalog.ports import CatalogIndexError
+
+if TYPE_CHECKING:
+    from elasticsearch import AsyncElasticsearch
 
 BULK_DOCUMENTS_MAX = 1_000
 BULK_BYTES_MAX = 900_000
@@ -53,7 +55,7 @@ def prepare(documents: Iterable[SearchDocument]) -> list[Prepared | UpsertOutcom
 class BulkWriter:
     """Writes through aliases only, so that no write ever creates an index. Raises the client's own errors."""
 
-    def __init__(self, client: AsyncElasticsearch, *, timeout_seconds: float) -> None:
+    def __init__(self, client: "AsyncElasticsearch", *, timeout_seconds: float) -> None:
         self._client = client.options(request_timeout=timeout_seconds)
 
     async def write(
