@@ -36,7 +36,8 @@ dev: $(DEV_STAMP) ## make .venv with the tools and test libraries too
 
 test: lint types ## install and pass every test: style, types, architecture, contracts, units, faults, browser
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not faults and not browser"
-	$(BIN)/pytest -m "faults or browser"
+	$(BIN)/pytest -m "(faults or browser) and not cluster"
+	$(BIN)/pytest -n 4 --dist loadgroup -m "faults and cluster" # they wait, for timeouts and servers, more than they work
 
 lint: dev ## check style and formatting
 	$(BIN)/ruff check .
