@@ -23,10 +23,11 @@ from shared.http.idempotency import prune_idempotency_keys
 from shared.identity.principals import Authenticator, Principals, TokenAuthenticator
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import Tokens
+from shared.process.ground import Ground, ServedService
 from shared.runtime import RecurringWork, Service
 from shared.store.engine import Store
 
-__all__ = ["Governance", "bootstrap"]
+__all__ = ["Governance", "bootstrap", "bootstrap_cluster"]
 
 MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
 HOUR_SECONDS = 3_600.0
@@ -91,6 +92,17 @@ def bootstrap(
         ],
     )
     return Governance(service, ports, sign_in, authenticator)
+
+
+def bootstrap_cluster(ground: Ground) -> ServedService:
+    """Build governance for a process of its own, by the settings of its environment."""
+    built = bootstrap(
+        GovernanceSettings(),
+        database_url=ground.settings.database_url_of("governance"),
+        clock=ground.clock,
+        signing_key=ground.signing_key,
+    )
+    return ServedService(built.service, built.authenticator)
 
 
 async def _prune(store: Store) -> int:

@@ -19,12 +19,14 @@ from shared.bus.handling import Subscription, bind
 from shared.clock import Clock
 from shared.datasets.read_model import KnownDatasets
 from shared.events.topics import GROUPS
-from shared.identity.principals import Principals
+from shared.identity.principals import Principals, TokenAuthenticator
+from shared.identity.tokens import Tokens
+from shared.process.ground import Ground, ServedService
 from shared.runtime import RecurringWork, Service
 from shared.store.engine import Store
 from shared.telemetry.measuring import Measurements
 
-__all__ = ["Notify", "bootstrap"]
+__all__ = ["Notify", "bootstrap", "bootstrap_cluster"]
 
 MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
 
@@ -125,6 +127,23 @@ def bootstrap(
         open=take_up,
     )
     return Notify(service, ports, office)
+
+
+def bootstrap_cluster(ground: Ground) -> ServedService:
+    """Build notify for a process of its own, by the settings of its environment."""
+    built = bootstrap(
+        NotifySettings(),
+        database_url=ground.settings.database_url_of("notify"),
+        clock=ground.clock,
+        metrics=ground.metrics,
+        base_url=ground.http.base_url,
+        installation_name=ground.settings.installation_name,
+        maildir=ground.settings.data_dir / "mail",
+    )
+    tokens = Tokens(ground.signing_key, ground.clock)
+    return ServedService(
+        built.service, TokenAuthenticator(tokens, built.service.store, built.ports.principals)
+    )
 
 
 def _transport(settings: NotifySettings, maildir: Path) -> MailTransport:

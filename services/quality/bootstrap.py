@@ -51,11 +51,12 @@ from shared.http.networks import Network
 from shared.identity.principals import Authenticator, Principals, TokenAuthenticator
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import Tokens
+from shared.process.ground import Ground, ServedService
 from shared.runtime import RecurringWork, Service
 from shared.store.engine import Store
 from shared.telemetry.metrics import Metrics
 
-__all__ = ["Quality", "bootstrap"]
+__all__ = ["Quality", "bootstrap", "bootstrap_cluster"]
 
 MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
 HOUR_SECONDS = 3_600.0
@@ -136,6 +137,21 @@ def bootstrap(
     )
     authenticator = TokenAuthenticator(Tokens(signing_key, clock), store, ports.principals)
     return Quality(service, ports, authenticator)
+
+
+def bootstrap_cluster(ground: Ground) -> ServedService:
+    """Build quality for a process of its own, by the settings of its environment."""
+    settings = QualitySettings()
+    built = bootstrap(
+        settings,
+        database_url=ground.settings.database_url_of("quality"),
+        clock=ground.clock,
+        signing_key=ground.signing_key,
+        metrics=ground.metrics,
+        allowed_networks=(*settings.allowed_networks, *ground.settings.allowed_networks),
+        allowed_ports=settings.allowed_ports | ground.settings.allowed_ports,
+    )
+    return ServedService(built.service, built.authenticator)
 
 
 def _limits(settings: QualitySettings) -> ProfileLimits:

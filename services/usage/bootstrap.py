@@ -11,7 +11,6 @@ from services.usage.adapters.sql_intake import SqlDatasetNames, SqlIntake
 from services.usage.adapters.sql_pending import datasets_due, rollups_unpublished, salts_of_closed_days
 from services.usage.adapters.sql_tally import SqlTally
 from services.usage.adapters.sql_watch import SqlAlertBook, SqlWatch
-from services.usage.adapters.sqlite_scrubbing import scrub
 from services.usage.adapters.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
 from services.usage.commands import close_days, forget_old, publish_rollups, watch_use
 from services.usage.domain.clients import ClientRules
@@ -26,13 +25,16 @@ from shared.clock import Clock
 from shared.datasets.read_model import KnownDatasets
 from shared.events.topics import GROUPS
 from shared.http.idempotency import prune_idempotency_keys
-from shared.identity.principals import Principals
+from shared.identity.principals import Principals, TokenAuthenticator
+from shared.identity.tokens import Tokens
+from shared.process.ground import Ground, ServedService
 from shared.runtime import RecurringWork, Service
 from shared.store.engine import Store
+from shared.store.scrubbing import scrub
 from shared.store.unit_of_work import UnitOfWork
 from shared.telemetry.metrics import Metrics
 
-__all__ = ["Usage", "bootstrap"]
+__all__ = ["Usage", "bootstrap", "bootstrap_cluster"]
 
 MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
 PUBLISH_SECONDS = 0.5
@@ -85,6 +87,20 @@ def bootstrap(settings: UsageSettings, *, database_url: str, clock: Clock, metri
         open=partial(_close_days, store, ports),
     )
     return Usage(service, ports)
+
+
+def bootstrap_cluster(ground: Ground) -> ServedService:
+    """Build usage for a process of its own, by the settings of its environment."""
+    built = bootstrap(
+        UsageSettings(),
+        database_url=ground.settings.database_url_of("usage"),
+        clock=ground.clock,
+        metrics=ground.metrics,
+    )
+    tokens = Tokens(ground.signing_key, ground.clock)
+    return ServedService(
+        built.service, TokenAuthenticator(tokens, built.service.store, built.ports.principals)
+    )
 
 
 def _works(store: Store, ports: UsagePorts, settings: UsageSettings) -> list[RecurringWork]:

@@ -106,6 +106,8 @@ class ServiceRunner:
         self._pruning = self._work(
             RecurringWork("pruning", PRUNING_INTERVAL_SECONDS, self.relay.prune, _nothing_pending)
         )
+        self.fenced = asyncio.Event()
+        """Set once another process has taken this replica's name: this one has to end."""
         self._stop = asyncio.Event()
         self._stop_relay = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -249,7 +251,10 @@ class ServiceRunner:
         while not self._stop_relay.is_set():
             try:
                 await run()
-            except (DeadLetterBudgetError, DeadLetterUnwritableError, ReplicaFencedError):
+            except ReplicaFencedError:
+                self.fenced.set()
+                return
+            except (DeadLetterBudgetError, DeadLetterUnwritableError):
                 return  # the loop has said why; going on is an operator's decision
             except Exception:
                 logger.exception("crashed, starts again", service=self.service.name, part=name)

@@ -63,6 +63,7 @@ def _fields_of(module: ModuleType) -> list[SettingsField]:
         )
         for settings in classes
         for name, field in settings.model_fields.items()
+        if name in settings.__annotations__  # what is inherited is told where it stands
     ]
 
 

@@ -33,12 +33,16 @@ class FeedFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def make_folder(self) -> None:
+        """Make the folder, unless it is there."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+
     def prepare(self, awaited: Collection[UUID]) -> None:
         """Make the folder, and empty it of all but the feeds that are still awaited by a harvest.
 
         For the start of the only process that uses the folder: what is left over was cut off by its end.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.make_folder()
         kept = {self.path_of(harvest_id) for harvest_id in awaited}
         for path in self._folder.iterdir():
             if path not in kept:

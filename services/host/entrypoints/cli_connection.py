@@ -113,7 +113,7 @@ async def _in_process(settings: "HostSettings", lock: FileLock) -> AsyncIterator
     # Imported only where they are needed: a command that finds a server answers much sooner.
     from services.host.bootstrap import bootstrap_host
     from services.host.demo.state import DemoStateFile
-    from services.host.serving import answering, listening_socket
+    from shared.process.serving import answering, listening_socket
     from shared.telemetry.logging import configure_logging
 
     configure_logging("cli", level=settings.log_level)
@@ -128,7 +128,7 @@ async def _in_process(settings: "HostSettings", lock: FileLock) -> AsyncIterator
         if demo is not None:
             # The sample's files are fetched over HTTP from the addresses that the feed names.
             bound = stack.enter_context(listening_socket(settings))
-            await stack.enter_async_context(answering(host, bound))
+            await stack.enter_async_context(answering(host.app, bound))
         transport = httpx.ASGITransport(app=host.app)
         base_url = host.app.state.http_settings.base_url
         token = host.directory.read_admin_token()

@@ -141,7 +141,8 @@ def _add_time(group: typer.Typer) -> None:
 
 async def _serve_demo(data_dir: Path, port: int | None, *, is_fresh: bool) -> None:
     from services.host.bootstrap import bootstrap_host
-    from services.host.serving import listening_socket, serve
+    from services.host.serving import serve
+    from shared.process.serving import listening_socket
     from shared.telemetry.logging import configure_logging
 
     if is_fresh:

@@ -29,7 +29,8 @@ def add_serving(app: typer.Typer) -> None:
 
 async def _serve(settings: "HostSettings") -> None:
     from services.host.bootstrap import bootstrap_host
-    from services.host.serving import listening_socket, serve
+    from services.host.serving import serve
+    from shared.process.serving import listening_socket
     from shared.telemetry.logging import configure_logging
 
     configure_logging("host", level=settings.log_level)

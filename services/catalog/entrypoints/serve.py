@@ -1,0 +1,7 @@
+"""Catalog's api in a cluster: ``python -m services.catalog.entrypoints.serve``."""
+
+from services.catalog.bootstrap import bootstrap_cluster
+from shared.process.running import run_api
+
+if __name__ == "__main__":
+    run_api(bootstrap_cluster)

@@ -1,0 +1,7 @@
+"""Catalog's worker in a cluster: ``python -m services.catalog.entrypoints.worker``."""
+
+from services.catalog.bootstrap import bootstrap_cluster
+from shared.process.running import run_worker
+
+if __name__ == "__main__":
+    run_worker(bootstrap_cluster)

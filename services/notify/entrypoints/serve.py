@@ -1,0 +1,7 @@
+"""Notify's api in a cluster: ``python -m services.notify.entrypoints.serve``."""
+
+from services.notify.bootstrap import bootstrap_cluster
+from shared.process.running import run_api
+
+if __name__ == "__main__":
+    run_api(bootstrap_cluster)

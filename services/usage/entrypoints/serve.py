@@ -1,0 +1,7 @@
+"""Usage's api in a cluster: ``python -m services.usage.entrypoints.serve``."""
+
+from services.usage.bootstrap import bootstrap_cluster
+from shared.process.running import run_api
+
+if __name__ == "__main__":
+    run_api(bootstrap_cluster)

@@ -1,0 +1,196 @@
+"""The two processes of a service in a cluster: ``api`` answers requests, ``worker`` handles events.
+
+Both listen: the api with the service's routes, the worker with ``/healthz``, ``/readyz`` and ``/metrics``
+alone. Both wait for a database or log that is away at the start, and tell so by ``/readyz``.
+"""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+from fastapi import APIRouter, FastAPI
+from sqlalchemy import select
+
+from shared.bus.outbox import RelaySettings
+from shared.bus.ports import EventLog
+from shared.bus.running import ServiceRunner, settle_collector
+from shared.errors import NutmegError, TransientError
+from shared.http.app import build_app
+from shared.process.ground import BuildService, Ground, ServedService, cluster_ground, cluster_log
+from shared.process.serving import answering, ended_by_signal, first_of, listening_socket
+from shared.runtime import Service
+from shared.telemetry.bus_metrics import PrometheusBusMetrics
+from shared.telemetry.logging import configure_logging
+from shared.telemetry.loop_health import watch_event_loop
+
+__all__ = ["run_api", "run_worker"]
+
+logger = structlog.get_logger(__name__)
+
+FAILED = 1
+RETRY_SECONDS = 1.0
+POLL_SECONDS = 0.25
+"""An api's events wait for the worker's next look at the outbox, which is one small query on an index."""
+
+Start = Callable[[], Awaitable[None]]
+
+
+def run_api(build: BuildService) -> None:
+    """Serve a service's routes until a signal. Ends the process with 1 if it can't begin."""
+    _run(_serve_api, build, "api")
+
+
+def run_worker(build: BuildService) -> None:
+    """Handle a service's events and do its recurring work until a signal, or until it is fenced."""
+    _run(_serve_worker, build, "worker")
+
+
+def _run(
+    serve: Callable[[Ground, ServedService, asyncio.Event], Awaitable[None]], build: BuildService, part: str
+) -> None:
+    async def main() -> None:
+        ground = cluster_ground()
+        built = build(ground)
+        configure_logging(f"{built.service.name}-{part}", level=ground.settings.log_level)
+        await serve(ground, built, ended_by_signal())
+
+    try:
+        asyncio.run(main())
+    except (NutmegError, OSError, ValueError) as error:
+        sys.stderr.write(f"nutmeg: {' '.join(str(error).split())}\n")
+        sys.exit(FAILED)
+
+
+async def _serve_api(ground: Ground, built: ServedService, ended: asyncio.Event) -> None:
+    service = built.service
+    is_open = asyncio.Event()
+
+    async def open_service() -> None:
+        await service.store.open()
+        await service.open()
+        is_open.set()
+
+    async def readiness() -> Sequence[str]:
+        if not is_open.is_set():
+            return [f"{service.name} is not open yet"]
+        try:
+            async with service.store.read() as connection:
+                await connection.execute(select(1))
+        except TransientError as error:
+            return [str(error)]
+        return []
+
+    try:
+        app = _app(ground, built, service.routers, readiness)
+        await _serve(ground, app, ended, open_service, service)
+    finally:
+        if is_open.is_set():
+            await service.close()
+        await service.store.close()
+
+
+async def _serve_worker(ground: Ground, built: ServedService, ended: asyncio.Event) -> None:
+    log = cluster_log(ground.clock)
+    runner = ServiceRunner(
+        built.service,
+        log=log,
+        clock=ground.clock,
+        metrics=PrometheusBusMetrics(ground.metrics),
+        relay_settings=RelaySettings(poll_seconds=POLL_SECONDS),
+    )
+
+    async def readiness() -> Sequence[str]:
+        return runner.not_ready()
+
+    async def measure() -> None:
+        with contextlib.suppress(TransientError):
+            await runner.status()
+
+    try:
+        app = _app(ground, built, (), readiness, measure)
+        await _serve(ground, app, ended, runner.start, built.service, runner.fenced)
+    finally:
+        await runner.stop(grace_seconds=ground.settings.stop_seconds)
+        await _close(log)
+    if runner.fenced.is_set():
+        raise NutmegError(
+            f"another process runs as this replica of {built.service.name}; "
+            "give each its own NUTMEG_KAFKA_REPLICA"
+        )
+
+
+async def _serve(
+    ground: Ground,
+    app: FastAPI,
+    ended: asyncio.Event,
+    start: Start,
+    service: Service,
+    *others: asyncio.Event,
+) -> None:
+    """Answer at once, start as soon as everything that is needed is there, and stay until an event is set."""
+    with listening_socket(ground.settings) as bound:
+        logger.info("listens", service=service.name, port=bound.getsockname()[1])
+        async with answering(app, bound) as serving:
+            starting = asyncio.create_task(_started(start, service.name), name="start")
+            watching = asyncio.create_task(
+                watch_event_loop(ground.metrics, ground.clock, ended), name="event loop"
+            )
+            gave_up = asyncio.Event()
+            starting.add_done_callback(lambda task: _settled(task, gave_up))
+            try:
+                await first_of(ended, gave_up, *others, serving=serving)
+            finally:
+                for task in (starting, watching):
+                    task.cancel()
+                results = await asyncio.gather(starting, watching, return_exceptions=True)
+            if gave_up.is_set() and isinstance(results[0], Exception):
+                raise results[0]
+
+
+async def _started(start: Start, service: str) -> None:
+    while True:
+        try:
+            await start()
+        except TransientError as error:
+            logger.warning("cannot start yet", service=service, cause=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            return
+
+
+def _settled(task: "asyncio.Task[None]", gave_up: asyncio.Event) -> None:
+    if task.cancelled():
+        return
+    if task.exception() is not None:
+        gave_up.set()
+        return
+    settle_collector()
+
+
+async def _close(log: EventLog) -> None:
+    with contextlib.suppress(TransientError):
+        await log.close()
+
+
+def _app(
+    ground: Ground,
+    built: ServedService,
+    routers: Sequence[APIRouter],
+    readiness: Callable[[], Awaitable[Sequence[str]]],
+    *before_scrape: Start,
+) -> FastAPI:
+    name = ground.settings.installation_name
+    return build_app(
+        title=f"{name} API: {built.service.name}",
+        routers=routers,
+        authenticator=built.authenticator,
+        signing_key=ground.signing_key,
+        metrics=ground.metrics,
+        clock=ground.clock,
+        installation=name,
+        settings=ground.http,
+        readiness=readiness,
+        before_scrape=[*built.service.extra_metrics, *before_scrape],
+    )
