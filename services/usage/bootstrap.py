@@ -31,6 +31,7 @@ from shared.process.ground import Ground, ServedService
 from shared.runtime import RecurringWork, Service
 from shared.store.engine import Store
 from shared.store.scrubbing import scrub
+from shared.store.scrubbing import scrub
 from shared.store.unit_of_work import UnitOfWork
 from shared.telemetry.metrics import Metrics
 

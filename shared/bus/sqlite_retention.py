@@ -5,8 +5,10 @@ topic's retention misses records, here as there, and its lag says so long before
 newest record of each key; younger records than ``compaction_lag`` are left alone (Kafka's
 ``min.compaction.lag.ms``), so that a reader who is a little behind sees every step.
 
-A dead letter of a topic with personal data goes as soon as its key has been ended by a later tombstone:
-an erased person does not live on among the failures.
+A dead letter of a topic with personal data goes as soon as its key has been ended by a later tombstone, or
+by one that is still the last word on the key: a group that is behind fails on the old state when the
+tombstone is there already. An erased person does not live on among the failures. The dead letter of a
+tombstone stays, since somebody still has to forget.
 """
 
 import sqlite3
@@ -112,9 +114,11 @@ def _old_tombstones(policy: _Policy, horizon: datetime) -> Callable[[sqlite3.Con
 def _erased(policy: _Policy) -> Callable[[sqlite3.Connection], list[int]]:
     return lambda connection: _offsets(
         connection,
-        "SELECT dead.offset FROM records dead WHERE dead.partition_id = ? AND EXISTS ("
-        "SELECT 1 FROM records ended JOIN partitions p ON p.id = ended.partition_id "
-        "WHERE p.topic = ? AND ended.key = dead.key AND ended.value IS NULL AND ended.offset > dead.offset)",
+        "SELECT dead.offset FROM records dead WHERE dead.partition_id = ? AND dead.value IS NOT NULL "
+        "AND EXISTS (SELECT 1 FROM records ended JOIN partitions p ON p.id = ended.partition_id "
+        "WHERE p.topic = ? AND ended.key = dead.key AND ended.value IS NULL AND (ended.offset > dead.offset "
+        "OR NOT EXISTS (SELECT 1 FROM records later WHERE later.partition_id = ended.partition_id "
+        "AND later.key = ended.key AND later.offset > ended.offset)))",
         policy.partition_id,
         policy.topic.removesuffix(DEAD_LETTER_SUFFIX),
     )

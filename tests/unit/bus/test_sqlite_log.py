@@ -117,6 +117,26 @@ async def test_an_erased_person_is_in_no_byte_of_the_files(
     assert b"Bob Example" in left
 
 
+async def test_a_group_that_fails_on_an_erased_person_after_the_tombstone_keeps_nothing_of_them(
+    log: SQLiteEventLog,
+) -> None:
+    await put(log, "t.states", "person", b"Ada Example")
+    await put(log, "t.states", "person", None)
+    await put(log, "t.states.dlq", "person", b"Ada Example")
+    await put(log, "t.states", "back", None)
+    await put(log, "t.states", "back", b"Bob Example")
+    await put(log, "t.states.dlq", "back", b"Bob Example")
+    await log.prune(compaction_lag=timedelta(0))
+    assert await contents(log, "t.states.dlq") == [("back", b"Bob Example")]
+
+
+async def test_the_dead_letter_of_a_tombstone_stays_until_it_was_handled_again(log: SQLiteEventLog) -> None:
+    await put(log, "t.states", "person", None)
+    await put(log, "t.states.dlq", "person", None)
+    await log.prune(compaction_lag=timedelta(0))
+    assert await contents(log, "t.states.dlq") == [("person", None)]
+
+
 async def test_offsets_are_not_reused_after_pruning_and_ends_stay(
     log: SQLiteEventLog, clock: SimulatedClock
 ) -> None:

@@ -22,7 +22,7 @@ async def scrub(store: Store) -> bool:
 
     A reader in the middle of its work holds the log up; then it is tried again for a second.
     """
-    if not store.url.startswith("sqlite"):
+    if store.is_shared:
         return True
     for _ in range(ATTEMPTS_MAX):
         async with store.read() as connection:
@@ -30,5 +30,9 @@ async def scrub(store: Store) -> bool:
         if not row[0]:
             return True
         await asyncio.sleep(WAIT_SECONDS)
-    _log.warning("salts_linger", detail="readers kept the write-ahead log; it empties as it is reused")
+    _log.warning(
+        "deleted_rows_linger",
+        service=store.service,
+        detail="readers kept the write-ahead log; it empties as it is reused",
+    )
     return False
