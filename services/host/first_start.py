@@ -10,7 +10,7 @@ from shared.events.governance import GrantState
 from shared.identity.tokens import LIFETIME_MAX, AuthenticationError
 from shared.identity.viewer import Role
 
-__all__ = ["ensure_admin_token"]
+__all__ = ["ensure_admin_token", "issue_admin_token"]
 
 ADMIN_NAME = "Administrator"
 TOKEN_LABEL = "administrator of this data directory"  # noqa: S105 - a label, not a token
@@ -30,16 +30,18 @@ async def ensure_admin_token(
             held = None
     if held is not None:
         return
+    directory.write_admin_token(await issue_admin_token(governance, settings.admin_email))
+
+
+async def issue_admin_token(governance: Governance, email: str) -> str:
+    """Make the operator of that address, unless there already, and return a new token of theirs."""
     async with governance.service.store.unit_of_work() as work:
         await add_person(
             work,
             governance.ports,
-            email=settings.admin_email,
+            email=email,
             display_name=ADMIN_NAME,
             grants=[GrantState(role=role) for role in ADMIN_ROLES],
         )
-        ids = await governance.ports.directory.person_ids_by_email(work, [settings.admin_email])
-        token = await governance.sign_in.issue_token(
-            work, ids[settings.admin_email], label=TOKEN_LABEL, lifetime=LIFETIME
-        )
-    directory.write_admin_token(token)
+        ids = await governance.ports.directory.person_ids_by_email(work, [email])
+        return await governance.sign_in.issue_token(work, ids[email], label=TOKEN_LABEL, lifetime=LIFETIME)

@@ -9,6 +9,7 @@ import sys
 import typer
 
 from services.host.entrypoints.cli_catalogue import add_catalogue
+from services.host.entrypoints.cli_cluster import add_cluster
 from services.host.entrypoints.cli_demo import add_demo
 from services.host.entrypoints.cli_errors import FAILED, CommandError
 from services.host.entrypoints.cli_insight import add_insight
@@ -37,6 +38,7 @@ add_demo(app)
 add_catalogue(app)
 add_insight(app)
 add_operations(app)
+add_cluster(app)
 
 
 def main() -> None:

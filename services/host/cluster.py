@@ -1,0 +1,86 @@
+"""One-off jobs of a cluster: databases migrated, topics made, the first operator let in."""
+
+from collections.abc import Mapping
+
+from services.catalog.bootstrap import bootstrap_cluster as catalog
+from services.governance.bootstrap import bootstrap as bootstrap_governance
+from services.governance.bootstrap import bootstrap_cluster as governance
+from services.governance.settings import GovernanceSettings
+from services.host.first_start import issue_admin_token
+from services.notify.bootstrap import bootstrap_cluster as notify
+from services.quality.bootstrap import bootstrap_cluster as quality
+from services.usage.bootstrap import bootstrap_cluster as usage
+from shared.bus.kafka_log import KafkaEventLog
+from shared.bus.kafka_settings import KafkaSettings
+from shared.clock import SystemClock
+from shared.errors import NutmegError
+from shared.events.topics import TOPICS
+from shared.process.ground import BuildService, cluster_ground
+from shared.process.settings import SERVICE_MARK
+
+__all__ = ["CLUSTER_SERVICES", "create_topics", "issue_operator_token", "migrate", "topic_drift"]
+
+CLUSTER_SERVICES: Mapping[str, BuildService] = {
+    "catalog": catalog,
+    "governance": governance,
+    "notify": notify,
+    "quality": quality,
+    "usage": usage,
+}
+
+
+async def migrate(service: str | None = None) -> list[str]:
+    """Bring one service's database up to date, or all; return whose.
+
+    Raises ``NutmegError`` where all are meant, but the setting names one database.
+    """
+    ground = cluster_ground()
+    names = [service] if service else list(CLUSTER_SERVICES)
+    if len(names) > 1 and SERVICE_MARK not in ground.settings.database_url.get_secret_value():
+        raise NutmegError(
+            "each service has a database of its own: write {service} into NUTMEG_DATABASE_URL, or name one "
+            "service with --service"
+        )
+    for name in names:
+        store = CLUSTER_SERVICES[name](ground).service.store
+        await store.open()
+        await store.close()
+    return names
+
+
+async def create_topics() -> int:
+    """Create the topics that are missing, dead letters included; return how many the registry has."""
+    log = KafkaEventLog(KafkaSettings(), clock=SystemClock())
+    try:
+        await log.ensure_topics(list(TOPICS.values()))
+    finally:
+        await log.close()
+    return len(TOPICS)
+
+
+async def topic_drift() -> list[str]:
+    """Return, in words, where topics of the cluster differ from the registry."""
+    log = KafkaEventLog(KafkaSettings(), clock=SystemClock())
+    try:
+        return await log.drift(list(TOPICS.values()))
+    finally:
+        await log.close()
+
+
+async def issue_operator_token(email: str) -> str:
+    """Make the first operator, unless there already, and return a new token of theirs.
+
+    The other services know the token once governance's worker has told them.
+    """
+    ground = cluster_ground()
+    built = bootstrap_governance(
+        GovernanceSettings(),
+        database_url=ground.settings.database_url_of("governance"),
+        clock=ground.clock,
+        signing_key=ground.signing_key,
+    )
+    await built.service.store.open()
+    try:
+        return await issue_admin_token(built, email)
+    finally:
+        await built.service.store.close()
