@@ -31,7 +31,6 @@ from shared.process.ground import Ground, ServedService
 from shared.runtime import RecurringWork, Service
 from shared.store.engine import Store
 from shared.store.scrubbing import scrub
-from shared.store.scrubbing import scrub
 from shared.store.unit_of_work import UnitOfWork
 from shared.telemetry.metrics import Metrics
 
