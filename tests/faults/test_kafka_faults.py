@@ -30,7 +30,8 @@ from tests.support.kafka_ledger_process import READY, SLOW, SLOW_SECONDS
 from tests.support.ledger_process import is_poison
 from tests.support.ledger_service import COUNTING, open_ledger
 
-pytestmark = [pytest.mark.faults, pytest.mark.cluster]
+# Outages and sessions take their time, and process starts much more of it on a busy machine.
+pytestmark = [pytest.mark.faults, pytest.mark.cluster, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parent.parent.parent
 Process = asyncio.subprocess.Process
