@@ -24,6 +24,9 @@ WORDS_MATCHED_POINTS = 300
 FIELD_POINTS = (("title", 100), ("labels", 60), ("agency", 40), ("columns", 30), ("description", 20))
 SYNONYM_SHARE = 0.8
 TITLE_FOCUS_POINTS = 40
+TITLE_FOCUS_MIN = 0.4
+"""A title of which less was asked for says much else; how much less is no reason for an order."""
+
 
 QUALITY_POINTS = 4.0
 FRESHNESS_POINTS: dict[Freshness, float] = {
@@ -135,11 +138,12 @@ def _coverage(plan: QueryPlan, features: RankFeatures) -> list[tuple[str, float]
             in_title += 1
             direct_title_terms += len(alternative.terms) if alternative.direct else 0
     share = min(1.0, direct_title_terms / max(1, features.title.count(" ") - 1))
+    focus = TITLE_FOCUS_POINTS * share if share >= TITLE_FOCUS_MIN else 0.0
     return [
         (f"{matched} of {asked} words found", _stepped(WORDS_MATCHED_POINTS * matched / asked)),
         ("where the words stand", _stepped(field_points / asked)),
         ("all words in the title", ALL_IN_TITLE_POINTS if in_title == asked else 0),
-        ("the title says little else", _stepped(TITLE_FOCUS_POINTS * share)),
+        ("the title says little else", _stepped(focus)),
     ]
 
 
