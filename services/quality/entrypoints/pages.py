@@ -7,8 +7,7 @@ from fastapi import APIRouter, Request, Response
 from services.quality.adapters.sql_reading import AgencySummary, AlertFilter, alerts_seen_by, summaries
 from shared.http.viewing import ViewerDependency, access
 from shared.store.engine import Store
-from shared.web.charts import Score
-from shared.web.elements import Kind
+from shared.web.elements import Column, Kind
 from shared.web.templating import build_templates
 
 __all__ = ["build_pages"]
@@ -29,6 +28,7 @@ SCORE_WORDS = (
     ("profile", "Cells filled in"),
     ("overall", "Overall"),
 )
+COLUMNS = ("Agency", *(Column(words, is_numeric=True) for words in ("Datasets", *dict(SCORE_WORDS).values())))
 
 
 def build_pages(store: Store) -> APIRouter:
@@ -50,6 +50,7 @@ def build_pages(store: Store) -> APIRouter:
             "quality.html",
             datasets=sum(one.datasets for one in agencies),
             freshness=_freshness(agencies),
+            columns=COLUMNS,
             agencies=[(one, _scores(one)) for one in agencies],
             alerts=alerts,
             kinds=SEVERITY_KINDS,
@@ -64,5 +65,6 @@ def _freshness(agencies: list[AgencySummary]) -> list[tuple[str, int]]:
     ]
 
 
-def _scores(agency: AgencySummary) -> list[Score]:
-    return [Score(label, agency.scores.get(kind)) for kind, label in SCORE_WORDS]
+def _scores(agency: AgencySummary) -> list[int | None]:
+    found = (agency.scores.get(kind) for kind, _ in SCORE_WORDS)
+    return [None if score is None else round(score * 100) for score in found]
