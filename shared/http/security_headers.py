@@ -29,6 +29,8 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    # Most answers depend on who asks; none may stand in a cache that others share, unless a route says so.
+    "Cache-Control": "private, no-cache",
 }
 _HSTS = "max-age=31536000; includeSubDomains"
 

@@ -41,6 +41,15 @@ async def test_every_answer_carries_the_security_headers(path: str) -> None:
     assert "strict-transport-security" not in headers
 
 
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [(THING, "private, no-cache"), ("/healthz", "private, no-cache"), ("/nothing", "no-store")],
+)
+async def test_no_shared_cache_keeps_an_answer_that_does_not_allow_it(path: str, expected: str) -> None:
+    async with client(build(router)) as http:
+        assert (await http.get(path)).headers["cache-control"] == expected
+
+
 async def test_hsts_is_sent_where_people_come_by_https() -> None:
     app = build(router, settings=HTTPSettings(base_url="https://data.example.gov"))
     async with client(app, base_url="https://data.example.gov") as http:
