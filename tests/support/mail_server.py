@@ -1,5 +1,6 @@
 """A real SMTP server on loopback that answers as it is told, for tests of what becomes of mail."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +16,15 @@ __all__ = ["MailServer", "run_mail_server"]
 
 @dataclass
 class MailServer:
-    """``answers`` are used up one by one, then ``default_answer`` is given."""
+    """``answers`` are used up one by one, then ``default_answer`` is given.
+
+    The answer comes ``delay_seconds`` after the message was taken: who is gone by then does not hear of it.
+    """
 
     port: int = 0
     answers: list[str] = field(default_factory=list)
     default_answer: str = "250 taken"
+    delay_seconds: float = 0.0
     accepted: list[Message] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
     attempts: int = 0
@@ -31,15 +36,17 @@ class MailServer:
             assert isinstance(envelope.content, bytes)
             self.accepted.append(message_from_bytes(envelope.content))
             self.recipients += envelope.rcpt_tos
+        await asyncio.sleep(self.delay_seconds)
         return answer
 
 
 @contextmanager
-def run_mail_server() -> Iterator[MailServer]:
-    """Serve until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def run_mail_server(port: int = 0) -> Iterator[MailServer]:
+    """Serve until the block ends, on a free port or the one given."""
+    if port == 0:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
     server = MailServer(port)
     controller = Controller(server, hostname="127.0.0.1", port=port)
     controller.start()
