@@ -156,7 +156,10 @@ def _count_records(file: IO[bytes]) -> int:
 
 
 def _unreadable(error: Exception) -> FeedError:
-    told = str(error).split("\n", 1)[0].strip().rstrip(".")
+    # The parser tells in bytes: its first line says what, the next ones show the place, whatever is there.
+    first = error.args[0] if error.args else ""
+    told = first.decode(errors="replace") if isinstance(first, bytes) else str(error)
+    told = told.split("\n", 1)[0].strip().rstrip(".")
     if isinstance(error, UnicodeError) or "UTF8" in told or "utf-8" in told.lower():
         return FeedError(f"The feed is not UTF-8 throughout ({told}). {_UTF8_CURE}", is_permanent=True)
     return FeedError(

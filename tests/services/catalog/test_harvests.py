@@ -169,6 +169,7 @@ BAD_FEEDS: Mapping[str, tuple[bytes, str]] = {
     "a web page": (b"<!doctype html><title>Sign in</title>", "web page"),
     "packed": (gzip.compress(b'{"dataset": []}'), "packed"),
     "bare word": (b'{"dataset": [NaN]}', "not valid JSON"),
+    "bytes of anything": (b"\x94qN\xb8\x9b\x80", "not valid JSON (lexical error: invalid char"),
 }
 
 
