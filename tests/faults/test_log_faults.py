@@ -63,8 +63,8 @@ async def test_ten_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None
     async with open_bench(tmp_path, SystemClock()) as bench:
         outbox = bench.ledger.store.tables.outbox
         async with bench.ledger.store.read() as connection:
-            statement = select(outbox.c.topic, func.count().label("count")).group_by(outbox.c.topic)
-            emitted = {row.topic: row.count for row in await connection.execute(statement)}
+            statement = select(outbox.c.topic, func.count().label("rows")).group_by(outbox.c.topic)
+            emitted: dict[str, int] = {row.topic: row.rows for row in await connection.execute(statement)}
         hits_emitted = emitted["usage.hits"]
         assert hits_emitted > 1_000
         expected = {
