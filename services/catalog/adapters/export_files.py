@@ -31,22 +31,27 @@ class ExportFiles:
         self._folder = folder
         self._installation = installation
         self._writing = asyncio.Lock()
+        self._written: tuple[int, Path] | None = None
 
     async def catalogue(self) -> tuple[Path, str]:
-        """The file of today's public catalogue, and its ETag."""
+        """The file of today's public catalogue, and its ETag.
+
+        Both are named for the content and not for the catalogue's revision, and an equal file is not touched:
+        a hidden record that changes must not be told by a tag or a date.
+        """
         async with self._writing, self._store.read() as connection:
-            revision = await connection.scalar(
+            counted = await connection.scalar(
                 select(COUNTERS.c.value).where(COUNTERS.c.name == CATALOGUE_REVISION)
             )
-            name = f"data-{revision or 0}-{self._fingerprint()}.json"
-            path = self._folder / name
-            if not path.exists():
-                await self._write(connection, path)
+            revision = counted or 0
+            if self._written is None or self._written[0] != revision or not self._written[1].exists():
+                self._written = revision, await self._write(connection)
+            path = self._written[1]
             return path, f'"{path.stem}"'
 
-    async def _write(self, connection: AsyncConnection, path: Path) -> None:
+    async def _write(self, connection: AsyncConnection) -> Path:
         await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
-        partial = path.with_suffix(".part")
+        partial = self._folder / "data.part"
         head, tail = export_catalog((), self._installation)
         with await asyncio.to_thread(partial.open, "wb") as file:
             file.write(head)
@@ -68,12 +73,16 @@ class ExportFiles:
                 separator = b",\n"
                 after = rows[-1].dataset_id
             file.write(tail)
-        partial.replace(path)
+        path = self._folder / f"data-{await asyncio.to_thread(_digest, partial)}.json"
+        if path.exists():
+            partial.unlink()
+        else:
+            partial.replace(path)
         # The one before may be on its way to somebody who was given its path a moment ago.
-        kept = sorted(self._folder.glob("data-*.json"), key=lambda file: file.stat().st_mtime)[-2:]
-        for old in self._folder.glob("data-*.json"):
-            if old not in kept:
+        for old in sorted(self._folder.glob("data-*.json"), key=lambda file: file.stat().st_mtime)[:-2]:
+            if old != path:
                 old.unlink(missing_ok=True)
+        return path
 
     def _write_page(self, file: IO[bytes], documents: Iterable[object], separator: bytes) -> None:
         for document in documents:
@@ -81,5 +90,7 @@ class ExportFiles:
             file.write(separator + orjson.dumps(export_dataset(state, self._installation)))
             separator = b",\n"
 
-    def _fingerprint(self) -> str:
-        return hashlib.sha256(repr(self._installation).encode()).hexdigest()[:12]
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
