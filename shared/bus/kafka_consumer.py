@@ -99,6 +99,9 @@ class KafkaLogConsumer:
     async def handling(self, records: Sequence[LogRecord]) -> AsyncIterator[Sequence[LogRecord]]:
         """See :class:`~shared.bus.ports.LogConsumer`; a rebalance and closing wait until the block ends."""
         async with self._handling:
+            if records is self._in_hand and self._void is not records and self._member is not None:
+                yield records  # polled since the last rebalance, so all of it is ours
+                return
             owned = self._member.owned if self._member is not None else frozenset()
             void = {id(record) for record in self._void}
             yield [each for each in records if each.topic_partition in owned and id(each) not in void]

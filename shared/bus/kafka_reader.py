@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -26,8 +27,14 @@ def log_record(topic: str, record: Any) -> LogRecord:
         (record.key or b"").decode(errors="replace"),
         record.headers,
         record.value,
-        datetime.fromtimestamp(record.timestamp / 1000, UTC),
+        _moment(record.timestamp),
     )
+
+
+@lru_cache(maxsize=256)
+def _moment(milliseconds: int) -> datetime:
+    # The broker gives all records of a batch one time.
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 class KafkaReader:
