@@ -50,6 +50,7 @@ __all__ = ["Catalog", "bootstrap", "bootstrap_cluster"]
 
 MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
 HOUR_SECONDS = 3_600.0
+LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def bootstrap(
         database_url, service="catalog", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock
     )
     words = frozenset(settings.jurisdiction_words if jurisdiction_words is None else jurisdiction_words)
-    wakes, bell = _Wakes(), Bell()
+    wakes, bell = _Wakes(), Bell(LOOK_SECONDS) if store.is_shared else Bell()
     ports = _ports(store, clock, words, wakes, bell)
     index = DeferredIndex(open_index or _index_opener(settings, data_dir / "index", signing_key))
     feeds = FeedFiles(data_dir / "feeds")

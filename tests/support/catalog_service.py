@@ -140,8 +140,12 @@ async def running_catalog(
     settings: CatalogSettings | None = None,
     downloader: Downloader | None = None,
     open_index: Callable[[], Awaitable[CatalogIndex]] | None = None,
+    database_url: str | None = None,
 ) -> AsyncIterator[RunningCatalog]:
-    """Start a catalogue on a folder, which may hold one already; stop it at the end."""
+    """Start a catalogue on a folder, which may hold one already; stop it at the end.
+
+    Its database may be elsewhere.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     signing_key = SigningKey.load_or_create(folder / "signing-key")
     metrics = Metrics()
@@ -151,7 +155,7 @@ async def running_catalog(
     catalog = bootstrap(
         settings or CatalogSettings(),
         data_dir=folder / "catalog",
-        database_url=sqlite_url(folder / "catalog.db"),
+        database_url=database_url or sqlite_url(folder / "catalog.db"),
         clock=clock,
         signing_key=signing_key,
         metrics=metrics,

@@ -28,7 +28,9 @@ STREAM_SECONDS_MAX = 300.0
 class Bell:
     """Wakes everybody who waits for news, in this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, look_seconds: float = HEARTBEAT_SECONDS) -> None:
+        self.look_seconds = look_seconds
+        """How long to wait unrung before looking all the same: short where another process takes the news."""
         self._rung = asyncio.Event()
         self.is_closed = False
 
@@ -144,7 +146,7 @@ async def stream_changes(
         after = max(after, newest, *(line.sequence for line in found))
         if await changes.last_sequence() == after:
             yield b": waiting\n\n"
-            await bell.wait(HEARTBEAT_SECONDS)
+            await bell.wait(bell.look_seconds)
 
 
 def _told(line: FeedLine) -> bytes:

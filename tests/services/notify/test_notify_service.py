@@ -45,8 +45,8 @@ from shared.events.registry import (
     EventType,
 )
 from shared.events.topics import TOPICS
-from shared.store.engine import sqlite_url
 from shared.telemetry.metrics import Metrics
+from tests.support.databases import Databases
 from tests.support.mail_server import MailServer, run_mail_server
 
 AGENCY, DATASET, STEWARD, REQUESTER = (uuid4() for _ in range(4))
@@ -107,7 +107,7 @@ Start = Callable[..., Any]
 
 
 @pytest.fixture
-async def start(tmp_path: Path, clock: SimulatedClock) -> AsyncIterator[Start]:
+async def start(tmp_path: Path, clock: SimulatedClock, databases: Databases) -> AsyncIterator[Start]:
     benches: list[Bench] = []
 
     async def build(**settings: Any) -> Bench:
@@ -122,7 +122,7 @@ async def start(tmp_path: Path, clock: SimulatedClock) -> AsyncIterator[Start]:
                     **settings,
                 }
             ),
-            database_url=sqlite_url(tmp_path / "notify.db"),
+            database_url=await databases.url("notify"),
             clock=clock,
             metrics=Metrics(),
             base_url="https://data.example.gov",

@@ -180,11 +180,16 @@ class UsageSystem:
 
 
 @asynccontextmanager
-async def running(directory: Path, clock: SimulatedClock) -> AsyncIterator[UsageSystem]:
-    """Run usage in ``directory``; run it there again, and it goes on."""
+async def running(
+    directory: Path, clock: SimulatedClock, *, database_url: str | None = None
+) -> AsyncIterator[UsageSystem]:
+    """Run usage in ``directory``; run it there again, and it goes on. Its database may be elsewhere."""
     metrics = Metrics()
     usage = bootstrap(
-        UsageSettings(), database_url=sqlite_url(directory / "usage.db"), clock=clock, metrics=metrics
+        UsageSettings(),
+        database_url=database_url or sqlite_url(directory / "usage.db"),
+        clock=clock,
+        metrics=metrics,
     )
     log = SQLiteEventLog(directory / "log", clock=clock)
     await log.open()
