@@ -4,6 +4,7 @@ The client is of version 8: its compatibility headers are understood by 8 and 9,
 imported when first used: one of the libraries beneath it binds a socket as it is imported.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ def connect(settings: ElasticsearchSettings) -> "AsyncElasticsearch":
     from elasticsearch import AsyncElasticsearch
     from elasticsearch.serializer import OrjsonSerializer
 
+    # It tells of each failed attempt with a traceback; what failed in the end is raised, and told once by us.
+    logging.getLogger("elastic_transport").setLevel(logging.ERROR)
     chosen: dict[str, Any] = {}
     if settings.api_key is not None:
         chosen["api_key"] = settings.api_key

@@ -5,6 +5,7 @@ one can create it: the other is told that a rebuild is running. A half-built ind
 behind is known by its standing still, and is replaced.
 """
 
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Generations:
         self._monotonic = monotonic
         self.alias = f"{prefix}-catalog"
         self.building_alias = f"{prefix}-catalog-building"
-        self._own: set[str] = set()
+        self._builder = secrets.token_hex(8)
         self._seen: dict[str, tuple[int, float]] = {}
 
     async def ensure(self) -> None:
@@ -75,7 +76,6 @@ class Generations:
             if not await self._create(number, aliases, loading=True):
                 raise CatalogIndexError("A rebuild was begun by another process. Wait for it to end.")
         body = (await self._client.indices.get(index=self._name(number))).body[self._name(number)]
-        self._own.add(_uuid(body))
         return Generation(self._name(number), _uuid(body), None)
 
     async def prepare_to_serve(self, new: Generation) -> None:
@@ -120,7 +120,7 @@ class Generations:
             index=self._name(number),
             aliases=aliases,
             settings=index_settings(loading=loading),
-            mappings=index_mappings(complete=False),
+            mappings=index_mappings(builder=self._builder),
         )
         error = answer.body.get("error")
         if error and error["type"] != _EXISTS:
@@ -128,7 +128,12 @@ class Generations:
         return not error
 
     async def _clear_the_way(self, name: str) -> None:
-        """Delete a half-built index that nobody builds any more; raise where somebody may."""
+        """Delete a half-built index that nobody builds any more; raise where somebody may.
+
+        One of our own was left by a rebuild that failed when the engine was out of reach.
+        """
+        body = (await self._client.indices.get(index=name)).body[name]
+        is_own = body["mappings"].get("_meta", {}).get("builder") == self._builder
         answer = await self._client.indices.stats(index=name, metric="indexing")
         found = answer.body["indices"][name]
         uuid, written = found["uuid"], int(found["primaries"]["indexing"]["index_total"])
@@ -137,7 +142,7 @@ class Generations:
         if written != before:
             since = now
         self._seen[uuid] = (written, since)
-        if uuid not in self._own and now - since < REBUILD_SILENT_SECONDS_MAX:
+        if not is_own and now - since < REBUILD_SILENT_SECONDS_MAX:
             told = f"If its process died, it is replaced after {REBUILD_SILENT_SECONDS_MAX:.0f} seconds."
             raise CatalogIndexError(f"A rebuild is running in another process. Wait for it to end. {told}")
         await self._client.options(ignore_status=404).indices.delete(index=name)

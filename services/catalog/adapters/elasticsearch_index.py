@@ -58,10 +58,11 @@ class ElasticsearchCatalogIndex:
         self._client = connect(settings)
         self._codec = codec
         self._vocabulary = vocabulary
-        self._generations = Generations(self._client, settings.index_prefix)
+        patient = self._client.options(request_timeout=settings.bulk_timeout_seconds)
+        self._generations = Generations(patient, settings.index_prefix)
         self._alias = self._generations.alias
         self._searcher = AliasSearcher(self._client, self._alias)
-        self._writer = BulkWriter(self._client, timeout_seconds=settings.bulk_timeout_seconds)
+        self._writer = BulkWriter(patient)
         self._writing = asyncio.Lock()
         self._is_prepared = False
         self._is_rebuilding = False

@@ -65,8 +65,11 @@ def index_settings(*, loading: bool) -> dict[str, Any]:
     return fixed | (LOADING_SETTINGS if loading else SERVING_SETTINGS)
 
 
-def index_mappings(*, complete: bool) -> dict[str, Any]:
-    """The mapping of version :data:`SCHEMA_VERSION`. Fields that it doesn't name are kept, never indexed."""
+def index_mappings(*, builder: str) -> dict[str, Any]:
+    """The mapping of version :data:`SCHEMA_VERSION`. Fields that it doesn't name are kept, never indexed.
+
+    ``builder`` names the process that makes the index.
+    """
     properties: dict[str, Any] = {
         "id": _KEYWORD,
         "revision": _SORTED_NUMBER,
@@ -85,7 +88,8 @@ def index_mappings(*, complete: bool) -> dict[str, Any]:
     properties |= dict.fromkeys(FACETS, _KEYWORD)
     for name in ("sort_standing", "sort_modified", "sort_popular", "sort_quality", "tie"):
         properties[name] = _SORTED_NUMBER
-    return {"dynamic": False, "_meta": index_meta(complete=complete), "properties": properties}
+    meta = {**index_meta(complete=False), "builder": builder}
+    return {"dynamic": False, "_meta": meta, "properties": properties}
 
 
 def index_meta(*, complete: bool) -> dict[str, Any]:

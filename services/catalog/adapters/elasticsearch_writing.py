@@ -55,8 +55,8 @@ def prepare(documents: Iterable[SearchDocument]) -> list[Prepared | UpsertOutcom
 class BulkWriter:
     """Writes through aliases only, so that no write ever creates an index. Raises the client's own errors."""
 
-    def __init__(self, client: "AsyncElasticsearch", *, timeout_seconds: float) -> None:
-        self._client = client.options(request_timeout=timeout_seconds)
+    def __init__(self, client: "AsyncElasticsearch") -> None:
+        self._client = client
 
     async def write(
         self, alias: str, prepared: Sequence[Prepared | UpsertOutcome], *, refresh: bool
