@@ -308,5 +308,22 @@ async def test_a_producer_that_lost_its_sequence_is_replaced_and_the_same_rows_a
         assert await bench.counting.hits() == expected_hits(bench.emitted)
 
 
+async def test_a_consumer_whose_client_gave_up_its_group_joins_again(tmp_path: Path, real_kafka: str) -> None:
+    async with open_kafka_bench(tmp_path, kafka_settings(real_kafka)) as bench:
+        consumer = await bench.log.consumer(COUNTING.name, COUNTING.topics)
+        member = consumer._member
+        assert member is not None
+        assert member._coordination is not None
+        member._coordination.cancel()
+        await asyncio.wait({member._coordination})
+        await bench.emit(10)
+        await bench.relay.publish_all()
+        keys: set[str] = set()
+        while len(keys) < 10:
+            keys |= {record.key for record in await consumer.poll(timeout_seconds=5)}
+        assert consumer._member is not member
+        assert await consumer.lag() != {}
+
+
 async def differs(bench: KafkaBench, words: str) -> bool:
     return any(words in difference for difference in await bench.log.drift([TOPICS["usage.hits"]]))
