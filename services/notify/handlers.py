@@ -16,6 +16,7 @@ from services.notify.domain.matters import (
     matter_of_baseline,
     matter_of_held_harvest,
     matter_of_request,
+    still_taken,
     telling_id,
 )
 from services.notify.domain.routing import (
@@ -116,6 +117,7 @@ async def route_alert(event: Event, work: UnitOfWork, ports: NotifyPorts) -> Out
     change = change_between(before, matter)
     if before is None and change is None:
         return Outcome.IGNORED
+    matter = still_taken(before, matter, change)
     await ports.book.put_matters(work, [matter])
     if change is Change.RESOLVED:
         await _tell_recovery(work, ports, matter)

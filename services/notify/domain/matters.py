@@ -4,7 +4,7 @@ An alert, a sharing request, a harvest that is held and a baseline summary all b
 that the inbox has one line each and mail has one wording.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID, uuid5
@@ -25,6 +25,7 @@ __all__ = [
     "matter_of_baseline",
     "matter_of_held_harvest",
     "matter_of_request",
+    "still_taken",
     "telling_id",
 ]
 
@@ -226,6 +227,18 @@ def matter_of_held_harvest(held: HarvestHeld, *, topic: str, now: datetime) -> M
         details=(("Known", "", str(held.known)), ("Missing", "", str(held.missing))),
         href=f"/harvests/{held.harvest_id}",
     )
+
+
+def still_taken(before: Matter | None, after: Matter, change: Change | None) -> Matter:
+    """Return ``after``, still taken by whoever took it if its owner does not know and nothing new is to tell.
+
+    Usage looks again each day at how far a spike has come, and does not follow who took charge of it.
+    """
+    if before is None or change is not None or before.state is not MatterState.ACKNOWLEDGED:
+        return after
+    if after.state is not MatterState.OPEN:
+        return after
+    return replace(after, state=before.state, acknowledged_by=before.acknowledged_by)
 
 
 def change_between(before: Matter | None, after: Matter) -> Change | None:

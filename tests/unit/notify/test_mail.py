@@ -6,7 +6,17 @@ from uuid import uuid4
 import pytest
 
 from services.notify.domain.mail import ATTEMPTS_MAX, Sending, ToldMatter, compose, message_id, next_attempt
-from services.notify.domain.matters import Change, Matter, MatterState, change_between, telling_id
+from services.notify.domain.matters import (
+    Change,
+    Matter,
+    MatterState,
+    change_between,
+    matter_of_answer,
+    matter_of_request,
+    still_taken,
+    telling_id,
+)
+from shared.events.governance import SharingRequestState
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -109,6 +119,64 @@ def test_only_news_is_told(
 ) -> None:
     known = matter(**before) if before is not None else None
     assert change_between(known, matter(**after)) is change
+
+
+@pytest.mark.parametrize(
+    ("after", "state"),
+    [
+        ({"version": 2}, MatterState.ACKNOWLEDGED),
+        ({"version": 2, "severity": "error"}, MatterState.OPEN),
+        ({"version": 2, "occurrences": 2}, MatterState.OPEN),
+        ({"version": 2, "state": MatterState.DONE}, MatterState.DONE),
+    ],
+)
+def test_what_somebody_took_stays_theirs_until_there_is_news(
+    after: dict[str, object], state: MatterState
+) -> None:
+    person = uuid4()
+    before = matter(state=MatterState.ACKNOWLEDGED, acknowledged_by=person)
+    told = matter(**after)
+    kept = still_taken(before, told, change_between(before, told))
+    assert kept.state is state
+    assert (kept.acknowledged_by == person) is (state is MatterState.ACKNOWLEDGED)
+
+
+@pytest.mark.parametrize(
+    ("status", "for_agency", "for_requester"),
+    [
+        ("submitted", MatterState.OPEN, MatterState.DONE),
+        ("returned", MatterState.DONE, MatterState.OPEN),
+        ("approved", MatterState.DONE, MatterState.OPEN),
+        ("denied", MatterState.DONE, MatterState.OPEN),
+        ("withdrawn", MatterState.DONE, MatterState.DONE),
+    ],
+)
+def test_a_request_waits_with_whose_turn_it_is(
+    status: str, for_agency: MatterState, for_requester: MatterState
+) -> None:
+    request = SharingRequestState(
+        request_id=uuid4(),
+        dataset_id=uuid4(),
+        dataset_title="Extract",
+        agency_id=uuid4(),
+        requester_id=uuid4(),
+        status=status,
+        purpose="to study",
+        data_wanted="rows",
+        submitted_at=NOW,
+        changed_at=NOW,
+    )
+    theirs = matter_of_request(request, topic="sharing.requests", version=1)
+    answer = matter_of_answer(request, topic="sharing.requests", version=1)
+    assert (theirs.state, answer.state) == (for_agency, for_requester)
+    assert theirs.matter_id != answer.matter_id
+
+
+def test_a_mail_that_it_is_over_says_what_was_wrong_and_asks_for_nothing() -> None:
+    text = composed(ToldMatter(matter(), Change.RESOLVED, "You are the steward."))
+    assert text.startswith("Open Expenditures Ledger is well again\n")
+    assert "What was wrong: 60 % of the rows are gone." in text
+    assert "What to do" not in text
 
 
 def test_a_telling_is_the_same_until_the_matter_comes_back() -> None:
