@@ -23,12 +23,12 @@ FRESHNESS_WORDS = (
     ("not-known", "not known"),
 )
 SCORE_WORDS = (
+    ("overall", "Overall"),
     ("metadata", "Description complete"),
     ("freshness", "As fresh as promised"),
     ("profile", "Cells filled in"),
-    ("overall", "Overall"),
 )
-COLUMNS = ("Agency", *(Column(words, is_numeric=True) for words in ("Datasets", *dict(SCORE_WORDS).values())))
+COLUMNS = ("Agency", *(Column(words, is_numeric=True) for words in (*dict(SCORE_WORDS).values(), "Datasets")))
 
 
 def build_pages(store: Store) -> APIRouter:
