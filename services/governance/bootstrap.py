@@ -86,7 +86,7 @@ def bootstrap(
             RecurringWork(
                 name="governance.prune",
                 interval_seconds=HOUR_SECONDS,
-                run_once=partial(_prune, store),
+                run_once=partial(_prune, store, ports),
                 pending=_nothing_pending,
             )
         ],
@@ -105,9 +105,10 @@ def bootstrap_cluster(ground: Ground) -> ServedService:
     return ServedService(built.service, built.authenticator)
 
 
-async def _prune(store: Store) -> int:
+async def _prune(store: Store, ports: GovernancePorts) -> int:
     async with store.unit_of_work() as work:
         await prune_idempotency_keys(work, IDEMPOTENCY)
+        await ports.directory.forget_tokens(work)
     return 0
 
 

@@ -52,6 +52,7 @@ __all__ = [
     "add_person",
     "ask_for_data",
     "decide_on_request",
+    "end_session",
     "erase_person",
     "import_agencies",
     "import_people",
@@ -59,6 +60,7 @@ __all__ = [
     "publish_agency",
     "revoke_tokens",
     "settle_publisher",
+    "take_grant",
 ]
 
 _STEP_EVENTS = {
@@ -97,6 +99,7 @@ async def import_agencies(
                 ports,
                 email=row.data_officer_email,
                 display_name=f"{row.code} agency data officer",
+                keeps_name=True,
                 grants=[GrantState(role=Role.AGENCY_DATA_OFFICER, agency_id=agency.agency_id)],
             )
     return report
@@ -106,9 +109,9 @@ async def import_people(work: UnitOfWork, ports: GovernancePorts, parsed: Parsed
     """Create people and add their grants. A row with an unknown agency code is refused."""
     report = ImportReport(rows=len(parsed.rows), problems=list(parsed.problems))
     codes = {agency.code: agency.agency_id for agency in await ports.directory.agencies(work)}
-    for line, row in enumerate(parsed.rows, start=2):
+    for row in parsed.rows:
         if row.agency_code is not None and row.agency_code not in codes:
-            report.problems.append(_unknown_agency(line, row.agency_code))
+            report.problems.append(_unknown_agency(row.line, row.agency_code))
             continue
         agency_id = codes[row.agency_code] if row.agency_code else None
         grant = GrantState(role=row.role, agency_id=agency_id)
@@ -124,9 +127,9 @@ async def import_stewardships(
     report = ImportReport(rows=len(parsed.rows), problems=list(parsed.problems))
     codes = {agency.code: agency.agency_id for agency in await ports.directory.agencies(work)}
     usable: list[StewardshipRow] = []
-    for line, row in enumerate(parsed.rows, start=2):
+    for row in parsed.rows:
         if row.agency_code is not None and row.agency_code not in codes:
-            report.problems.append(_unknown_agency(line, row.agency_code))
+            report.problems.append(_unknown_agency(row.line, row.agency_code))
             continue
         usable.append(row)
     stewards = await _put_stewards(work, ports, usable, codes)
@@ -160,9 +163,15 @@ async def add_person(
     email: str,
     display_name: str,
     grants: Sequence[GrantState],
+    keeps_name: bool = False,
 ) -> bool:
-    """Create a person or add grants; tell it if anything changed, and return whether it did."""
-    put = await ports.directory.put_person(work, email=email, display_name=display_name, grants=grants)
+    """Create a person or add grants; tell it if anything changed, and return whether it did.
+
+    With ``keeps_name``, a person who is known already keeps their name: the given one is made up.
+    """
+    put = await ports.directory.put_person(
+        work, email=email, display_name=display_name, grants=grants, keeps_name=keeps_name
+    )
     if put is None:
         return False
     await _tell_person(work, ports, *put)
@@ -174,6 +183,19 @@ async def revoke_tokens(
 ) -> None:
     """Revoke one token, or all issued so far, everywhere. Raises ``LookupError`` for an unknown person."""
     await _tell_person(work, ports, *await ports.directory.revoke_tokens(work, person_id, token_id))
+
+
+async def take_grant(
+    work: UnitOfWork, ports: GovernancePorts, person_id: UUID, role: Role, agency_id: UUID | None
+) -> None:
+    """Take one grant away, everywhere. Raises ``LookupError`` for an unknown person or grant."""
+    await _tell_person(work, ports, *await ports.directory.take_grant(work, person_id, role, agency_id))
+
+
+async def end_session(work: UnitOfWork, ports: GovernancePorts, person_id: UUID, token_id: str) -> None:
+    """Revoke the token of a browser that signed in by a link; a token that was pasted in lives on."""
+    if await ports.directory.is_session(work, person_id, token_id):
+        await revoke_tokens(work, ports, person_id, token_id)
 
 
 async def erase_person(work: UnitOfWork, ports: GovernancePorts, person_id: UUID) -> None:
@@ -297,6 +319,7 @@ async def _put_stewards(
             ports,
             email=email,
             display_name=f"{label} data steward ({email.split('@', 1)[0]})".strip(),
+            keeps_name=True,
             grants=grants,
         )
     return await ports.directory.person_ids_by_email(work, wanted)

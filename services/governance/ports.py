@@ -16,9 +16,13 @@ from shared.clock import Clock
 from shared.datasets.read_model import KnownDatasets
 from shared.events.governance import GrantState, PersonState, StewardshipState
 from shared.identity.principals import Principals
+from shared.identity.viewer import Role
 from shared.store.unit_of_work import UnitOfWork
 
-__all__ = ["Directory", "GovernancePorts", "RequestBook", "RequestStep"]
+__all__ = ["SESSION_LABEL", "Directory", "GovernancePorts", "RequestBook", "RequestStep"]
+
+SESSION_LABEL = "sign-in by link"
+"""What tokens are called that a browser got for a link; signing out ends them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,28 @@ class Directory(Protocol):
         ...
 
     async def put_person(
-        self, work: UnitOfWork, *, email: str, display_name: str, grants: Collection[GrantState]
+        self,
+        work: UnitOfWork,
+        *,
+        email: str,
+        display_name: str,
+        grants: Collection[GrantState],
+        keeps_name: bool = False,
     ) -> tuple[PersonState, int] | None:
-        """Create or change the person of this address, adding grants. ``None`` when nothing changed."""
+        """Create or change the person of this address, adding grants. ``None`` when nothing changed.
+
+        ``keeps_name``: a known person keeps their name.
+        """
+        ...
+
+    async def take_grant(
+        self, work: UnitOfWork, person_id: UUID, role: Role, agency_id: UUID | None
+    ) -> tuple[PersonState, int]:
+        """Take a grant away. Raises ``LookupError`` for an unknown person, or a grant not held."""
+        ...
+
+    async def is_session(self, work: UnitOfWork, person_id: UUID, token_id: str) -> bool:
+        """Tell whether a token was issued for a sign-in by link, and still counts."""
         ...
 
     async def person_ids_by_email(self, work: UnitOfWork, emails: Collection[str]) -> dict[str, UUID]:
@@ -64,7 +87,14 @@ class Directory(Protocol):
     async def revoke_tokens(
         self, work: UnitOfWork, person_id: UUID, token_id: str | None
     ) -> tuple[PersonState, int]:
-        """Revoke one token, or all issued so far. Raises ``LookupError`` for an unknown person."""
+        """Revoke one token, or all issued so far. Raises ``LookupError`` for an unknown person.
+
+        Where too many single ones would have to be remembered, all issued so far are revoked instead.
+        """
+        ...
+
+    async def forget_tokens(self, work: UnitOfWork) -> int:
+        """Delete what is known of tokens and sign-in codes that have expired; return how many."""
         ...
 
     async def erase_person(self, work: UnitOfWork, person_id: UUID) -> int:

@@ -125,7 +125,9 @@ def test_an_import_with_a_row_that_is_refused_ends_with_3_and_names_the_cure(
     data_dir: Path, tmp_path: Path
 ) -> None:
     people = tmp_path / "people.csv"
-    people.write_text("email,display_name,role\nsteward@example.gov,Steward,steward\nnobody,Nobody,steward\n")
+    people.write_text(
+        "email,display_name,role\nsteward@example.gov,Steward,requester\nnobody,Nobody,requester\n"
+    )
     done = nutmeg("import", "people", people, "--data-dir", data_dir, "--json")
     assert done.returncode == 3, done.stderr
     report = json.loads(done.stdout)

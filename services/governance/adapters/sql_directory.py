@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.governance.adapters.tables import (
@@ -19,14 +20,19 @@ from services.governance.adapters.tables import (
     TOKENS,
 )
 from services.governance.domain.agencies import AgencyName, PublisherMatch
+from services.governance.ports import SESSION_LABEL
 from shared.datasets.publisher_names import normalise_publisher
 from shared.events.governance import GrantState, PersonState, StewardshipState
+from shared.identity.viewer import Role
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
 __all__ = ["SqlDirectory"]
 
 CHUNK = 500
+EXPIRED_KEPT = timedelta(days=30)
+"""How long an expired token is still listed."""
+
 REVOKED_TOKENS_MAX = 200
 """More revocations than this on one person become one moment before which every token is refused."""
 
@@ -96,12 +102,20 @@ class SqlDirectory:
         await upsert(work.connection, OPEN_PUBLISHERS, [row], update=["candidates"])
 
     async def put_person(
-        self, work: UnitOfWork, *, email: str, display_name: str, grants: Collection[GrantState]
+        self,
+        work: UnitOfWork,
+        *,
+        email: str,
+        display_name: str,
+        grants: Collection[GrantState],
+        keeps_name: bool = False,
     ) -> tuple[PersonState, int] | None:
         known = (
             await work.connection.execute(select(PEOPLE).where(PEOPLE.c.email == email).with_for_update())
         ).one_or_none()
         person_id = known.person_id if known else uuid4()
+        if known is not None and keeps_name:
+            display_name = known.display_name
         held = await self._grants(work.connection, person_id)
         missing = [grant for grant in grants if (grant.role, grant.agency_id) not in held]
         if known is not None and known.display_name == display_name and not missing:
@@ -144,7 +158,8 @@ class SqlDirectory:
         await self._locked_person(work.connection, person_id)
         change: dict[str, Any] = {"version": PEOPLE.c.version + 1, "changed_at": now}
         revoked = TOKENS.c.person_id == person_id
-        if token_id is None:
+        revoked_count = await self._revoked_count(work.connection, person_id, now)
+        if token_id is None or revoked_count >= REVOKED_TOKENS_MAX:
             change["tokens_valid_from"] = now
         else:
             revoked = revoked & (TOKENS.c.token_id == token_id)
@@ -153,6 +168,40 @@ class SqlDirectory:
         )
         await work.connection.execute(update(PEOPLE).where(PEOPLE.c.person_id == person_id).values(change))
         return await self._person(work.connection, person_id)
+
+    async def take_grant(
+        self, work: UnitOfWork, person_id: UUID, role: Role, agency_id: UUID | None
+    ) -> tuple[PersonState, int]:
+        await self._locked_person(work.connection, person_id)
+        held = (GRANTS.c.person_id == person_id) & (GRANTS.c.role == role)
+        held &= GRANTS.c.agency_id.is_(None) if agency_id is None else GRANTS.c.agency_id == agency_id
+        taken = await work.connection.execute(delete(GRANTS).where(held))
+        if not taken.rowcount:
+            raise LookupError(f"the person {person_id} does not hold that grant")
+        await work.connection.execute(
+            update(PEOPLE)
+            .where(PEOPLE.c.person_id == person_id)
+            .values(version=PEOPLE.c.version + 1, changed_at=work.clock.now())
+        )
+        return await self._person(work.connection, person_id)
+
+    async def is_session(self, work: UnitOfWork, person_id: UUID, token_id: str) -> bool:
+        found = await work.connection.scalar(
+            select(TOKENS.c.token_id).where(
+                TOKENS.c.token_id == token_id,
+                TOKENS.c.person_id == person_id,
+                TOKENS.c.label == SESSION_LABEL,
+                TOKENS.c.revoked_at.is_(None),
+            )
+        )
+        return found is not None
+
+    async def forget_tokens(self, work: UnitOfWork) -> int:
+        forgotten = 0
+        for table in (TOKENS, SIGN_IN_CODES):
+            due = delete(table).where(table.c.expires_at < work.clock.now() - EXPIRED_KEPT)
+            forgotten += (await work.connection.execute(due)).rowcount
+        return forgotten
 
     async def erase_person(self, work: UnitOfWork, person_id: UUID) -> int:
         known = await self._locked_person(work.connection, person_id)
@@ -226,6 +275,21 @@ class SqlDirectory:
             raise LookupError(f"no person has the id {person_id}")
         return row
 
+    async def _revoked_count(self, connection: AsyncConnection, person_id: UUID, now: datetime) -> int:
+        """How many tokens of a person must be remembered as revoked one by one."""
+        number = await connection.scalar(
+            select(func.count())
+            .select_from(TOKENS)
+            .join(PEOPLE, PEOPLE.c.person_id == TOKENS.c.person_id)
+            .where(
+                TOKENS.c.person_id == person_id,
+                TOKENS.c.revoked_at.is_not(None),
+                TOKENS.c.expires_at > now,
+                PEOPLE.c.tokens_valid_from.is_(None) | (TOKENS.c.issued_at >= PEOPLE.c.tokens_valid_from),
+            )
+        )
+        return number or 0
+
     async def _grants(self, connection: AsyncConnection, person_id: UUID) -> set[tuple[str, UUID | None]]:
         rows = await connection.execute(
             select(GRANTS.c.role, GRANTS.c.agency_id).where(GRANTS.c.person_id == person_id)
@@ -235,12 +299,12 @@ class SqlDirectory:
     async def _person(self, connection: AsyncConnection, person_id: UUID) -> tuple[PersonState, int]:
         row = (await connection.execute(select(PEOPLE).where(PEOPLE.c.person_id == person_id))).one()
         grants = await self._grants(connection, person_id)
-        revoked = await connection.scalars(
-            select(TOKENS.c.token_id)
-            .where(TOKENS.c.person_id == person_id, TOKENS.c.revoked_at.is_not(None))
-            .order_by(TOKENS.c.revoked_at.desc())
-            .limit(REVOKED_TOKENS_MAX)
-        )
+        # What was issued before the cut is refused by its time, and what has expired by its own.
+        counts = [TOKENS.c.person_id == person_id, TOKENS.c.revoked_at.is_not(None)]
+        counts.append(TOKENS.c.expires_at > row.changed_at)
+        if row.tokens_valid_from is not None:
+            counts.append(TOKENS.c.issued_at >= row.tokens_valid_from)
+        revoked = await connection.scalars(select(TOKENS.c.token_id).where(*counts))
         state = PersonState(
             person_id=person_id,
             display_name=row.display_name,

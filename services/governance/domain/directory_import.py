@@ -24,6 +24,8 @@ __all__ = [
 
 ROWS_MAX = 1_000_000
 FIELD_CHARS_MAX = 1_000
+AGENCY_ROLES = frozenset({Role.STEWARD, Role.AGENCY_DATA_OFFICER})
+"""Roles that are held for an agency."""
 
 T = TypeVar("T")
 
@@ -60,6 +62,7 @@ class AgencyRow:
 class PersonRow:
     """A person with one grant; several rows of one address add grants."""
 
+    line: int
     email: str
     display_name: str
     role: Role
@@ -70,6 +73,7 @@ class PersonRow:
 class StewardshipRow:
     """Who answers for a dataset, and what was promised for it. ``None`` leaves what the feed says."""
 
+    line: int
     identifier: str
     agency_code: str | None
     steward_email: str | None
@@ -83,7 +87,7 @@ def parse_agencies(text: str) -> Parsed[AgencyRow]:
     """Columns: ``code``, ``name``; optional ``aliases`` (parted by ``|``) and ``data_officer_email``."""
     parsed: Parsed[AgencyRow] = Parsed()
     for line, row in _rows(text, ("code", "name"), parsed.problems):
-        email = row.get("data_officer_email") or None
+        email = _address(row.get("data_officer_email"))
         if email and not _is_address(email):
             parsed.problems.append(_bad_address(line, "data_officer_email", email))
             continue
@@ -93,7 +97,11 @@ def parse_agencies(text: str) -> Parsed[AgencyRow]:
 
 
 def parse_people(text: str) -> Parsed[PersonRow]:
-    """Columns: ``email``, ``display_name``, ``role``; optional ``agency_code`` (empty or ``*``: all)."""
+    """Columns: ``email``, ``display_name``, ``role``, ``agency_code``.
+
+    ``*`` is all agencies. A steward's or agency officer's cell may not be blank: what was left out must not
+    grant everything. The other roles belong to no agency, and need no code.
+    """
     parsed: Parsed[PersonRow] = Parsed()
     known = ", ".join(role.value for role in Role if role is not Role.PUBLIC)
     for line, row in _rows(text, ("email", "display_name", "role"), parsed.problems):
@@ -105,7 +113,13 @@ def parse_people(text: str) -> Parsed[PersonRow]:
                 RowProblem(line, "role", f"{row['role']!r} is not a role", f"Use one of: {known}.")
             )
             continue
-        parsed.rows.append(PersonRow(row["email"], row["display_name"], Role(row["role"]), _agency_code(row)))
+        role = Role(row["role"])
+        if role in AGENCY_ROLES and not row.get("agency_code"):
+            cure = "Write the agency's code, or * for all agencies."
+            parsed.problems.append(RowProblem(line, "agency_code", f"a {role} needs an agency", cure))
+            continue
+        email = row["email"].lower()
+        parsed.rows.append(PersonRow(line, email, row["display_name"], role, _agency_code(row)))
     return parsed
 
 
@@ -122,9 +136,10 @@ def parse_stewardships(text: str) -> Parsed[StewardshipRow]:
         updated = row.get("data_updated_on")
         parsed.rows.append(
             StewardshipRow(
+                line=line,
                 identifier=row["identifier"],
                 agency_code=_agency_code(row),
-                steward_email=row.get("steward_email") or None,
+                steward_email=_address(row.get("steward_email")),
                 accrual_periodicity=_periodicity(row),
                 data_updated_on=date.fromisoformat(updated) if updated else None,
                 access_level=_one_of(row.get("access_level"), get_args(AccessLevel)),
@@ -159,6 +174,11 @@ def _stewardship_problem(line: int, row: Mapping[str, str]) -> RowProblem | None
             "Write R/P1M for monthly.",
         )
     return None
+
+
+def _address(text: str | None) -> str | None:
+    """In small letters: mail systems take both alike, and one person must not become two."""
+    return text.lower() if text else None
 
 
 def _agency_code(row: Mapping[str, str]) -> str | None:

@@ -25,6 +25,7 @@ from services.governance.commands import (
     import_stewardships,
     revoke_tokens,
     settle_publisher,
+    take_grant,
 )
 from services.governance.domain.directory_import import (
     parse_agencies,
@@ -38,6 +39,7 @@ from shared.http.problems import FieldProblem, ProblemError
 from shared.http.viewing import ViewerDependency, access, require
 from shared.identity.viewer import Role
 from shared.store.engine import Store
+from shared.store.unit_of_work import UnitOfWork
 
 __all__ = ["build_directory_api"]
 
@@ -123,6 +125,7 @@ def build_directory_api(
     )
     _add_imports(imports, store, ports)
     _add_directory(router, store, ports)
+    _add_people(router, store, ports)
     _add_tokens(router, store, ports, sign_in, settings)
     outer = APIRouter()
     outer.include_router(router)
@@ -186,6 +189,8 @@ def _add_directory(router: APIRouter, store: Store, ports: GovernancePorts) -> N
         except LookupError as error:
             raise _not_found("agency", str(error), "#/agency_id") from error
 
+
+def _add_people(router: APIRouter, store: Store, ports: GovernancePorts) -> None:
     @router.get("/directory/people")
     async def list_people(request: Request, viewer: ViewerDependency) -> Response:
         """Every person with their grants. Personal data: for the chief data officer and operators."""
@@ -193,6 +198,22 @@ def _add_directory(router: APIRouter, store: Store, ports: GovernancePorts) -> N
         async with store.read() as connection:
             people = await people_views(connection)
         return conditional_response(request, {"items": people})
+
+    @router.delete("/directory/people/{person_id}/grants/{role}", status_code=204)
+    async def take_one_grant(
+        person_id: UUID,
+        role: Role,
+        viewer: ViewerDependency,
+        agency: Annotated[str, Query(max_length=300, description="Code, or * for all agencies.")] = "*",
+    ) -> None:
+        """Take one grant of a person away, in every service."""
+        require(viewer, *_ADMINISTRATORS)
+        try:
+            async with store.unit_of_work() as work:
+                agency_id = None if agency == "*" else await _agency_of_code(work, ports, agency)
+                await take_grant(work, ports, person_id, role, agency_id)
+        except LookupError as error:
+            raise _not_found("grant", str(error), "agency") from error
 
     @router.delete("/directory/people/{person_id}", status_code=204)
     async def erase(person_id: UUID, viewer: ViewerDependency) -> None:
@@ -271,6 +292,13 @@ def _add_tokens(
             raise _not_found("person", str(error), "#/person_id") from error
         response.headers["Cache-Control"] = "no-store"
         return CodeAnswer(path=f"/sign-in/with/{code}")
+
+
+async def _agency_of_code(work: UnitOfWork, ports: GovernancePorts, code: str) -> UUID:
+    for agency in await ports.directory.agencies(work):
+        if agency.code == code:
+            return agency.agency_id
+    raise LookupError(f"no agency has the code {code!r}")
 
 
 async def _csv_text(request: Request) -> str:

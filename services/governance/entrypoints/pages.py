@@ -19,7 +19,7 @@ from services.governance.adapters.sql_reading import (
 )
 from services.governance.adapters.sql_requests import steps_of
 from services.governance.adapters.sql_sign_in import SqlSignIn
-from services.governance.commands import settle_publisher
+from services.governance.commands import end_session, settle_publisher
 from services.governance.domain.sharing import Action, SharingRequest, Status, may_decide
 from services.governance.entrypoints.api_sharing import (
     RequestContent,
@@ -28,7 +28,7 @@ from services.governance.entrypoints.api_sharing import (
     no_such_request,
     open_request,
 )
-from services.governance.ports import GovernancePorts, RequestStep
+from services.governance.ports import SESSION_LABEL, GovernancePorts, RequestStep
 from services.governance.settings import GovernanceSettings
 from shared.http.problems import ProblemError
 from shared.http.viewing import ViewerDependency, access
@@ -76,7 +76,7 @@ def build_pages(
     """Return the page routes. Forms carry a CSRF token; every page works without scripts."""
     templates = build_templates(TEMPLATES)
     router = APIRouter(include_in_schema=False)
-    _add_sign_in(router, store, sign_in, authenticator, settings, templates)
+    _add_sign_in(router, store, ports, sign_in, authenticator, settings, templates)
     _add_asking(router, store, ports, templates)
     _add_following(router, store, ports, templates)
     _add_publishers(router, store, ports, templates)
@@ -86,6 +86,7 @@ def build_pages(
 def _add_sign_in(
     router: APIRouter,
     store: Store,
+    ports: GovernancePorts,
     sign_in: SqlSignIn,
     authenticator: Authenticator,
     settings: GovernanceSettings,
@@ -128,7 +129,7 @@ def _add_sign_in(
                     next_steps=[("Sign in with a token", "/sign-in")],
                 )
             token = await sign_in.issue_token(
-                work, person_id, label="sign-in by link", lifetime=settings.session_lifetime
+                work, person_id, label=SESSION_LABEL, lifetime=settings.session_lifetime
             )
         response = RedirectResponse(_local(next), status_code=303)
         set_session(
@@ -140,7 +141,10 @@ def _add_sign_in(
         return response
 
     @router.post("/sign-out", dependencies=[access("public")])
-    async def sign_out(request: Request) -> Response:
+    async def sign_out(request: Request, viewer: ViewerDependency) -> Response:
+        if viewer.person_id is not None and viewer.token_id is not None:
+            async with store.unit_of_work() as work:
+                await end_session(work, ports, viewer.person_id, viewer.token_id)
         response = RedirectResponse("/", status_code=303)
         clear_session(response, is_https=request.app.state.http_settings.is_https)
         return response

@@ -1,27 +1,38 @@
 """Governance on its own store: imports, spellings, rights and requests, with the events that they leave."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import jwt
 import pytest
 from sqlalchemy import select
 
-from services.governance.adapters.sql_reading import open_publishers, people_views, requests_seen_by
+from services.governance.adapters.sql_reading import (
+    open_publishers,
+    open_token_views,
+    people_views,
+    requests_seen_by,
+)
 from services.governance.adapters.tables import BUS, PEOPLE, PRINCIPALS
 from services.governance.bootstrap import Governance, bootstrap
 from services.governance.commands import (
     ask_for_data,
     decide_on_request,
+    end_session,
     erase_person,
     import_agencies,
     import_people,
     import_stewardships,
+    revoke_tokens,
     settle_publisher,
+    take_grant,
 )
 from services.governance.domain.directory_import import parse_agencies, parse_people, parse_stewardships
 from services.governance.domain.sharing import Action, NewRequest
 from services.governance.handlers import remember_and_reconcile
+from services.governance.ports import SESSION_LABEL
 from services.governance.settings import GovernanceSettings
 from shared.clock import SimulatedClock
 from shared.events.catalog import DatasetRegistered, DatasetState
@@ -29,6 +40,7 @@ from shared.events.envelope import Event, decode, new_event
 from shared.events.governance import AgencyChanged, PersonChanged, SharingRequestApproved, StewardshipChanged
 from shared.events.registry import DATASET_REGISTERED
 from shared.identity.signing_key import SigningKey
+from shared.identity.tokens import AuthenticationError
 from shared.identity.viewer import Grant, Role, Viewer
 from tests.support.databases import Databases
 
@@ -128,6 +140,103 @@ async def test_stewardships_make_stewards_and_are_told_once_with_rising_versions
         people = {person.email: person for person in await people_views(connection)}
     assert newest.steward_id == people["s@example.gov"].person_id
     assert people["s@example.gov"].grants == (("steward", "DOT"),)
+
+
+def id_of(token: str) -> str:
+    claims: dict[str, str] = jwt.decode(token, options={"verify_signature": False})
+    return claims["jti"]
+
+
+async def person_named(governance: Governance, email: str) -> UUID:
+    async with governance.service.store.read() as connection:
+        return next(one.person_id for one in await people_views(connection) if one.email == email)
+
+
+async def test_a_name_that_a_person_gave_is_not_replaced_by_one_made_up(governance: Governance) -> None:
+    people = "email,display_name,role,agency_code\nada@example.gov,Ada Reed,steward,DOT\n"
+    stewardships = "identifier,agency_code,steward_email\nroads,DOT,ada@example.gov\n"
+    for _ in range(2):
+        async with governance.service.store.unit_of_work() as work:
+            await import_agencies(work, governance.ports, parse_agencies(AGENCIES_CSV))
+            await import_people(work, governance.ports, parse_people(people))
+            await import_stewardships(work, governance.ports, parse_stewardships(stewardships))
+    async with governance.service.store.read() as connection:
+        names = {one.email: one.display_name for one in await people_views(connection)}
+    assert names["ada@example.gov"] == "Ada Reed"
+    assert names["dot@example.gov"] == "DOT agency data officer"
+    told = [event for event in await emitted(governance) if isinstance(event.data, PersonChanged)]
+    assert len(told) == len(names)
+
+
+async def test_a_grant_that_is_taken_away_is_gone_here_and_told(governance: Governance) -> None:
+    async with governance.service.store.unit_of_work() as work:
+        await import_agencies(work, governance.ports, parse_agencies(AGENCIES_CSV))
+        agency = next(one for one in await governance.ports.directory.agencies(work) if one.code == "DOT")
+    person_id = await person_named(governance, "dot@example.gov")
+    async with governance.service.store.unit_of_work() as work:
+        token = await governance.sign_in.issue_token(work, person_id, label="a", lifetime=timedelta(days=1))
+        await take_grant(work, governance.ports, person_id, Role.AGENCY_DATA_OFFICER, agency.agency_id)
+    assert (await governance.authenticator.authenticate(token)).grants == frozenset()
+    assert (await emitted(governance))[-1].payload(PersonChanged).person.grants == []
+    with pytest.raises(LookupError, match="does not hold"):
+        async with governance.service.store.unit_of_work() as work:
+            await take_grant(work, governance.ports, person_id, Role.AGENCY_DATA_OFFICER, agency.agency_id)
+
+
+async def test_more_revoked_tokens_than_can_be_told_never_become_valid_again(
+    governance: Governance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.governance.adapters.sql_directory.REVOKED_TOKENS_MAX", 2)
+    async with governance.service.store.unit_of_work() as work:
+        await import_agencies(work, governance.ports, parse_agencies(AGENCIES_CSV))
+    person_id = await person_named(governance, "dot@example.gov")
+    tokens = []
+    for _ in range(4):
+        async with governance.service.store.unit_of_work() as work:
+            token = await governance.sign_in.issue_token(
+                work, person_id, label="a", lifetime=timedelta(days=9)
+            )
+            await revoke_tokens(work, governance.ports, person_id, id_of(token))
+        tokens.append(token)
+    for token in tokens:
+        with pytest.raises(AuthenticationError, match="revoked"):
+            await governance.authenticator.authenticate(token)
+    assert len((await emitted(governance))[-1].payload(PersonChanged).person.revoked_token_ids) <= 2
+
+
+async def test_signing_out_ends_a_session_but_no_token_of_a_program(governance: Governance) -> None:
+    async with governance.service.store.unit_of_work() as work:
+        await import_agencies(work, governance.ports, parse_agencies(AGENCIES_CSV))
+    person_id = await person_named(governance, "dot@example.gov")
+    tokens = {}
+    for label in (SESSION_LABEL, "nightly export"):
+        async with governance.service.store.unit_of_work() as work:
+            tokens[label] = await governance.sign_in.issue_token(
+                work, person_id, label=label, lifetime=timedelta(hours=1)
+            )
+        token_id = id_of(tokens[label])
+        async with governance.service.store.unit_of_work() as work:
+            await end_session(work, governance.ports, person_id, token_id)
+    with pytest.raises(AuthenticationError, match="revoked"):
+        await governance.authenticator.authenticate(tokens[SESSION_LABEL])
+    assert (await governance.authenticator.authenticate(tokens["nightly export"])).person_id == person_id
+
+
+async def test_what_is_known_of_expired_tokens_and_codes_goes_after_a_month(
+    governance: Governance, clock: SimulatedClock
+) -> None:
+    async with governance.service.store.unit_of_work() as work:
+        await import_agencies(work, governance.ports, parse_agencies(AGENCIES_CSV))
+    person_id = await person_named(governance, "dot@example.gov")
+    async with governance.service.store.unit_of_work() as work:
+        await governance.sign_in.issue_token(work, person_id, label="a", lifetime=timedelta(days=1))
+        await governance.sign_in.issue_token(work, person_id, label="b", lifetime=timedelta(days=90))
+        await governance.sign_in.issue_code(work, person_id, lifetime=timedelta(days=1), uses_max=1)
+    clock.advance(timedelta(days=32))
+    async with governance.service.store.unit_of_work() as work:
+        assert await governance.ports.directory.forget_tokens(work) == 2
+    async with governance.service.store.read() as connection:
+        assert [one.label for one in await open_token_views(connection, person_id)] == ["b"]
 
 
 async def test_a_known_spelling_becomes_an_alias_and_an_unknown_one_is_listed(

@@ -29,6 +29,8 @@ def test_a_missing_column_is_named_with_what_was_found() -> None:
         ("a@example.gov,A,emperor,DOT", "role"),
         ("no-address,A,steward,DOT", "email"),
         (",A,steward,DOT", "email"),
+        ("a@example.gov,A,steward,", "agency_code"),
+        ("a@example.gov,A,agency-data-officer,", "agency_code"),
         (f"a@example.gov,{'x' * 1001},steward,DOT", "display_name"),
     ],
 )
@@ -43,6 +45,19 @@ def test_a_bad_person_is_refused_and_the_next_one_taken(row: str, field: str) ->
 def test_a_star_grants_all_agencies() -> None:
     parsed = parse_people("email,display_name,role,agency_code\nc@example.gov,C,chief-data-officer,*\n")
     assert (parsed.rows[0].role, parsed.rows[0].agency_code) == (Role.CHIEF_DATA_OFFICER, None)
+
+
+def test_a_column_left_out_grants_no_agency() -> None:
+    parsed = parse_people("email,display_name,role\na@example.gov,A,steward\nb@example.gov,B,requester\n")
+    assert [(problem.line, problem.field) for problem in parsed.problems] == [(2, "agency_code")]
+    assert [(row.line, row.role) for row in parsed.rows] == [(3, Role.REQUESTER)]
+
+
+def test_one_address_in_large_and_small_letters_is_one_person() -> None:
+    people = parse_people("email,display_name,role,agency_code\nAda@Example.GOV,Ada,steward,DOT\n").rows
+    stewards = parse_stewardships("identifier,steward_email\nx,ADA@example.gov\n").rows
+    officers = parse_agencies("code,name,data_officer_email\nDOT,Roads,Ada@example.gov\n").rows
+    assert {people[0].email, stewards[0].steward_email, officers[0].data_officer_email} == {"ada@example.gov"}
 
 
 def test_a_stewardship_takes_its_frequency_from_words() -> None:
