@@ -35,6 +35,9 @@ from shared.store.engine import Store
 
 __all__ = ["Failure", "after_failure", "run_profile_jobs"]
 
+CUT_OFFS_MAX = 25
+"""So often a run may end without a word: restarts of the process are no fault of the file's."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -93,7 +96,7 @@ def after_failure(
 
 
 async def _run(store: Store, ports: QualityPorts, job: ProfileJob, file: FileStanding | None) -> None:
-    if job.attempts > ports.rules.attempts_max:
+    if job.attempts > ports.rules.attempts_max + CUT_OFFS_MAX:
         # Its runs ended without a word: whoever worked on it was killed, perhaps by the file.
         result: FileOutcome | Failure = Failure(
             "The file could not be read: each try was cut off before its end.", is_permanent=True

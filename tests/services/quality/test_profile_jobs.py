@@ -1,8 +1,9 @@
 """Profile jobs: broken links, slow and poisonous files, killed workers."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -106,25 +107,37 @@ async def test_a_poisonous_file_fails_with_its_reason_and_the_others_go_on(
     assert await system.alert_words() == ["opened data-unreadable", "resolved data-unreadable"]
 
 
-async def test_a_job_whose_worker_was_killed_is_done_by_the_next_one_after_its_lease(
-    tmp_path: Path, clock: SimulatedClock, portal: Portal
-) -> None:
+async def kill_while_fetching(tmp_path: Path, clock: SimulatedClock, portal: Portal) -> None:
+    """Ask for a profile, and go down as by kill -9: nothing is finished, nothing is given back."""
     portal.files["/roads.csv"] = csv_of(10)
     async with running(tmp_path, clock, portal, source=DyingSource()) as system:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1.5):
                 await system.register("roads", has_file=True)
-        # Taken down as by kill -9: nothing of the run is finished, nothing is given back.
         await system.runner.stop(grace_seconds=0.01)
-        versions = dict(system.versions)
+
+
+async def test_a_job_whose_process_was_killed_is_done_as_soon_as_it_starts_again(
+    tmp_path: Path, clock: SimulatedClock, portal: Portal
+) -> None:
+    await kill_while_fetching(tmp_path, clock, portal)
     async with running(tmp_path, clock, portal) as system:
-        system.versions = versions
         await system.settle()
-        assert (await system.job("roads")).state == "waiting"
-        assert await system.measurements("roads", "profile") == []
-        await system.pass_time(timedelta(minutes=30))
-        assert (await system.job("roads")).state == "done"
+        job = await system.job("roads")
+        assert (job.state, job.attempts) == ("done", 2)
         assert [one.row_count for one in await system.measurements("roads", "profile")] == [10]
+
+
+@pytest.mark.parametrize(("kills", "state"), [(30, "done"), (31, "failed")])
+async def test_a_job_that_was_cut_off_again_and_again_is_given_up_in_the_end(
+    tmp_path: Path, clock: SimulatedClock, portal: Portal, kills: int, state: str
+) -> None:
+    await kill_while_fetching(tmp_path, clock, portal)
+    with closing(sqlite3.connect(tmp_path / "quality.db")) as connection, connection:
+        connection.execute("UPDATE profile_jobs SET attempts = ?", [kills])
+    async with running(tmp_path, clock, portal) as system:
+        await system.settle()
+        assert (await system.job("roads")).state == state
 
 
 async def test_a_job_asked_for_again_while_it_runs_is_run_again_and_tells_the_newer_file(
