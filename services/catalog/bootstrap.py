@@ -46,7 +46,7 @@ from shared.runtime import RecurringWork, Service
 from shared.store.engine import Store
 from shared.telemetry.metrics import Metrics
 
-__all__ = ["Catalog", "bootstrap", "bootstrap_cluster"]
+__all__ = ["Catalog", "bootstrap", "bootstrap_cluster", "build_for_cluster"]
 
 MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
 HOUR_SECONDS = 3_600.0
@@ -171,9 +171,9 @@ def bootstrap(
     return Catalog(service, ports, parts.reader, parts.harvesting, parts.indexing, authenticator)
 
 
-def bootstrap_cluster(ground: Ground) -> ServedService:
+def build_for_cluster(ground: Ground) -> Catalog:
     """Build catalog for a process of its own, by the settings of its environment."""
-    built = bootstrap(
+    return bootstrap(
         CatalogSettings(),
         data_dir=ground.settings.data_dir,
         database_url=ground.settings.database_url_of("catalog"),
@@ -183,6 +183,11 @@ def bootstrap_cluster(ground: Ground) -> ServedService:
         base_url=ground.http.base_url,
         fetcher_for=ground.fetcher,
     )
+
+
+def bootstrap_cluster(ground: Ground) -> ServedService:
+    """Return what an api or a worker needs of it."""
+    built = build_for_cluster(ground)
     return ServedService(built.service, built.authenticator)
 
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 import typer
 
 from services.host.entrypoints.cli_errors import IN_PART, CommandError
+from services.host.entrypoints.cli_moving import add_import_installation
 from services.host.entrypoints.cli_options import (
     AsJson,
     DataDir,
@@ -76,7 +77,10 @@ def _add_harvest(app: typer.Typer) -> None:
 
 
 def _add_import(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Import agencies, people and stewardships from CSV.")
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="Import agencies, people and stewardships from CSV, or a whole installation.",
+    )
     app.add_typer(group, name="import")
 
     def command(kind: str, columns: str) -> None:
@@ -108,6 +112,7 @@ def _add_import(app: typer.Typer) -> None:
     command("agencies", "code, name; optional aliases (parted by |), data_officer_email")
     command("people", "email, display_name, role; optional agency_code")
     command("stewardships", "identifier; optional agency_code, steward_email, accrual_periodicity and more")
+    add_import_installation(group)
 
 
 def _add_search(app: typer.Typer) -> None:
