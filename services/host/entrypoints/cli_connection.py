@@ -163,13 +163,19 @@ def _admin_token(settings: "HostSettings") -> str:
 
 
 def _problem_line(response: httpx.Response) -> str:
-    """Return a problem document (RFC 9457) as one line: title, detail, then each field with its cure."""
+    """Return a problem document (RFC 9457) as one line: title, detail, then each field with its cure.
+
+    A field is left out where the detail has said the same already.
+    """
     try:
         problem = response.json()
-        words = [problem["title"], problem.get("detail", "")]
+        told = " ".join(problem.get("detail", "").split())
+        words = [f"{problem['title']}: {told}" if told else problem["title"]]
         for each in problem.get("errors", []):
             where = each.get("pointer") or each.get("parameter") or each.get("header") or ""
-            words.append(f"[{where}: {each['detail']} {each.get('cure') or ''}]")
+            field = " ".join(f"{each['detail']} {each.get('cure') or ''}".split())
+            if field not in told:
+                words.append(f"[{where}: {field}]")
     except (ValueError, KeyError, TypeError):
         words = [f"the server answered {response.status_code}"]
     return " ".join(" ".join(words).split())

@@ -91,6 +91,11 @@ def build_use_api(store: Store, ports: UsagePorts) -> APIRouter:
         document |= _range_document((first, last), counted)
         return conditional_response(request, document)
 
+    _add_report(router, store, ports)
+    return router
+
+
+def _add_report(router: APIRouter, store: Store, ports: UsagePorts) -> None:
     @router.get("/report")
     async def show_report(
         request: Request,
@@ -128,8 +133,6 @@ def build_use_api(store: Store, ports: UsagePorts) -> APIRouter:
         document |= _range_document(days, counted)
         document |= {"items": [_row_document(row) for row in rows], "next_cursor": next_cursor}
         return conditional_response(request, document)
-
-    return router
 
 
 def _today(now: datetime) -> date:
