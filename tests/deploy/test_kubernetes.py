@@ -12,11 +12,14 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from shared.process.serving import OPEN_REQUESTS_SECONDS
+from shared.process.settings import ProcessSettings
 from tests.architecture.project import EVENT_SERVICES, PROJECT_ROOT, project_files, read
 from tests.deploy.files import (
     BASE,
     MONITORING,
     PROCESSES,
+    compose_processes,
     dockerfile,
     kubernetes_processes,
     of_kind,
@@ -24,6 +27,8 @@ from tests.deploy.files import (
     secrets_of,
 )
 
+SPARE_SECONDS = 15
+"""For what is committed and not yet published."""
 VERSIONS = ["1.30", "1.34"]
 EXAMPLE = BASE.parent / "overlays" / "example"
 PAGE = Path("docs/operations.md")
@@ -114,6 +119,18 @@ def test_every_service_has_an_api_and_a_worker_with_probes() -> None:
         assert str(port["containerPort"]) == dockerfile("EXPOSE")[0]
         probes = {container[probe]["httpGet"]["port"] for probe in ("startupProbe", "livenessProbe")}
         assert probes | {container["readinessProbe"]["httpGet"]["port"]} == {port["name"]}
+
+
+def test_a_process_has_the_time_that_its_stop_takes() -> None:
+    needed = OPEN_REQUESTS_SECONDS + float(ProcessSettings.model_fields["stop_seconds"].default)
+    for one in SERVED:
+        pod = one["spec"]["template"]["spec"]
+        hook = pod["containers"][0].get("lifecycle", {}).get("preStop", {"exec": {"command": ["sleep", "0"]}})
+        program, seconds = hook["exec"]["command"]
+        assert program == "sleep"
+        assert pod["terminationGracePeriodSeconds"] >= needed + int(seconds) + SPARE_SECONDS
+    for process in compose_processes().values():
+        assert int(process.definition["stop_grace_period"].removesuffix("s")) >= needed + SPARE_SECONDS
 
 
 def test_workers_keep_their_names_which_are_their_places_in_groups() -> None:
