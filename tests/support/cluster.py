@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,10 +102,11 @@ class Cluster:
             time.sleep(0.1)
 
     def client(self, token: str | None = None) -> httpx.Client:
-        """A client of the whole: each path goes to its service. By default the operator; ``""`` is anonymous."""
+        """A client of the whole, by default the operator's; ``""`` is anonymous. Paths find their service."""
         secret = self.token if token is None else token
         headers = {"Authorization": f"Bearer {secret}"} if secret else {}
-        mounts = _Ingress({name: self.processes[f"{name}-api"].port for name in SERVICES})
+        apis = {name: f"{name}-api" for name in SERVICES if f"{name}-api" in self.processes}
+        mounts = _Ingress({name: self.processes[api].port for name, api in apis.items()})
         return httpx.Client(base_url="http://127.0.0.1", headers=headers, timeout=120, transport=mounts)
 
     def log(self, name: str) -> str:
@@ -150,6 +151,11 @@ class _Ingress(httpx.HTTPTransport):
         return super().handle_request(request)
 
 
+def first_token(cluster: Cluster) -> str:
+    """Let the first operator in."""
+    return cluster.run("operator-token").stdout.strip()
+
+
 @contextmanager
 def run_cluster(
     folder: Path,
@@ -158,11 +164,15 @@ def run_cluster(
     postgres: str,
     elasticsearch: str,
     services: Sequence[str] = SERVICES,
+    prepare: Callable[[Cluster], str] = first_token,
     **environment: str,
 ) -> Iterator[Cluster]:
-    """Start every api and worker over new databases and topics, with an operator; all ends with the block."""
+    """Start apis and workers over new databases and topics; all ends with the block.
+
+    ``prepare`` runs before any process starts, and returns the operator's token.
+    """
     name = f"cluster_{uuid4().hex[:8]}"
-    databases = [f"{name}_{service}" for service in services]
+    databases = [f"{name}_{service}" for service in SERVICES]
     cluster = Cluster(
         folder,
         {
@@ -182,7 +192,7 @@ def run_cluster(
         for command in (("migrate", "--profile", "cluster"), ("topics", "create")):
             done = cluster.run(*command)
             assert done.returncode == 0, done.stderr
-        cluster.token = cluster.run("operator-token").stdout.strip()
+        cluster.token = prepare(cluster)
         for service in services:
             for part in ("api", "worker"):
                 cluster.start(service, part)
