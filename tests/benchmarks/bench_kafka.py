@@ -5,6 +5,7 @@ and ``commit`` in the same run, since a rate alone says more about the machine.
 """
 
 import asyncio
+import signal
 import statistics
 import sys
 import tempfile
@@ -35,7 +36,8 @@ from tests.benchmarks.bench_log import (
 from tests.servers.jars import cache_directory
 from tests.servers.kafka import Kafka
 from tests.support.bus_bench import until
-from tests.support.kafka_bench import kafka_settings
+from tests.support.kafka_bench import kafka_settings, open_kafka_bench
+from tests.support.kafka_workers import ended, worker
 from tests.support.ledger_service import COUNTING, open_ledger
 
 ROUNDS = 5
@@ -144,12 +146,41 @@ async def measure_latency(settings: KafkaSettings) -> None:
     report_percentiles("kafka_publish_to_poll", seconds)
 
 
+async def measure_recovery(address: str) -> None:
+    """From ``kill -9`` of a worker until its partitions are worked on again, and all is read."""
+    with tempfile.TemporaryDirectory() as name:
+        store = Path(name) / "counting.sqlite3"
+        async with open_kafka_bench(Path(name), kafka_settings(address)) as bench:
+
+            async def all_read() -> bool:
+                await asyncio.sleep(0.05)
+                return await bench.lag_records() == 0
+
+            async def since_the_kill() -> float:
+                started = time.perf_counter()
+                await bench.emit(200)
+                await bench.relay.publish_all()
+                await until(all_read, seconds=60)
+                return time.perf_counter() - started
+
+            async with worker(bench, store, "one") as one:
+                await ended(one, signal.SIGKILL)
+                started = time.perf_counter()
+                async with worker(bench, store, "one"):
+                    seconds = time.perf_counter() - started + await since_the_kill()
+                    report("kafka_recovery", seconds, "s", by="same replica", aim=5)
+                    async with worker(bench, store, "two") as two:
+                        await ended(two, signal.SIGKILL)
+                        report("kafka_recovery", await since_the_kill(), "s", by="another replica", aim=15)
+
+
 async def main(address: str) -> None:
     """Measure everything on topics of this run's own."""
     settings = kafka_settings(address)
     await measure_publishing(settings)
     await measure_delivery(settings)
     await measure_latency(settings)
+    await measure_recovery(address)
 
 
 if __name__ == "__main__":

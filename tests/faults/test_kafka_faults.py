@@ -1,10 +1,8 @@
 """Faults of workers, groups and brokers, with exact counts: lost 0, repeats 0 in the consumer's tables."""
 
 import asyncio
-import os
 import random
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,54 +24,13 @@ from tests.support.kafka_bench import (
     kafka_settings,
     open_kafka_bench,
 )
-from tests.support.kafka_ledger_process import READY, SLOW, SLOW_SECONDS
+from tests.support.kafka_ledger_process import SLOW, SLOW_SECONDS
+from tests.support.kafka_workers import ended, said, worker
 from tests.support.ledger_process import is_poison
 from tests.support.ledger_service import COUNTING, open_ledger
 
 # Outages and sessions take their time, and process starts much more of it on a busy machine.
 pytestmark = [pytest.mark.faults, pytest.mark.cluster, pytest.mark.timeout(600)]
-
-ROOT = Path(__file__).parent.parent.parent
-Process = asyncio.subprocess.Process
-
-
-@asynccontextmanager
-async def worker(bench: KafkaBench, store: Path, replica: str) -> AsyncIterator[Process]:
-    """A worker process that has joined the group; killed at the end of the block if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.support.kafka_ledger_process",
-        str(store),
-        bench.settings.bootstrap_servers,
-        bench.settings.prefix,
-        replica,
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        await said(process, READY)
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-async def said(process: Process, word: str, *, seconds: float = 60) -> str:
-    """Return the next line that begins with ``word``."""
-    assert process.stdout is not None
-    async with asyncio.timeout(seconds):
-        while not (line := (await process.stdout.readline()).decode()).startswith(word):
-            assert line, f"no {word!r}, but: {(await process.communicate())[1].decode()[-3000:]}"
-    return line
-
-
-async def ended(process: Process, number: signal.Signals) -> int:
-    """Send a signal and return the process's answer."""
-    os.kill(process.pid, number)
-    return await asyncio.wait_for(process.wait(), 30)
 
 
 @asynccontextmanager
