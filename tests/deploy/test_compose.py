@@ -14,6 +14,7 @@ import pytest
 import yaml
 from check_jsonschema.builtin_schemas import get_builtin_schema
 
+from shared.store.engine import CONNECTIONS_MAX
 from tests.architecture.project import EVENT_SERVICES, PROJECT_ROOT, read
 from tests.deploy.files import COMPOSE, PROCESSES, compose_processes, compose_services
 from tests.servers.missing import ServerMissingError, require_program
@@ -91,6 +92,13 @@ def test_what_is_mounted_or_named_is_there() -> None:
                 assert source in FILE["volumes"]
         assert {*one.get("networks", [])} == {"nutmeg"}
         assert {*one.get("secrets", [])} <= FILE["secrets"].keys()
+
+
+def test_postgres_lets_all_processes_in_twice_over() -> None:
+    program, option, setting = compose_services()["postgres"]["command"]
+    name, number = setting.split("=")
+    assert (program, option, name) == ("postgres", "-c", "max_connections")
+    assert int(number) >= 2 * len(PROCESSES) * CONNECTIONS_MAX
 
 
 @pytest.mark.cluster
