@@ -338,11 +338,11 @@ class ChangesFeed(Protocol):
         ...
 
     async def last_sequence(self) -> int:
-        """The number of the newest line; 0 when there is none."""
+        """The highest number given out, also when its line is no longer kept; 0 before the first."""
         ...
 
     async def first_sequence(self) -> int:
-        """The number of the oldest line that is kept; 0 when there is none."""
+        """The number of the oldest line that is kept, or of the next one where none is."""
         ...
 
     async def prune(self, work: UnitOfWork, before: datetime) -> int:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, false, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Select, and_, delete, false, func, insert, or_, select, true, update
 
 from services.catalog.adapters.entry_rows import chunks
 from services.catalog.adapters.tables import CHANGES, COUNTERS, DATASETS
@@ -65,18 +65,20 @@ class SqlChangesFeed:
             return [_line(row) for row in await connection.execute(wanted)]
 
     async def last_sequence(self) -> int:
-        return await self._number(func.max(CHANGES.c.sequence))
+        # The counter, not the last line: that may be pruned, and its number was given out all the same.
+        return await self._number(select(COUNTERS.c.value).where(COUNTERS.c.name == _LAST_NUMBER))
 
     async def first_sequence(self) -> int:
-        return await self._number(func.min(CHANGES.c.sequence))
+        first = await self._number(select(func.min(CHANGES.c.sequence)))
+        return first or await self.last_sequence() + 1
 
     async def prune(self, work: UnitOfWork, before: datetime) -> int:
         done = await work.connection.execute(delete(CHANGES).where(CHANGES.c.happened_at < before))
         return done.rowcount
 
-    async def _number(self, column: Any) -> int:
+    async def _number(self, statement: Select[tuple[int]]) -> int:
         async with self._store.read() as connection:
-            return await connection.scalar(select(column)) or 0
+            return await connection.scalar(statement) or 0
 
     async def _owners(self, work: UnitOfWork, dataset_ids: set[UUID]) -> dict[UUID, tuple[str, UUID | None]]:
         found: dict[UUID, tuple[str, UUID | None]] = {}

@@ -106,6 +106,9 @@ async def _position(changes: ChangesFeed, cursor: str | None) -> int:
     first = await changes.first_sequence()
     if first > after + 1:
         raise _wrong_cursor(410, "The changes after this cursor are no longer kept.")
+    if after > await changes.last_sequence():
+        # Given out before the catalogue was restored from a copy: waiting for it would pass over changes.
+        raise _wrong_cursor(410, "The feed has not come as far as this cursor.")
     return after
 
 

@@ -82,6 +82,29 @@ async def test_a_cursor_before_what_is_kept_is_answered_gone(
     assert [event["sequence"] for event in kept] == ["4"]
 
 
+async def test_a_feed_whose_lines_are_all_pruned_goes_on_where_it_was(
+    running: RunningCatalog, clock: SimulatedClock
+) -> None:
+    await running.harvest(feed_of(dataset("a"), dataset("b")))
+    clock.advance(timedelta(days=91))
+    upkeep = next(work for work in running.catalog.service.works if work.name == "catalog.upkeep")
+    await upkeep.run_once()
+    assert (await running.get("/api/v1/events", cursor="1")).status_code == 410
+    page = (await running.get("/api/v1/events", cursor="latest")).json()
+    assert (page["events"], page["next_cursor"]) == ([], "2")
+    await running.harvest(feed_of(dataset("a", title="New"), dataset("b")))
+    page = (await running.get("/api/v1/events", cursor=page["next_cursor"])).json()
+    assert [event["sequence"] for event in page["events"]] == ["3"]
+
+
+async def test_a_cursor_that_the_feed_has_not_reached_is_answered_gone(running: RunningCatalog) -> None:
+    await running.harvest(feed_of(dataset("a")))
+    assert (await running.get("/api/v1/events", cursor="1")).status_code == 200
+    answer = await running.get("/api/v1/events", cursor="2")
+    assert answer.status_code == 410
+    assert "cursor=latest" in answer.json()["detail"]
+
+
 def parsed(chunk: bytes) -> tuple[int, dict[str, Any]] | None:
     """The id and the data of one server-sent event; None for a comment or a retry."""
     lines = dict(line.split(": ", 1) for line in chunk.decode().strip().splitlines() if ": " in line)
