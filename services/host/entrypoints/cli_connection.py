@@ -176,6 +176,6 @@ def _problem_line(response: httpx.Response) -> str:
             field = " ".join(f"{each['detail']} {each.get('cure') or ''}".split())
             if field not in told:
                 words.append(f"[{where}: {field}]")
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         words = [f"the server answered {response.status_code}"]
     return " ".join(" ".join(words).split())
