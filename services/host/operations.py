@@ -193,7 +193,11 @@ def _other_causes(
             causes.append(f"The outbox of {outbox.service} is {outbox.oldest_age_seconds:.0f} s old.")
     causes += [f"{work.name} fails: {work.last_error}." for work in works if work.last_error is not None]
     if waiting := counts.open + counts.failed:
-        causes.append(f"{waiting:,} dead letters wait for a decision.")
+        causes.append(
+            "1 dead letter waits for a decision."
+            if waiting == 1
+            else f"{waiting:,} dead letters wait for a decision."
+        )
     return causes
 
 
