@@ -20,6 +20,7 @@ SHARED = [
     "events",
     "http",
     "identity",
+    "process",
     "runtime",
     "store",
     "telemetry",
