@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from socket import gaierror
 from typing import Any
 
 from sqlalchemy import MetaData, event
@@ -144,8 +145,9 @@ class Store:
             if is_passing(error):
                 raise TransientError(f"the store of {self.service} is away: {error.orig}") from error
             raise
-        except (ConnectionError, PoolTimeoutError) as error:
-            # asyncpg raises what the socket raised where it cannot connect.
+        except (ConnectionError, TimeoutError, gaierror, PoolTimeoutError) as error:
+            # asyncpg raises what the socket raised where it cannot connect. A server in a container that is
+            # stopped has no name either.
             raise TransientError(f"the store of {self.service} is away: {error}") from error
 
     @asynccontextmanager
