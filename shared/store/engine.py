@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from socket import gaierror
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import MetaData, event
 from sqlalchemy.exc import DBAPIError
@@ -161,7 +162,7 @@ class Store:
 
 
 def _postgres_engine(url: str) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=CONNECTIONS_MAX,
         max_overflow=0,
@@ -169,6 +170,15 @@ def _postgres_engine(url: str) -> AsyncEngine:
         pool_timeout=CONNECT_SECONDS_MAX,
         connect_args={"timeout": CONNECT_SECONDS_MAX},
     )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def read_plain_ids(connection: Any, _record: Any) -> None:
+        # The driver's own ids are of a subclass, which orjson refuses to write.
+        connection.run_async(
+            lambda driver: driver.set_type_codec("uuid", schema="pg_catalog", encoder=str, decoder=UUID)
+        )
+
+    return engine
 
 
 def _sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:
