@@ -139,7 +139,7 @@ async def route_request(event: Event, work: UnitOfWork, ports: NotifyPorts) -> O
     await ports.book.put_matters(work, [matter, answer])
     now = timedelta(0)
     if isinstance(event.data, SharingRequestSubmitted):
-        owners = [one for one in await _owners(work, ports, matter) if one.person_id != request.requester_id]
+        owners = await _owners(work, ports, matter, besides=request.requester_id)
         await _tell(work, ports, matter, Change.SUBMITTED, owners, wait=now)
     elif isinstance(event.data, SharingRequestWithdrawn):
         await ports.book.take_back(work, matter.matter_id)
@@ -190,7 +190,9 @@ async def close_held_harvest(event: Event, work: UnitOfWork, ports: NotifyPorts)
     return Outcome.APPLIED if closed else Outcome.IGNORED
 
 
-async def _owners(work: UnitOfWork, ports: NotifyPorts, matter: Matter) -> list[Recipient]:
+async def _owners(
+    work: UnitOfWork, ports: NotifyPorts, matter: Matter, *, besides: UUID | None = None
+) -> list[Recipient]:
     directory = await ports.people.directory(work)
     known = await ports.people.ownership(work, [matter.dataset_id] if matter.dataset_id else [])
     ownership = known.get(matter.dataset_id) if matter.dataset_id else None
@@ -199,9 +201,9 @@ async def _owners(work: UnitOfWork, ports: NotifyPorts, matter: Matter) -> list[
         ownership = Ownership(matter.title, None, matter.agency_id, None)
     if ownership.steward_id is not None and ownership.steward_id not in directory:
         _wait_for_directory(ports, matter, "its steward")
-    found = owners_of(ownership, directory)
+    found = owners_of(ownership, directory, besides=besides)
     # Nobody may be left: then those who run the installation have to see that nobody answers for it.
-    return found or operators(directory, f"Nobody answers for “{ownership.title}”")
+    return found or operators(directory.without(besides), f"Nobody answers for “{ownership.title}”")
 
 
 def _wait_for_directory(ports: NotifyPorts, matter: Matter, what: str) -> None:

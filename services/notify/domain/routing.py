@@ -55,17 +55,30 @@ class Directory:
         """Return who has ``role`` for this agency (``None``: for all), in a stable order."""
         return sorted(person.person_id for person in self.people if person.holds(role, agency_id))
 
+    def without(self, person_id: UUID | None) -> "Directory":
+        """Return everybody but one."""
+        return Directory([person for person in self.people if person.person_id != person_id])
 
-def owners_of(ownership: Ownership, directory: Directory) -> list[Recipient]:
+
+def owners_of(ownership: Ownership, directory: Directory, *, besides: UUID | None = None) -> list[Recipient]:
     """Return who answers for a dataset: its steward; else the agency's data officers; else the chief.
 
-    Empty only if the installation has no chief data officer either.
+    ``besides`` is somebody whom it must not come to: nobody decides on a request of their own. Empty only if
+    the installation has no (other) chief data officer either.
     """
-    if ownership.steward_id is not None and ownership.steward_id in directory:
-        return [Recipient(ownership.steward_id, f"You are the steward of “{ownership.title}”.")]
-    missing = "has no steward" if ownership.steward_id is None else "has a steward who is not known any more"
+    steward_id = ownership.steward_id
+    if steward_id is not None and steward_id != besides and steward_id in directory:
+        return [Recipient(steward_id, f"You are the steward of “{ownership.title}”.")]
+    missing = "has no steward"
+    if steward_id is not None:
+        missing = "has a steward who is not known any more"
+        if steward_id == besides:
+            missing = "has a steward who asks for it"
     return agency_officers(
-        ownership.agency_id, ownership.agency_name, directory, f"“{ownership.title}” {missing}"
+        ownership.agency_id,
+        ownership.agency_name,
+        directory.without(besides),
+        f"“{ownership.title}” {missing}",
     )
 
 

@@ -31,6 +31,7 @@ from shared.events.governance import (
     PersonState,
     SharingRequestApproved,
     SharingRequestState,
+    SharingRequestSubmitted,
 )
 from shared.events.model import EventModel
 from shared.events.notify import AlertAcknowledged, DeliveryDead, DeliveryDeferred, DeliverySent
@@ -42,6 +43,7 @@ from shared.events.registry import (
     QUALITY_ALERT_OPENED,
     QUALITY_ALERT_RESOLVED,
     SHARING_REQUEST_APPROVED,
+    SHARING_REQUEST_SUBMITTED,
     EventType,
 )
 from shared.events.topics import TOPICS
@@ -308,6 +310,31 @@ async def test_the_requester_is_always_told_the_outcome(start: Start, mail_serve
     await bench.idle()
     assert mail_server.recipients == ["desk@example.org"]
     assert "approved" in mail_server.accepted[0]["Subject"]
+
+
+async def test_a_stewards_own_request_comes_to_somebody_else(start: Start) -> None:
+    bench: Bench = await start()
+    chief = uuid4()
+    await bench.publish(PERSON_CHANGED, person(chief, "chief@example.gov", "chief-data-officer"), chief)
+    await bench.idle()
+    request = SharingRequestState(
+        request_id=uuid4(),
+        dataset_id=DATASET,
+        dataset_title="Open Expenditures Ledger",
+        agency_id=AGENCY,
+        requester_id=STEWARD,
+        status="submitted",
+        purpose="to study",
+        data_wanted="rows",
+        submitted_at=bench.clock.now(),
+        changed_at=bench.clock.now(),
+    )
+    await bench.publish(
+        SHARING_REQUEST_SUBMITTED, SharingRequestSubmitted(request=request), request.request_id
+    )
+    await bench.idle()
+    assert await bench.inbox(STEWARD, MatterState.OPEN) == []
+    assert len(await bench.inbox(chief, MatterState.OPEN)) == 1
 
 
 async def test_without_a_mail_server_messages_are_files_in_a_maildir(start: Start, tmp_path: Path) -> None:

@@ -41,6 +41,23 @@ def test_the_steward_is_told_or_who_stands_in(
     assert words in recipient.reason
 
 
+@pytest.mark.parametrize(
+    ("asker", "known", "told"),
+    [
+        (STEWARD, (STEWARD, OFFICER, CHIEF), OFFICER),
+        (STEWARD, (STEWARD, CHIEF), CHIEF),
+        (OFFICER, (STEWARD, OFFICER, CHIEF), STEWARD),
+        (OFFICER, (OFFICER, CHIEF), CHIEF),
+    ],
+)
+def test_a_request_of_ones_own_comes_to_the_next_in_line(
+    asker: UUID, known: tuple[UUID, ...], told: UUID
+) -> None:
+    steward_id = STEWARD if STEWARD in known else None
+    ownership = Ownership("Counts", steward_id, AGENCY, "Transport")
+    assert [one.person_id for one in owners_of(ownership, directory(*known), besides=asker)] == [told]
+
+
 def test_nobody_is_made_up_where_nobody_is() -> None:
     assert owners_of(Ownership("Counts", None, AGENCY, None), directory(STRANGER, OPERATOR)) == []
 
