@@ -41,13 +41,14 @@ class MailServer:
 
 
 @contextmanager
-def run_mail_server(port: int = 0) -> Iterator[MailServer]:
-    """Serve until the block ends, on a free port or the one given."""
+def run_mail_server(port: int = 0, *, server: MailServer | None = None) -> Iterator[MailServer]:
+    """Serve until the block ends, on a free port or the one given. ``server`` may be one of another kind."""
     if port == 0:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-    server = MailServer(port)
+    server = server or MailServer()
+    server.port = port
     controller = Controller(server, hostname="127.0.0.1", port=port)
     controller.start()
     try:

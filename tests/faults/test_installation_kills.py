@@ -1,0 +1,363 @@
+"""A whole Nutmeg killed again and again under load: nothing is lost, and nothing is told twice.
+
+1,245 datasets are harvested while hits flow in, files lose their rows and people ask for data. What clients
+got an answer for has happened once; what they got none for they send again with the same key.
+"""
+
+import json
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from shared.events.catalog import DatasetRegistered
+from shared.events.registry import (
+    DATASET_REGISTERED,
+    DELIVERY_DEAD,
+    DELIVERY_DEFERRED,
+    DELIVERY_SENT,
+    QUALITY_ALERT_OPENED,
+    SHARING_REQUEST_SUBMITTED,
+)
+from tests.support.file_server import FileServer, csv_of, run_file_server
+from tests.support.installation import Installation, run_installation
+from tests.support.installation_facts import events_of, once_each, rows_of, unpublished
+from tests.support.mail_server import MailServer, run_mail_server
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+REAL_FEEDS = ("ct/data.json", "federal/gsa.json", "federal/dol.json", "federal/opm.json")
+DATASETS = 1_245
+WATCHED = 12
+ASKED_FOR = 12
+TOTAL = DATASETS + WATCHED + ASKED_FOR
+STEWARDS = 4
+VISITORS_PER_BATCH = 10
+KILLS = 10
+SERVER_ERROR = 500
+IN_PROGRESS = 409
+
+
+def first_feed(portal: FileServer) -> dict[str, Any]:
+    """Public datasets with a table of 100 rows each, and others that have to be asked for."""
+    for number in range(WATCHED):
+        portal.files[f"/{number}.csv"] = csv_of(100)
+    told = {"description": "A table.", "modified": "2026-02-20"}
+    watched = [
+        {
+            "identifier": f"watched-{number}",
+            "title": f"Watched dataset {number}",
+            "accessLevel": "public",
+            "distribution": [{"downloadURL": portal.url(f"/{number}.csv"), "mediaType": "text/csv"}],
+            **told,
+        }
+        for number in range(WATCHED)
+    ]
+    asked_for = [
+        {
+            "identifier": f"asked-{number}",
+            "title": f"Guarded dataset {number}",
+            "accessLevel": "restricted public",
+            "rights": "Ask the agency.",
+            **told,
+        }
+        for number in range(ASKED_FOR)
+    ]
+    return {
+        "conformsTo": "https://project-open-data.cio.gov/v1.1/schema",
+        "dataset": [*watched, *asked_for],
+    }
+
+
+def large_feed() -> dict[str, Any]:
+    """The four real feeds as one; where they are absent, as many made-up records."""
+    records: list[dict[str, Any]]
+    if SHARED.is_dir():
+        feeds = [json.loads((SHARED / name).read_text()) for name in REAL_FEEDS]
+        records = [record for feed in feeds for record in feed["dataset"]]
+    else:
+        records = [
+            {"identifier": f"d{number}", "title": f"Dataset {number}", "description": "Rows."}
+            for number in range(DATASETS)
+        ]
+    for record in records:
+        # No test fetches from strangers.
+        record.pop("describedBy", None)
+        record.pop("distribution", None)
+    return {"conformsTo": "https://project-open-data.cio.gov/v1.1/schema", "dataset": records}
+
+
+def stewardships() -> str:
+    rows = [
+        f"{kind}-{number},steward{number % STEWARDS}@example.gov"
+        for kind, count in (("watched", WATCHED), ("asked", ASKED_FOR))
+        for number in range(count)
+    ]
+    return "\n".join(["identifier,steward_email", *rows, ""])
+
+
+@dataclass
+class Traffic:
+    """Clients that send on until they are answered: hits, measurements of shrunken files, requests."""
+
+    installation: Installation
+    portal: FileServer
+    watched: list[str]
+    guarded: list[str]
+    moment: datetime
+    batches: int = 0
+    retries: int = 0
+    failure: str | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Send until told to stop, and at least until every watched dataset had its turn."""
+        try:
+            with self.installation.client() as client:
+                while not self.stop.is_set() or self.batches < max(WATCHED, ASKED_FOR):
+                    self._step(client, self.batches)
+                    self.batches += 1
+        except Exception as error:  # noqa: BLE001 - told by the test, in its own thread
+            self.failure = repr(error)
+
+    def _step(self, client: httpx.Client, number: int) -> None:
+        dataset_id = self.watched[number % WATCHED]
+        hits = [self._hit(dataset_id, number, visitor) for visitor in range(VISITORS_PER_BATCH)]
+        answer = self._send(client, "/api/v1/usage/hits:batch", f"hits {number}", {"hits": hits})
+        assert answer["accepted"] + answer["duplicate"] == VISITORS_PER_BATCH, answer
+        if number < WATCHED:
+            self.portal.files[f"/{number}.csv"] = csv_of(10)
+            self._send(client, f"/api/v1/quality/datasets/{dataset_id}/measure", f"measure {number}", {})
+        if number < ASKED_FOR:
+            guarded = self.guarded[number]
+            wish = {"dataset_id": guarded, "purpose": "To study roads.", "data_wanted": "All rows."}
+            self._send(client, "/api/v1/sharing-requests", f"ask {number}", wish)
+
+    def _hit(self, dataset_id: str, number: int, visitor: int) -> dict[str, Any]:
+        return {
+            "dataset_id": dataset_id,
+            "kind": "view",
+            "occurred_at": self.moment.isoformat(),
+            "visitor": {"address": f"{number}.{visitor}", "user_agent": "Mozilla/5.0 Firefox/132.0"},
+        }
+
+    def _send(self, client: httpx.Client, path: str, key: str, body: dict[str, Any]) -> Any:
+        until = time.monotonic() + 300
+        while time.monotonic() < until:
+            try:
+                answer = client.post(path, json=body, headers={"Idempotency-Key": key})
+            except httpx.TransportError:
+                self.retries += 1
+                time.sleep(0.05)
+                continue
+            if answer.status_code < SERVER_ERROR and answer.status_code != IN_PROGRESS:
+                assert answer.is_success, f"{path}: {answer.text}"
+                return answer.json()
+            time.sleep(0.05)
+        raise AssertionError(f"{path} was not answered, {key}")
+
+
+@dataclass
+class Scene:
+    """An installation whose first datasets are measured, before the trouble begins."""
+
+    installation: Installation
+    portal: FileServer
+    mail: MailServer
+    watched: list[str]
+    guarded: list[str]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with (
+        run_mail_server() as mail,
+        run_file_server() as portal,
+        run_installation(
+            tmp_path / "data",
+            NUTMEG_ALLOWED_NETWORKS='["127.0.0.0/8"]',
+            NUTMEG_ALLOWED_PORTS=f"[{portal.port}]",
+            NUTMEG_CATALOG_RECORDS_PER_BATCH="20",
+            NUTMEG_NOTIFY_SMTP_HOST="127.0.0.1",
+            NUTMEG_NOTIFY_SMTP_PORT=str(mail.port),
+            NUTMEG_NOTIFY_GROUP_WAIT_SECONDS="0",
+            NUTMEG_QUALITY_RETRY_SECONDS="1",
+        ) as installation,
+    ):
+        with installation.client() as client:
+            imported = client.post("/api/v1/directory/imports/stewardships", content=stewardships())
+            assert imported.json()["refused"] == 0, imported.text
+            installation.wait_until_idle()
+            params = {"source": "first", "wait": "true"}
+            client.post("/api/v1/harvests", params=params, json=first_feed(portal)).raise_for_status()
+            installation.wait_until_idle()
+            found = client.get("/api/v1/datasets", params={"size": 100, "sort": "title"}).json()["results"]
+        ids = {one["title"]: one["id"] for one in found}
+        watched = [ids[f"Watched dataset {number}"] for number in range(WATCHED)]
+        guarded = [ids[f"Guarded dataset {number}"] for number in range(ASKED_FOR)]
+        yield Scene(installation, portal, mail, watched, guarded)
+
+
+def kill_ten_times(installation: Installation) -> list[tuple[str, int]]:
+    """Kill at moments that chance chooses; return how far the harvest was each time."""
+    moments = random.Random(20260302)
+    reached = []
+    for _ in range(KILLS):
+        time.sleep(moments.uniform(0.05, 0.9))
+        installation.kill()
+        statement = "SELECT status, processed FROM harvests WHERE source_id = 'large'"
+        reached += rows_of(installation.data_dir, "catalog", statement)
+        installation.start()
+    return reached
+
+
+def test_ten_kills_of_a_whole_installation_under_load_lose_nothing_and_tell_nothing_twice(
+    scene: Scene,
+) -> None:
+    installation = scene.installation
+    mails_before = len(scene.mail.accepted)
+    moment = datetime.now(UTC) - timedelta(minutes=1)
+    traffic = Traffic(installation, scene.portal, scene.watched, scene.guarded, moment)
+    with installation.client() as client:
+        answer = client.post(
+            "/api/v1/harvests",
+            params={"source": "large"},
+            json=large_feed(),
+            headers={"Idempotency-Key": "the only one"},
+        )
+        assert answer.status_code == 202, answer.text
+    thread = threading.Thread(target=traffic.run)
+    thread.start()
+    try:
+        reached = kill_ten_times(installation)
+    finally:
+        traffic.stop.set()
+        thread.join(300)
+    assert traffic.failure is None
+    assert traffic.retries > 0, "no kill met a request"
+    assert any(status == "running" and 0 < done < DATASETS for status, done in reached), reached
+    installation.wait_until_idle(300)
+    assert_datasets_are_whole(installation)
+    assert_changes_feed_tells_each_dataset_once(installation)
+    with installation.client() as client:
+        assert client.get("/api/v1/ops/dead-letters").json()["total"] == 0
+    assert installation.stop() == 0
+    assert unpublished(installation.data_dir) == dict.fromkeys(unpublished(installation.data_dir), 0)
+    assert_log_tells_each_dataset_once(installation)
+    assert_every_hit_counts_once(installation, traffic)
+    assert_alerts_and_inboxes_are_exact(installation)
+    assert_mail_is_told_once(installation, scene.mail, mails_before)
+
+
+def assert_datasets_are_whole(installation: Installation) -> None:
+    with installation.client() as client:
+        (job, _) = client.get("/api/v1/harvests").json()["items"]
+        result = job["result"]
+        assert (job["status"], result["created"], result["rejected"]) == ("completed", DATASETS, 0)
+        found = client.get("/api/v1/datasets", params={"size": 1}).json()["total"]
+        drift = client.post("/api/v1/catalog/reconcile").json()
+    assert found == TOTAL
+    assert {name: drift[name] for name in ("store", "index", "missing", "extra", "stale")} == {
+        "store": TOTAL,
+        "index": TOTAL,
+        "missing": 0,
+        "extra": 0,
+        "stale": 0,
+    }
+
+
+def assert_changes_feed_tells_each_dataset_once(installation: Installation) -> None:
+    told: list[str] = []
+    params: dict[str, str | int] = {"type": DATASET_REGISTERED.name, "limit": 200}
+    with installation.client() as client:
+        while True:
+            page = client.get("/api/v1/events", params=params).json()
+            told += [event["subject"] for event in page["events"]]
+            if page["is_last"]:
+                break
+            params["cursor"] = page["next_cursor"]
+    assert len(told) == len(set(told)) == TOTAL
+
+
+def assert_log_tells_each_dataset_once(installation: Installation) -> None:
+    events = once_each(events_of(installation.data_dir, DATASET_REGISTERED.topic.name))
+    registered = [event for event in events if event.type == DATASET_REGISTERED.name]
+    stored = rows_of(installation.data_dir, "catalog", "SELECT source_id, identifier FROM datasets")
+    datasets = [event.payload(DatasetRegistered).dataset for event in registered]
+    told = Counter((dataset.source_id, dataset.identifier) for dataset in datasets)
+    assert told == Counter(stored)
+    assert set(told.values()) == {1}
+    assert len(told) == TOTAL
+
+
+def assert_every_hit_counts_once(installation: Installation, traffic: Traffic) -> None:
+    expected = {
+        dataset_id: VISITORS_PER_BATCH * len(range(number, traffic.batches, WATCHED))
+        for number, dataset_id in enumerate(traffic.watched)
+    }
+    counted = "SELECT dataset_id, SUM(views) FROM rollups WHERE granularity = '{}' GROUP BY dataset_id"
+    for service, statement in (
+        ("usage", counted.format("day")),
+        ("usage", counted.format("hour")),
+        ("catalog", "SELECT dataset_id, SUM(views) FROM usage_daily GROUP BY dataset_id"),
+    ):
+        rows = rows_of(installation.data_dir, service, statement)
+        assert {with_dashes(key): views for key, views in rows} == expected, service
+
+
+def assert_alerts_and_inboxes_are_exact(installation: Installation) -> None:
+    folder = installation.data_dir
+    alerts = rows_of(folder, "quality", "SELECT kind, state, occurrences, version FROM alerts")
+    assert alerts == [("row-count-dropped", "open", 1, 1)] * WATCHED
+    opened = once_each(events_of(folder, QUALITY_ALERT_OPENED.topic.name))
+    assert [event.type for event in opened] == [QUALITY_ALERT_OPENED.name] * WATCHED
+    asked = once_each(events_of(folder, SHARING_REQUEST_SUBMITTED.topic.name))
+    assert [event.type for event in asked] == [SHARING_REQUEST_SUBMITTED.name] * ASKED_FOR
+    lines = rows_of(
+        folder,
+        "notify",
+        "SELECT kind, COUNT(*), COUNT(DISTINCT matter_id || person_id) FROM inbox_lines JOIN matters "
+        "USING (matter_id) WHERE kind != 'baseline-summary' GROUP BY kind ORDER BY kind",
+    )
+    assert lines == [
+        ("row-count-dropped", WATCHED, WATCHED),
+        ("sharing-request-submitted", ASKED_FOR, ASKED_FOR),
+    ]
+    summaries = "SELECT COUNT(*), COUNT(DISTINCT person_id) FROM inbox_lines JOIN matters USING (matter_id)"
+    # The first harvest has a summary for each steward; in the second nobody has a steward, and the chief
+    # data officer gets the one summary.
+    found = rows_of(folder, "notify", f"{summaries} WHERE kind = 'baseline-summary'")
+    assert found == [(STEWARDS + 1, STEWARDS + 1)]
+
+
+def assert_mail_is_told_once(installation: Installation, mail: MailServer, mails_before: int) -> None:
+    folder = installation.data_dir
+    copies = Counter(message["Message-ID"] for message in mail.accepted)
+    deliveries = rows_of(folder, "notify", "SELECT delivery_id, state FROM deliveries")
+    assert {state for _, state in deliveries} == {"sent"}
+    ids = {name.strip("<>").partition("@")[0] for name in copies}
+    assert ids == {with_dashes(key) for key, _ in deliveries}
+    assert mails_before == STEWARDS
+    assert len(mail.accepted) - len(copies) <= KILLS
+    assert max(copies.values()) <= 1 + KILLS
+    tellings = rows_of(folder, "notify", "SELECT COUNT(*), COUNT(delivery_id) FROM tellings")
+    told = WATCHED + ASKED_FOR + STEWARDS + 1
+    assert tellings == [(told, told)]
+    sent = once_each(events_of(folder, DELIVERY_SENT.topic.name))
+    assert DELIVERY_DEFERRED.topic == DELIVERY_DEAD.topic == DELIVERY_SENT.topic
+    assert {event.type for event in sent} == {DELIVERY_SENT.name}
+    assert len(sent) == len({event.subject for event in sent}) == told
+
+
+def with_dashes(key: str) -> str:
+    """A UUID as SQLite keeps it, as people write it."""
+    return f"{key[:8]}-{key[8:12]}-{key[12:16]}-{key[16:20]}-{key[20:]}"
