@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -38,6 +38,7 @@ __all__ = ["ServiceRunner", "ServiceStatus", "SubscriptionStatus", "settle_colle
 logger = structlog.get_logger(__name__)
 
 PRUNING_INTERVAL_SECONDS = 3600.0
+UNWOKEN_LOOK_SECONDS = 1.0
 RESTART_SECONDS_MIN = 0.5
 RESTART_SECONDS_MAX = 60.0
 IDLE_LOOK_SECONDS = 0.02
@@ -237,8 +238,12 @@ class ServiceRunner:
         )
 
     def _work(self, work: RecurringWork) -> WorkLoop:
-        if self._locks is not None and not work.is_divided:
-            work = one_at_a_time(work, self._locks)
+        if self._locks is not None:
+            if work.on_wake is not None:
+                # What an api in another process asks for wakes nobody here.
+                work = replace(work, interval_seconds=min(work.interval_seconds, UNWOKEN_LOOK_SECONDS))
+            if not work.is_divided:
+                work = one_at_a_time(work, self._locks)
         return WorkLoop(work, service=self.service.name, clock=self._clock, metrics=self._metrics)
 
     def _start_task(self, name: str, run: Callable[[], Awaitable[None]]) -> None:

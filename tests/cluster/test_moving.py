@@ -35,7 +35,7 @@ def counts_of(client: httpx.Client) -> dict[str, int]:
     return {
         "found": answer_of(client.get("/api/v1/datasets"))["total"],
         "published": len(answer_of(client.get("/data.json"))["dataset"]),
-        "changes": len(answer_of(client.get("/api/v1/events", params={"limit": 500}))["items"]),
+        "changes": len(answer_of(client.get("/api/v1/events", params={"limit": 500}))["events"]),
         "inbox": len(answer_of(client.get("/api/v1/inbox", params={"state": "open"}))["items"]),
     }
 

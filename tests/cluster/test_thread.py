@@ -95,6 +95,7 @@ def place(
                     "people",
                     f"email,display_name,role,agency_code\n{STEWARD},Road steward,steward,DOT\n",
                 ),
+                ("stewardships", f"identifier,steward_email\nroad-0,{STEWARD}\n"),
             ):
                 answer_of(
                     admin.post(
