@@ -247,7 +247,7 @@ def _attach_app(host: Host, ground: _Ground, governance: Governance, catalog: Ca
         installation=ground.settings.installation_name,
         settings=ground.http,
         readiness=host.readiness,
-        before_scrape=[hook for service in services for hook in service.extra_metrics],
+        before_scrape=[host.measure, *(hook for service in services for hook in service.extra_metrics)],
     )
     app.state.footer_facts = host.footer_facts
     app.state.is_demo = host.demo is not None

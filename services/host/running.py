@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -128,6 +129,11 @@ class Host:
         """Return how every service is. Raises ``TransientError``."""
         return [await runner.status() for runner in self.runners]
 
+    async def measure(self) -> None:
+        """Set the gauges that only a look can tell; for a scrape, which must not fail with a store."""
+        with suppress(TransientError):
+            await self.statuses()
+
     async def readiness(self) -> Sequence[str]:
         """Return in words what keeps the process from serving."""
         return [cause for runner in self.runners for cause in runner.not_ready()]
@@ -150,13 +156,14 @@ class Host:
         if activity == self._activity_seen and self._lag_words == ALL_HANDLED:
             return  # an idle process stays idle
         self._activity_seen = activity
+        loops = [loop for runner in self.runners for loop in runner.loops.values()]
         try:
-            statuses = await self.statuses()
+            lags = [lag for loop in loops for lag in (await loop.lag()).values()]
         except TransientError:
             self._lag_words = "lag not known just now"
             return
-        seconds = max((each.lag_seconds for status in statuses for each in status.subscriptions), default=0.0)
-        waiting = sum(each.lag_records for status in statuses for each in status.subscriptions)
+        seconds = max((lag.seconds for lag in lags), default=0.0)
+        waiting = sum(lag.records for lag in lags)
         self._lag_words = f"{seconds:.1f} s behind, {waiting:,} waiting" if waiting else ALL_HANDLED
 
     async def _every(self, seconds: float, act: Callable[[], Awaitable[object]]) -> None:
