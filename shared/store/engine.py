@@ -7,7 +7,7 @@ error, design section 3), and a separate engine for reads.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from socket import gaierror
 from typing import Any
@@ -102,7 +102,7 @@ class Store:
         """
         if self._writer is None:
             raise TransientError(f"the store of {self.service} is not open")
-        async with self._write_gate(), self.translating(), self._writer.begin() as connection:
+        async with self._write_gate(), self._reached(self._writer.begin()) as connection:
             work = UnitOfWork(connection, self.tables, self.clock)
             yield work
             await work.flush_outbox()
@@ -116,7 +116,7 @@ class Store:
         """Open a connection for reading a consistent state. Raises ``TransientError`` if it can't."""
         if self._reader is None:
             raise TransientError(f"the store of {self.service} is not open")
-        async with self.translating(), self._reader.connect() as connection:
+        async with self._reached(self._reader.connect()) as connection:
             yield connection
 
     @asynccontextmanager
@@ -138,7 +138,20 @@ class Store:
             await engine.dispose()
 
     @asynccontextmanager
-    async def translating(self) -> AsyncIterator[None]:
+    async def _reached(
+        self, connecting: AbstractAsyncContextManager[AsyncConnection]
+    ) -> AsyncIterator[AsyncConnection]:
+        """Connect, and run the block. What a socket raises counts as an absent store while connecting only.
+
+        A time-out inside the block may be the caller's own, and waiting would not cure it.
+        """
+        async with self.translating(is_connecting=False), AsyncExitStack() as stack:
+            async with self.translating():
+                connection = await stack.enter_async_context(connecting)
+            yield connection
+
+    @asynccontextmanager
+    async def translating(self, *, is_connecting: bool = True) -> AsyncIterator[None]:
         """Turn what passes by itself into ``TransientError``; let everything else through."""
         try:
             yield
@@ -147,6 +160,8 @@ class Store:
                 raise TransientError(f"the store of {self.service} is away: {error.orig}") from error
             raise
         except (ConnectionError, TimeoutError, gaierror, PoolTimeoutError) as error:
+            if not is_connecting and not isinstance(error, ConnectionError):
+                raise
             # asyncpg raises what the socket raised where it cannot connect. A server in a container that is
             # stopped has no name either.
             raise TransientError(f"the store of {self.service} is away: {error}") from error

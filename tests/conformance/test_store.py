@@ -320,6 +320,18 @@ async def test_a_wrong_statement_is_no_passing_trouble(store: Store) -> None:
             await unit_of_work.connection.exec_driver_sql("SELECT * FROM no_such_table")
 
 
+@pytest.mark.parametrize("error", [TimeoutError("a handler's own"), ValueError("a bad value")])
+async def test_what_the_caller_raises_is_not_taken_for_an_absent_store(
+    store: Store, error: Exception
+) -> None:
+    with pytest.raises(type(error), match=str(error)):
+        async with store.unit_of_work():
+            raise error
+    with pytest.raises(type(error), match=str(error)):
+        async with store.read():
+            raise error
+
+
 async def test_a_store_that_is_not_open_is_away_for_now(tmp_path: Path, clock: Clock) -> None:
     closed = ledger_store(sqlite_url(tmp_path / "x.sqlite3"), clock)
     with pytest.raises(TransientError, match="ledger is not open"):
