@@ -5,6 +5,8 @@ Nothing is sent here: a message is a row that a work sends later, so a slow mail
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import groupby
+from typing import TypeAlias
 from uuid import UUID
 
 from services.notify.domain.matters import (
@@ -30,7 +32,7 @@ from services.notify.domain.routing import (
 from services.notify.ports import NotifyPorts, Telling
 from shared.bus.handling import Handlers, Outcome, each
 from shared.errors import InvalidEventError, TransientError
-from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved, AlertState
+from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved
 from shared.events.catalog import HarvestCompleted, HarvestHeld
 from shared.events.envelope import Event
 from shared.events.governance import (
@@ -74,6 +76,8 @@ __all__ = ["DIRECTORY_HANDLERS", "ROUTING_HANDLERS"]
 DIRECTORY_PATIENCE = timedelta(seconds=30)
 """How long a fresh matter waits for its dataset and steward to be known, before the fallback is told."""
 
+_News: TypeAlias = tuple[Matter, Change]
+
 REQUEST_EVENTS = (
     SharingRequestSubmitted,
     SharingRequestReturned,
@@ -107,24 +111,32 @@ async def remember_agencies(batch: Sequence[Event], work: UnitOfWork, ports: Not
     await ports.people.put_agencies(work, list(newest.values()))
 
 
-async def route_alert(event: Event, work: UnitOfWork, ports: NotifyPorts) -> Outcome:
+async def route_alerts(batch: Sequence[Event], work: UnitOfWork, ports: NotifyPorts) -> list[Outcome]:
     """Tell the steward (or who stands in) that a dataset degraded; tell those who heard that it recovered."""
-    if event.data is None:
-        return Outcome.IGNORED
-    topic = EVENT_TYPES[event.type].topic.name
-    matter = matter_of_alert(_alert_of(event), topic=topic, version=event.subjectversion or 0)
-    before = (await ports.book.matters(work, [matter.matter_id])).get(matter.matter_id)
-    change = change_between(before, matter)
-    if before is None and change is None:
-        return Outcome.IGNORED
-    matter = still_taken(before, matter, change)
-    await ports.book.put_matters(work, [matter])
-    if change is Change.RESOLVED:
-        await _tell_recovery(work, ports, matter)
-    elif change is not None:
-        owners = await _owners(work, ports, matter)
-        await _tell(work, ports, matter, change, owners, wait=ports.group_wait)
-    return Outcome.APPLIED
+    found = [_matter_of_alert(event) for event in batch]
+    known = await ports.book.matters(work, {matter.matter_id for matter in found if matter is not None})
+    outcomes: list[Outcome] = []
+    news: list[_News] = []
+    changed: dict[UUID, Matter] = {}
+    for matter in found:
+        before = known.get(matter.matter_id) if matter is not None else None
+        change = change_between(before, matter) if matter is not None else None
+        if matter is None or (before is None and change is None):
+            outcomes.append(Outcome.IGNORED)
+            continue
+        matter = still_taken(before, matter, change)
+        known[matter.matter_id] = changed[matter.matter_id] = matter
+        if change is not None:
+            news.append((matter, change))
+        outcomes.append(Outcome.APPLIED)
+    await ports.book.put_matters(work, list(changed.values()))
+    for is_recovery, group in groupby(news, key=lambda one: one[1] is Change.RESOLVED):
+        if is_recovery:
+            for matter, _ in group:
+                await _tell_recovery(work, ports, matter)
+        else:
+            await _tell_owners(work, ports, list(group))
+    return outcomes
 
 
 async def route_request(event: Event, work: UnitOfWork, ports: NotifyPorts) -> Outcome:
@@ -139,8 +151,8 @@ async def route_request(event: Event, work: UnitOfWork, ports: NotifyPorts) -> O
     await ports.book.put_matters(work, [matter, answer])
     now = timedelta(0)
     if isinstance(event.data, SharingRequestSubmitted):
-        owners = await _owners(work, ports, matter, besides=request.requester_id)
-        await _tell(work, ports, matter, Change.SUBMITTED, owners, wait=now)
+        owners = await _owners(work, ports, [matter], besides=request.requester_id)
+        await _tell(work, ports, matter, Change.SUBMITTED, owners[matter.matter_id], wait=now)
     elif isinstance(event.data, SharingRequestWithdrawn):
         await ports.book.take_back(work, matter.matter_id)
     else:
@@ -191,25 +203,37 @@ async def close_held_harvest(event: Event, work: UnitOfWork, ports: NotifyPorts)
 
 
 async def _owners(
-    work: UnitOfWork, ports: NotifyPorts, matter: Matter, *, besides: UUID | None = None
-) -> list[Recipient]:
+    work: UnitOfWork, ports: NotifyPorts, matters: Sequence[Matter], *, besides: UUID | None = None
+) -> dict[UUID, list[Recipient]]:
+    """Who answers for each matter, by its id."""
     directory = await ports.people.directory(work)
-    known = await ports.people.ownership(work, [matter.dataset_id] if matter.dataset_id else [])
-    ownership = known.get(matter.dataset_id) if matter.dataset_id else None
-    if ownership is None:
-        _wait_for_directory(ports, matter, "its dataset")
-        ownership = Ownership(matter.title, None, matter.agency_id, None)
-    if ownership.steward_id is not None and ownership.steward_id not in directory:
-        _wait_for_directory(ports, matter, "its steward")
-    found = owners_of(ownership, directory, besides=besides)
-    # Nobody may be left: then those who run the installation have to see that nobody answers for it.
-    return found or operators(directory.without(besides), f"Nobody answers for “{ownership.title}”")
+    dataset_ids = {matter.dataset_id for matter in matters if matter.dataset_id is not None}
+    known = await ports.people.ownership(work, dataset_ids)
+    owners = {}
+    for matter in matters:
+        ownership = known.get(matter.dataset_id) if matter.dataset_id else None
+        if ownership is None:
+            _wait_for_directory(ports, matter, "its dataset")
+            ownership = Ownership(matter.title, None, matter.agency_id, None)
+        if ownership.steward_id is not None and ownership.steward_id not in directory:
+            _wait_for_directory(ports, matter, "its steward")
+        found = owners_of(ownership, directory, besides=besides)
+        # Nobody may be left: then those who run the installation have to see that nobody answers for it.
+        nobody = f"Nobody answers for “{ownership.title}”"
+        owners[matter.matter_id] = found or operators(directory.without(besides), nobody)
+    return owners
 
 
 def _wait_for_directory(ports: NotifyPorts, matter: Matter, what: str) -> None:
     """Let our own directory catch up: its group reads other topics, and an alert may overtake them."""
     if ports.clock.now() - matter.changed_at < DIRECTORY_PATIENCE:
         raise TransientError(f"matter {matter.matter_id} waits until {what} is known here")
+
+
+async def _tell_owners(work: UnitOfWork, ports: NotifyPorts, news: Sequence[_News]) -> None:
+    owners = await _owners(work, ports, [matter for matter, _ in news])
+    told = [(matter, change, owners[matter.matter_id]) for matter, change in news]
+    await _tell_each(work, ports, told, wait=ports.group_wait)
 
 
 async def _tell(
@@ -221,7 +245,17 @@ async def _tell(
     *,
     wait: timedelta,
 ) -> None:
-    await ports.book.put_in_inbox(work, matter.matter_id, readers)
+    await _tell_each(work, ports, [(matter, change, readers)], wait=wait)
+
+
+async def _tell_each(
+    work: UnitOfWork,
+    ports: NotifyPorts,
+    told: Sequence[tuple[Matter, Change, Sequence[Recipient]]],
+    *,
+    wait: timedelta,
+) -> None:
+    await ports.book.put_in_inbox(work, {matter.matter_id: readers for matter, _, readers in told})
     not_before = ports.clock.now() + wait
     tellings = [
         Telling(
@@ -232,6 +266,7 @@ async def _tell(
             one.reason,
             not_before,
         )
+        for matter, change, readers in told
         for one in readers
     ]
     await ports.book.tell(work, tellings)
@@ -247,9 +282,13 @@ async def _tell_recovery(work: UnitOfWork, ports: NotifyPorts, matter: Matter) -
     await _tell(work, ports, matter, Change.RESOLVED, readers, wait=ports.group_wait)
 
 
-def _alert_of(event: Event) -> AlertState:
+def _matter_of_alert(event: Event) -> Matter | None:
+    """None for the end of an alert's key, which is no news."""
+    if event.data is None:
+        return None
     if isinstance(event.data, AlertOpened | AlertChanged | AlertResolved):
-        return event.data.alert
+        topic = EVENT_TYPES[event.type].topic.name
+        return matter_of_alert(event.data.alert, topic=topic, version=event.subjectversion or 0)
     raise InvalidEventError(f"{event.type} {event.id} carries no alert")
 
 
@@ -267,16 +306,15 @@ DIRECTORY_HANDLERS: Handlers[NotifyPorts] = {
     AGENCY_CHANGED.name: remember_agencies,
 }
 
-_route_alert = each(route_alert)
 _route_request = each(route_request)
 
 ROUTING_HANDLERS: Handlers[NotifyPorts] = {
-    QUALITY_ALERT_OPENED.name: _route_alert,
-    QUALITY_ALERT_CHANGED.name: _route_alert,
-    QUALITY_ALERT_RESOLVED.name: _route_alert,
-    USAGE_ALERT_OPENED.name: _route_alert,
-    USAGE_ALERT_CHANGED.name: _route_alert,
-    USAGE_ALERT_RESOLVED.name: _route_alert,
+    QUALITY_ALERT_OPENED.name: route_alerts,
+    QUALITY_ALERT_CHANGED.name: route_alerts,
+    QUALITY_ALERT_RESOLVED.name: route_alerts,
+    USAGE_ALERT_OPENED.name: route_alerts,
+    USAGE_ALERT_CHANGED.name: route_alerts,
+    USAGE_ALERT_RESOLVED.name: route_alerts,
     SHARING_REQUEST_SUBMITTED.name: _route_request,
     SHARING_REQUEST_RETURNED.name: _route_request,
     SHARING_REQUEST_APPROVED.name: _route_request,

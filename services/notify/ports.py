@@ -4,7 +4,7 @@ The book is SQLAlchemy on SQLite and PostgreSQL alike. ``MailTransport`` has two
 Maildir, and one conformance suite: ``tests/conformance/test_mail_transport.py``.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.message import EmailMessage
@@ -105,8 +105,8 @@ class MatterBook(Protocol):
         """Write new states; inbox lines follow the state."""
         ...
 
-    async def put_in_inbox(self, work: UnitOfWork, matter_id: UUID, recipients: Sequence[Recipient]) -> None:
-        """Give each recipient a line for the matter, once."""
+    async def put_in_inbox(self, work: UnitOfWork, readers: Mapping[UUID, Sequence[Recipient]]) -> None:
+        """Give the readers of each matter, by its id, a line for it, once."""
         ...
 
     async def readers(self, work: UnitOfWork, matter_id: UUID) -> list[Recipient]:

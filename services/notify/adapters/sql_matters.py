@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notify.adapters.tables import DELIVERIES, INBOX_LINES, MATTERS, PEOPLE, TELLINGS
@@ -37,10 +37,11 @@ class SqlMatterBook:
     async def put_matters(self, work: UnitOfWork, matters: Sequence[Matter]) -> None:
         await upsert(work.connection, MATTERS, [_matter_row(matter) for matter in matters])
 
-    async def put_in_inbox(self, work: UnitOfWork, matter_id: UUID, recipients: Sequence[Recipient]) -> None:
+    async def put_in_inbox(self, work: UnitOfWork, readers: Mapping[UUID, Sequence[Recipient]]) -> None:
         now = work.clock.now()
         rows = [
             {"matter_id": matter_id, "person_id": one.person_id, "reason": one.reason, "put_at": now}
+            for matter_id, recipients in readers.items()
             for one in recipients
         ]
         await upsert(work.connection, INBOX_LINES, rows, update=[])
@@ -135,12 +136,12 @@ class SqlMatterBook:
                 }
             ],
         )
-        for row in rows:
-            await work.connection.execute(
-                update(TELLINGS)
-                .where(TELLINGS.c.telling_id == row.telling_id)
-                .values(delivery_id=delivery_id, snapshot=_snapshot(matter_of_row(row)))
-            )
+        await work.connection.execute(
+            update(TELLINGS)
+            .where(TELLINGS.c.telling_id == bindparam("told"))
+            .values(delivery_id=delivery_id, snapshot=bindparam("as_told")),
+            [{"told": row.telling_id, "as_told": _snapshot(matter_of_row(row))} for row in rows],
+        )
         return delivery_id if address else None
 
     async def lease(

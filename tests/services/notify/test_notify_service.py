@@ -12,12 +12,14 @@ import pytest
 from sqlalchemy import func, select
 
 from services.notify.adapters.sql_inbox import InboxLine, inbox_lines
-from services.notify.adapters.tables import BUS, DELIVERIES, PEOPLE
+from services.notify.adapters.tables import BUS, DELIVERIES, PEOPLE, TELLINGS
 from services.notify.bootstrap import Notify, bootstrap
 from services.notify.commands import acknowledge
 from services.notify.domain.matters import MatterState
+from services.notify.handlers import route_alerts
 from services.notify.settings import NotifySettings
 from shared.bus.consumer import LoopSettings
+from shared.bus.handling import Outcome
 from shared.bus.ports import OutgoingRecord
 from shared.bus.running import ServiceRunner, wait_until_idle
 from shared.bus.sqlite_log import SQLiteEventLog
@@ -235,6 +237,28 @@ async def test_what_opens_and_recovers_within_the_wait_is_told_to_nobody(
     assert mail_server.attempts == 0
     assert await bench.inbox(STEWARD, MatterState.OPEN) == []
     assert len(await bench.inbox(STEWARD, MatterState.DONE)) == 1
+
+
+async def test_a_batch_with_all_the_life_of_an_alert_leaves_what_holds_at_its_end(start: Start) -> None:
+    bench: Bench = await start(group_wait_seconds=60)
+    first, second = uuid4(), uuid4()
+    again = alert(bench.clock, first, occurrences=2)
+    told: list[tuple[EventType, EventModel, UUID]] = [
+        (QUALITY_ALERT_OPENED, AlertOpened(alert=alert(bench.clock, first)), first),
+        (QUALITY_ALERT_RESOLVED, AlertResolved(alert=alert(bench.clock, first, state="resolved")), first),
+        (QUALITY_ALERT_OPENED, AlertOpened(alert=again), first),
+        (QUALITY_ALERT_OPENED, AlertOpened(alert=alert(bench.clock, second)), second),
+    ]
+    batch = [
+        new_event(kind, data, subject=str(subject), subjectversion=version, time=bench.clock.now())
+        for version, (kind, data, subject) in enumerate(told, start=1)
+    ]
+    async with bench.notify.service.store.unit_of_work() as work:
+        assert await route_alerts(batch, work, bench.notify.ports) == [Outcome.APPLIED] * len(batch)
+        rows = (await work.connection.execute(select(TELLINGS.c.matter_id, TELLINGS.c.change))).all()
+    assert sorted(rows) == sorted([(first, "opened"), (second, "opened")])
+    lines = await bench.inbox(STEWARD, MatterState.OPEN)
+    assert {(line.matter.matter_id, line.matter.occurrences) for line in lines} == {(first, 2), (second, 1)}
 
 
 async def test_acknowledging_tells_the_owner_once_and_mails_nobody(
