@@ -85,7 +85,7 @@ async def act_once(request: Request, viewer: Viewer, store: Store, table: Table,
             answer = await act(unit_of_work)
         return answer.response()
     _check(key)
-    who = str(viewer.person_id) if viewer.person_id else f"anonymous:{_client(request)}"
+    who = str(viewer.person_id) if viewer.person_id else f"anonymous:{_client(request, key)}"
     identity = (key, who, f"{request.method} {route_template(request.scope)}"[:200])
     request_hash = await _hash(request)
     # One process answers at once with 409; between processes the primary key lets only one commit.
@@ -151,8 +151,10 @@ async def _hash(request: Request) -> str:
     return digest.hexdigest()
 
 
-def _client(request: Request) -> str:
-    return request.client.host if request.client else "unknown"
+def _client(request: Request, key: str) -> str:
+    # Salted with the key, which is new per request: an address is not kept, nor can two rows be put together.
+    address = request.client.host if request.client else "unknown"
+    return hashlib.sha256(f"{key}\n{address}".encode()).hexdigest()[:32]
 
 
 def _check(key: str) -> None:

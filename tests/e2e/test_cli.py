@@ -254,6 +254,17 @@ def test_failures_are_one_line_with_exit_code_1(tmp_path: Path) -> None:
     assert "does not answer" in one_line(nobody)
 
 
+def test_asking_a_directory_that_is_none_says_so_and_makes_nothing(tmp_path: Path) -> None:
+    absent = nutmeg("search", "roads", "--data-dir", tmp_path / "typo")
+    assert absent.returncode == 1
+    assert "there is no Nutmeg in" in one_line(absent)
+    assert not (tmp_path / "typo").exists()
+    (tmp_path / "file").write_text("")
+    taken = nutmeg("status", "--data-dir", tmp_path / "file")
+    assert taken.returncode == 1
+    assert "is a file" in one_line(taken)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("harvest",), ("dlq", "replay"), ("demo", "advance", "soon"), ("search", "--size", "0"), ("fly",)],

@@ -72,7 +72,7 @@ def _add_harvest(app: typer.Typer) -> None:
             parameters = {"source": source, "publisher": publisher, "confirm": confirm or None}
             return await _harvest(connection, content, parameters)
 
-        job = answer_of(Target(data_dir, api, token), act)
+        job = answer_of(Target(data_dir, api, token, may_create=True), act)
         _tell_harvest(job, as_json=as_json)
 
 
@@ -96,7 +96,8 @@ def _add_import(app: typer.Typer) -> None:
 
             text = _file(file)
             report = answer_of(
-                Target(data_dir, api, token), lambda connection: _import(connection, kind, text)
+                Target(data_dir, api, token, may_create=True),
+                lambda connection: _import(connection, kind, text),
             )
             if as_json:
                 show_json(report)

@@ -93,7 +93,7 @@ def _add_profile(group: typer.Typer) -> None:
         except OSError as error:
             raise CommandError(f"{file}: {error.strerror}") from error
         found = answer_of(
-            Target(data_dir, api, token),
+            Target(data_dir, api, token, may_create=True),
             lambda connection: connection.call(
                 "POST",
                 "/api/v1/quality/profile",

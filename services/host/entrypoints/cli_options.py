@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from services.host.entrypoints.cli_errors import run, told_in_one_line
+from services.host.entrypoints.cli_errors import CommandError, run, told_in_one_line
 
 if TYPE_CHECKING:
     from services.host.entrypoints.cli_connection import Connection
@@ -39,6 +39,8 @@ class Target:
     data_dir: Path | None
     api: str | None = None
     token: str | None = None
+    may_create: bool = False
+    """Whether the command may begin a new data directory; one that only asks must not."""
 
 
 def settings_with(**given: Any) -> "HostSettings":
@@ -54,9 +56,21 @@ def answer_of(target: Target, act: Callable[["Connection"], Awaitable[T]]) -> T:
 
     with told_in_one_line():
         settings = settings_with(data_dir=target.data_dir)
+    _check_directory(settings.data_dir, target)
 
     async def connect_and_act() -> T:
         async with connected(settings, api=target.api, token=target.token) as connection:
             return await act(connection)
 
     return run(connect_and_act())
+
+
+def _check_directory(data_dir: Path, target: Target) -> None:
+    if target.api is not None or data_dir.is_dir():
+        return
+    if data_dir.exists():
+        raise CommandError(f"{data_dir} is a file; --data-dir names a directory")
+    if not target.may_create:
+        raise CommandError(
+            f"there is no Nutmeg in {data_dir}; start one with nutmeg up, or harvest a feed into it"
+        )
