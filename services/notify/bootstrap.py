@@ -41,7 +41,7 @@ class Notify:
 
 
 class _Post:
-    """Gather, then send. What waits for its neighbours counts as pending; a later retry does not."""
+    """Sends and gathers. What waits for its neighbours counts as pending; a later retry does not."""
 
     def __init__(self, store: Store, office: MessageOffice, book: SqlMatterBook, clock: Clock) -> None:
         self._store = store
@@ -52,7 +52,7 @@ class _Post:
     async def run_once(self) -> int:
         if not await self.due():
             return 0
-        return await self._office.gather_due() + await self._office.send_due()
+        return await self._office.deliver_due()
 
     async def due(self) -> int:
         async with self._store.read() as connection:

@@ -21,7 +21,7 @@ from shared.telemetry.measuring import Measurements
 
 __all__ = ["MessageOffice", "Sender", "acknowledge"]
 
-PEOPLE_PER_TURN = 100
+PEOPLE_PER_TURN = 10
 MESSAGES_PER_TURN = 20
 LEASE = timedelta(minutes=2)
 
@@ -55,6 +55,14 @@ class MessageOffice:
     clock: Clock
     metrics: Measurements
     random: Callable[[], float] = field(default=random.random)
+
+    async def deliver_due(self) -> int:
+        """Send what is due, or if nothing is, make messages to send next; return how many it was.
+
+        Messages are made for a few people at a time, whoever waits longest first: what comes for somebody
+        while others are served then goes into the same message.
+        """
+        return await self.send_due() or await self.gather_due()
 
     async def gather_due(self) -> int:
         """Make one message per person of all that is due to be told; return how many people that was."""

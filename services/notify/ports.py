@@ -132,7 +132,7 @@ class MatterBook(Protocol):
         ...
 
     async def due_people(self, work: UnitOfWork, now: datetime, limit: int) -> list[UUID]:
-        """Return people who have something due to be told."""
+        """Return people who have something due to be told, whoever waits longest first."""
         ...
 
     async def gather(self, work: UnitOfWork, person_id: UUID, now: datetime, *, channel: str) -> UUID | None:

@@ -99,7 +99,8 @@ class SqlMatterBook:
         rows = await work.connection.scalars(
             select(TELLINGS.c.person_id)
             .where(TELLINGS.c.delivery_id.is_(None), TELLINGS.c.not_before <= now)
-            .distinct()
+            .group_by(TELLINGS.c.person_id)
+            .order_by(func.min(TELLINGS.c.not_before))
             .limit(limit)
         )
         return list(rows)
