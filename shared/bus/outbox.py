@@ -13,10 +13,11 @@ import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import Row, Select, Table, delete, func, select, update
 
 from shared.bus.measuring import BusMetrics, NullBusMetrics
 from shared.bus.ports import EventLog, LogPosition, OutgoingRecord, TopicPartition
@@ -207,15 +208,8 @@ class OutboxRelay:
 
     async def _unpublished(self, shards: Collection[int]) -> Sequence[Row[Any]]:
         """Return the next rows in id order, few enough to be held in memory."""
-        table = self._store.tables.outbox
-        waiting = select(table).where(table.c.published_at.is_(None))
-        if len(shards) < OUTBOX_SHARDS:
-            waiting = waiting.where(table.c.shard.in_(shards))
-        first = waiting.order_by(table.c.id).limit(self._settings.rows_max).subquery()
-        size = func.coalesce(func.length(first.c.value), 0)
-        before = (func.sum(size).over(order_by=first.c.id) - size).label("bytes_before")
-        sized = select(first, before).subquery()
-        statement = select(sized).where(sized.c.bytes_before < BATCH_BYTES_MAX).order_by(sized.c.id)
+        of_shards = None if len(shards) == OUTBOX_SHARDS else frozenset(shards)
+        statement = _next_rows(self._store.tables.outbox, of_shards, self._settings.rows_max)
         async with self._store.read() as connection:
             return (await connection.execute(statement)).all()
 
@@ -299,3 +293,16 @@ class OutboxRelay:
             for wait in waits:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
+
+
+@lru_cache(maxsize=256)
+def _next_rows(outbox: Table, shards: frozenset[int] | None, rows_max: int) -> Select[tuple[Any, ...]]:
+    """Return the statement that reads a batch. Building it costs more than running it, so it is kept."""
+    waiting = select(outbox).where(outbox.c.published_at.is_(None))
+    if shards is not None:
+        waiting = waiting.where(outbox.c.shard.in_(shards))
+    first = waiting.order_by(outbox.c.id).limit(rows_max).subquery()
+    size = func.coalesce(func.length(first.c.value), 0)
+    before = (func.sum(size).over(order_by=first.c.id) - size).label("bytes_before")
+    sized = select(first, before).subquery()
+    return select(sized).where(sized.c.bytes_before < BATCH_BYTES_MAX).order_by(sized.c.id)
