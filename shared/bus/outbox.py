@@ -211,7 +211,8 @@ class OutboxRelay:
         of_shards = None if len(shards) == OUTBOX_SHARDS else frozenset(shards)
         statement = _next_rows(self._store.tables.outbox, of_shards, self._settings.rows_max)
         async with self._store.read() as connection:
-            return (await connection.execute(statement)).all()
+            rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+        return rows
 
     async def _mark_published(
         self, rows: Sequence[Row[Any]], positions: Sequence[LogPosition], epoch: str
