@@ -27,7 +27,7 @@ __all__ = ["KINDS", "AnyServer", "keep", "shared_server"]
 ROOT = Path(__file__).parents[2]
 LOOK_SECONDS = 0.2
 STOP_SECONDS_MAX = 60
-_KEEPERS: dict[str, subprocess.Popen[str]] = {}
+_KEEPERS: dict[tuple[str, Path], subprocess.Popen[str]] = {}
 
 
 class AnyServer(Protocol):
@@ -66,8 +66,8 @@ def shared_server(kind: str, folder: Path, cache: Path) -> Iterator[str]:
         yield address
         fcntl.flock(users, fcntl.LOCK_UN)
         is_last = _locks_alone(users)
-    if is_last and kind in _KEEPERS:
-        _KEEPERS.pop(kind).wait(STOP_SECONDS_MAX)
+    if is_last and (kind, folder) in _KEEPERS:
+        _KEEPERS.pop((kind, folder)).wait(STOP_SECONDS_MAX)
 
 
 def keep(kind: str, folder: Path) -> None:
@@ -98,7 +98,7 @@ def _start_keeper(kind: str, folder: Path, cache: Path) -> str:
         text=True,
         start_new_session=True,
     )
-    _KEEPERS[kind] = keeper
+    _KEEPERS[kind, folder] = keeper
     assert keeper.stdout is not None
     with keeper.stdout:
         line = keeper.stdout.readline()
