@@ -12,7 +12,7 @@ from tests.support.installation import Installation
 __all__ = ["answer_of", "client_of", "dataset_titled", "eventually", "inbox_of", "plain_text", "sent_about"]
 
 T = TypeVar("T")
-WAIT_SECONDS_MAX = 60.0
+WAIT_SECONDS_MAX = 180.0
 
 
 def answer_of(response: httpx.Response, status: int = 200) -> Any:
