@@ -6,23 +6,43 @@ While a broker is down aiokafka logs each failed attempt, measured at 4,000 line
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    KafkaError,
+    NotCoordinatorForGroupError,
+)
 from aiokafka.helpers import create_ssl_context
 
 from shared.bus.kafka_settings import KafkaSettings
 from shared.errors import TransientError
 
-__all__ = ["LineLimit", "administering", "client_options", "limit_client_logs", "reaching"]
+__all__ = [
+    "LineLimit",
+    "administering",
+    "client_options",
+    "limit_client_logs",
+    "once_coordinated",
+    "reaching",
+]
+
+Answer = TypeVar("Answer")
 
 REQUEST_SECONDS_MAX = 15.0
+ASK_AGAIN_SECONDS = 0.2
+NO_COORDINATOR_YET = (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+)
 LINES_MAX = 3
 LINES_SECONDS = 60.0
 
@@ -69,6 +89,18 @@ async def administering(settings: KafkaSettings, what: str) -> AsyncIterator[Any
             yield client
         finally:
             await client.close()
+
+
+async def once_coordinated(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Return the answer about a group, asking until its coordinator is there. Bounded by :func:`reaching`.
+
+    A young cluster makes the topic of its coordinators at the first question, and refuses until it stands.
+    """
+    while True:
+        try:
+            return await ask()
+        except NO_COORDINATOR_YET:
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
 
 
 class LineLimit(logging.Filter):

@@ -14,7 +14,7 @@ noticed when a relay starts, and the last 24 h are sent again.
 
 from collections.abc import Mapping, Sequence
 
-from shared.bus.kafka_client import administering, limit_client_logs
+from shared.bus.kafka_client import administering, limit_client_logs, once_coordinated
 from shared.bus.kafka_consumer import KafkaLogConsumer
 from shared.bus.kafka_publisher import KafkaPublisher
 from shared.bus.kafka_reader import KafkaReader
@@ -94,7 +94,7 @@ class KafkaEventLog:
         """See :class:`~shared.bus.ports.EventLog`."""
         name, prefix = self._settings.prefixed(group), self._settings.prefix
         async with administering(self._settings, f"tell the offsets of {name}") as admin:
-            offsets = await admin.list_consumer_group_offsets(name)
+            offsets = await once_coordinated(lambda: admin.list_consumer_group_offsets(name))
         return {
             TopicPartition(place.topic.removeprefix(prefix), place.partition): kept.offset
             for place, kept in offsets.items()

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka import TopicPartition as Place
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
-from shared.bus.kafka_client import administering, client_options, reaching
+from shared.bus.kafka_client import administering, client_options, once_coordinated, reaching
 from shared.bus.kafka_settings import KafkaSettings
 from shared.bus.ports import StartAt, TopicPartition
 from shared.errors import ReplicaFencedError, TransientError
@@ -170,7 +170,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ha
         """Return the ids of the group's members. The broker makes them of the instance's name and a UUID."""
         name = self._settings.prefixed(self._group)
         async with administering(self._settings, f"tell the members of {name}") as admin:
-            answers = await admin.describe_consumer_groups([name])
+            answers = await once_coordinated(lambda: admin.describe_consumer_groups([name]))
         return [
             member["member_id"]
             for answer in answers
