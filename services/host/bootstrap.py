@@ -248,6 +248,7 @@ def _attach_app(host: Host, ground: _Ground, governance: Governance, catalog: Ca
         settings=ground.http,
         readiness=host.readiness,
         before_scrape=[host.measure, *(hook for service in services for hook in service.extra_metrics)],
+        trusted_proxies=ground.settings.trusted_proxies,
     )
     app.state.footer_facts = host.footer_facts
     app.state.is_demo = host.demo is not None

@@ -2,14 +2,15 @@
 
 Layers, from the outside in; each is there for those inside it:
 
-1. security headers (on every answer, errors too)
-2. request id, trace, access log, metrics, and the answer to what nobody handled
-3. Host header
-4. compression
-5. body size
-6. who looks (token or cookie)
-7. rate limit (it counts per token, so it comes after 6)
-8. problems made of exceptions, then the routes, each behind its declared access (CSRF included)
+1. client, scheme and host as a trusted proxy tells them, where there is one
+2. security headers (on every answer, errors too)
+3. request id, trace, access log, metrics, and the answer to what nobody handled
+4. Host header
+5. compression
+6. body size
+7. who looks (token or cookie)
+8. rate limit (it counts per token, so it comes after 7)
+9. problems made of exceptions, then the routes, each behind its declared access (CSRF included)
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,9 +27,11 @@ from shared.clock import Clock
 from shared.http.csrf import CSRFTokens
 from shared.http.cursors import CursorCodec
 from shared.http.gates import BodyLimitMiddleware, BodyLimitOverride, HostMiddleware, RateLimitMiddleware
+from shared.http.networks import Network
 from shared.http.probes import Readiness, probe_router
 from shared.http.problem_pages import problem_page
 from shared.http.problems import ProblemDocument, install_problem_handlers, problem_responses
+from shared.http.proxies import TrustedProxyMiddleware
 from shared.http.request_context import RequestContextMiddleware
 from shared.http.security_headers import SecurityHeadersMiddleware
 from shared.http.settings import HTTPSettings
@@ -59,11 +62,13 @@ def build_app(
     version: str = "0.1.0",
     lifespan: Lifespan[FastAPI] | None = None,
     before_scrape: Sequence[Callable[[], Awaitable[None]]] = (),
+    trusted_proxies: Sequence[Network] = (),
 ) -> FastAPI:
     """Build the application. Raises ``ValueError`` for a route without exactly one declared access.
 
     ``readiness`` returns why the process cannot serve, nothing when it can; ``before_scrape`` is awaited
-    before each reading of the metrics, to set gauges that only a query can tell.
+    before each reading of the metrics, to set gauges that only a query can tell. ``trusted_proxies`` are the
+    networks whose forwarding headers count.
     """
     csrf_tokens = CSRFTokens(signing_key)
     overrides: list[BodyLimitOverride] = []
@@ -75,7 +80,10 @@ def build_app(
         docs_url=None,
         redoc_url=None,
         responses=problem_responses(400, 401, 403, 404, 422, 429),
-        middleware=_layers(authenticator, csrf_tokens, metrics, settings, overrides),
+        middleware=[
+            *([Middleware(TrustedProxyMiddleware, networks=trusted_proxies)] if trusted_proxies else []),
+            *_layers(authenticator, csrf_tokens, metrics, settings, overrides),
+        ],
     )
     app.state.http_settings = settings
     app.state.installation_name = installation

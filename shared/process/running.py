@@ -193,4 +193,5 @@ def _app(
         settings=ground.http,
         readiness=readiness,
         before_scrape=[*built.service.extra_metrics, *before_scrape],
+        trusted_proxies=ground.settings.trusted_proxies,
     )

@@ -28,6 +28,11 @@ class ProcessSettings(BaseSettings):
     allowed_ports: frozenset[int] = Field(
         default=frozenset({80, 443, 8000, 8080, 8443}), description="Ports that may be fetched from."
     )
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(),
+        description="Networks of proxies whose X-Forwarded-For, -Proto and -Host are believed; "
+        "by default nobody's.",
+    )
     log_level: str = Field(default="WARNING", description="Least level of the log on standard error.")
     stop_seconds: float = Field(
         default=20.0, gt=0, description="How long a stop waits for work that was begun."

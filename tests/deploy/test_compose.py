@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import asyncpg
@@ -14,9 +15,10 @@ import pytest
 import yaml
 from check_jsonschema.builtin_schemas import get_builtin_schema
 
+from shared.process.settings import ProcessSettings
 from shared.store.engine import CONNECTIONS_MAX
 from tests.architecture.project import EVENT_SERVICES, PROJECT_ROOT, read
-from tests.deploy.files import COMPOSE, PROCESSES, compose_processes, compose_services
+from tests.deploy.files import COMPOSE, EDGE, PROCESSES, compose_processes, compose_services
 from tests.servers.missing import ServerMissingError, require_program
 from tests.servers.postgres import Postgres
 
@@ -92,6 +94,27 @@ def test_what_is_mounted_or_named_is_there() -> None:
                 assert source in FILE["volumes"]
         assert {*one.get("networks", [])} == {"nutmeg"}
         assert {*one.get("secrets", [])} <= FILE["secrets"].keys()
+
+
+def test_forwarding_headers_are_believed_from_the_edge_alone_which_writes_each_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address = ip_address(compose_services()["edge"]["networks"]["nutmeg"]["ipv4_address"])
+    (network,) = FILE["networks"]["nutmeg"]["ipam"]["config"]
+    assert address in ip_network(network["subnet"])
+    assert address not in ip_network(network["ip_range"]), "another container could be given it"
+    for name in PROCESSES:
+        monkeypatch.setenv(
+            "NUTMEG_TRUSTED_PROXIES", compose_processes()[name].environment["NUTMEG_TRUSTED_PROXIES"]
+        )
+        assert ProcessSettings().trusted_proxies == (ip_network(f"{address}/32"),)
+    written = dict(re.findall(r"^    proxy_set_header (X-\S+|Host) (\S+);$", read(EDGE), re.MULTILINE))
+    assert written == {
+        "Host": "$http_host",
+        "X-Forwarded-For": "$remote_addr",
+        "X-Forwarded-Proto": "$scheme",
+        "X-Forwarded-Host": "$http_host",
+    }
 
 
 def test_postgres_lets_all_processes_in_twice_over() -> None:

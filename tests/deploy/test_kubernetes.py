@@ -212,6 +212,22 @@ def test_the_servers_in_the_settings_lie_in_the_namespaces_that_the_policies_ope
     assert set(hosts) <= opened
 
 
+def test_forwarding_headers_are_believed_from_the_pods_network_which_policies_close_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NUTMEG_TRUSTED_PROXIES", settings()["NUTMEG_TRUSTED_PROXIES"])
+    assert all(network.is_private for network in ProcessSettings().trusted_proxies)
+    (ingress,) = of_kind("Ingress")
+    assert not [name for name in ingress["metadata"]["annotations"] if "snippet" in name]
+    sources = {
+        selector["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+        for policy in of_kind("NetworkPolicy")
+        for rule in policy["spec"].get("ingress", [])
+        for selector in rule["from"]
+    }
+    assert sources == {"ingress-nginx", "monitoring"}
+
+
 def test_volumes_that_are_claimed_are_there() -> None:
     claims = {one["metadata"]["name"] for one in of_kind("PersistentVolumeClaim")}
     claimed = {

@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI
 
 from shared.clock import SimulatedClock
 from shared.http.app import build_app
+from shared.http.networks import Network
 from shared.http.settings import HTTPSettings
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import AuthenticationError
@@ -44,6 +45,7 @@ def build(
     settings: HTTPSettings | None = None,
     metrics: Metrics | None = None,
     readiness: Callable[[], Awaitable[Sequence[str]]] = always_ready,
+    trusted_proxies: Sequence[Network] = (),
 ) -> FastAPI:
     return build_app(
         title="Test",
@@ -55,6 +57,7 @@ def build(
         installation="Test Nutmeg",
         settings=settings or HTTPSettings(),
         readiness=readiness,
+        trusted_proxies=trusted_proxies,
     )
 
 
