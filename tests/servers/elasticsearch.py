@@ -79,12 +79,12 @@ rootLogger.appenderRef.console.ref = console
 
 
 class Elasticsearch:
-    """A single node. ``settings`` are lines of ``elasticsearch.yml``.
+    """A single node. ``settings`` are lines of ``elasticsearch.yml``; ``heap_mb`` is what Java may take.
 
     Raises ``ServerMissingError`` where Java or Maven is absent.
     """
 
-    def __init__(self, cache: Path, *, settings: dict[str, str] | None = None) -> None:
+    def __init__(self, cache: Path, *, settings: dict[str, str] | None = None, heap_mb: int = 512) -> None:
         java = require_program("java", "default-jre-headless")
         jars = [*fetch_jars(POM, cache), package_jar(ANALYSIS_POM, cache)]
         user = unprivileged_user()
@@ -107,7 +107,7 @@ class Elasticsearch:
         temporary = str(self._home / "tmp")
         self.server = Server(
             "elasticsearch",
-            _command(java, self._home, temporary),
+            _command(java, self._home, temporary, heap_mb),
             directory=self._home,
             is_ready=self._is_ready,
             environment={"LIBFFI_TMPDIR": temporary, "ES_TMPDIR": temporary},
@@ -185,11 +185,11 @@ def _descriptor(module: _Module) -> str:
     )
 
 
-def _command(java: str, home: Path, temporary: str) -> list[str]:
+def _command(java: str, home: Path, temporary: str, heap_mb: int) -> list[str]:
     return [
         java,
-        "-Xms512m",
-        "-Xmx512m",
+        f"-Xms{heap_mb}m",
+        f"-Xmx{heap_mb}m",
         "-XX:+UseG1GC",
         "-Djava.security.manager=allow",
         "-Dlog4j2.formatMsgNoLookups=true",

@@ -123,6 +123,11 @@ class Server:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int | None:
+        """The number of the process while it runs."""
+        return self._process.pid if self._process is not None and self.is_running else None
+
     def log_since_start(self) -> str:
         """Return what it logged since it was last started."""
         if not self.log_path.exists():
