@@ -1,0 +1,123 @@
+"""What came of the steady hour, read from every service, against what had to come of it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from tests.soak.results import Findings
+from tests.soak.steady_load import DATASETS, KINDS, Feed, Hits
+from tests.support.cluster import Cluster
+from tests.support.journeys import answer_of
+
+__all__ = ["check_counts", "rows_of"]
+
+ALERT_KIND = "metadata-degraded"
+
+
+def rows_of(cluster: Cluster, service: str, statement: str) -> list[Any]:
+    """Read a service's database."""
+
+    async def read() -> list[Any]:
+        engine = create_async_engine(cluster.environment["NUTMEG_DATABASE_URL"].format(service=service))
+        try:
+            async with engine.connect() as connection:
+                return list((await connection.execute(text(statement))).all())
+        finally:
+            await engine.dispose()
+
+    return asyncio.run(read())
+
+
+def check_counts(
+    found: Findings, cluster: Cluster, feed: Feed, hits: Hits, message_ids: Sequence[str]
+) -> None:
+    """Compare hits, alerts, the inbox, mail and the index with what was done."""
+    _check_hits(found, cluster, hits)
+    numbers = {
+        row.dataset_id: int(row.identifier.removeprefix("road-"))
+        for row in rows_of(cluster, "catalog", "SELECT dataset_id, identifier FROM datasets")
+    }
+    found.must_be("datasets", len(numbers), DATASETS, "datasets")
+    _check_alerts(found, cluster, feed, numbers)
+    _check_inbox(found, cluster, feed, numbers)
+    _check_mail(found, cluster, message_ids)
+    with cluster.client() as admin:
+        drift = answer_of(admin.post("/api/v1/catalog/reconcile"))
+    for kind in ("missing", "extra", "stale"):
+        found.must_be(f"{kind} in the index", drift[kind], 0, "datasets")
+
+
+def _check_hits(found: Findings, cluster: Cluster, hits: Hits) -> None:
+    today = datetime.now(UTC).date()
+    days = {"from": (today - timedelta(days=2)).isoformat(), "to": today.isoformat(), "limit": "5000"}
+    counted: Counter[tuple[UUID, str]] = Counter()
+    with cluster.client() as admin:
+        for item in answer_of(admin.get("/api/v1/usage/report", params=days))["items"]:
+            for column in KINDS.values():
+                counted[UUID(item["dataset_id"]), column] = item[column] or 0
+    found.add("hits sent", hits.sent, "hits")
+    found.must_be("hits lost", (hits.expected - counted).total(), 0, "hits")
+    found.must_be("hits repeated", (counted - hits.expected).total(), 0, "hits")
+
+
+def _check_alerts(found: Findings, cluster: Cluster, feed: Feed, numbers: dict[UUID, int]) -> None:
+    statement = f"SELECT dataset_id, state, occurrences, version FROM alerts WHERE kind = '{ALERT_KIND}'"
+    known = {numbers[row.dataset_id]: row for row in rows_of(cluster, "quality", statement)}
+    others = f"SELECT count(*) AS number FROM alerts WHERE kind <> '{ALERT_KIND}'"
+    wrong = sum(
+        number not in known
+        or known[number].version != toggles
+        or known[number].occurrences != (toggles + 1) // 2
+        or known[number].state != ("open" if feed.is_poor(number) else "resolved")
+        for number, toggles in enumerate(feed.toggles)
+        if toggles
+    )
+    found.add("alerts opened or resolved", sum(feed.toggles), "events")
+    found.must_be("datasets whose alert is not as it has to be", wrong, 0, "datasets")
+    more = len(known) - sum(toggles > 0 for toggles in feed.toggles)
+    (row,) = rows_of(cluster, "quality", others)
+    found.must_be("alerts that nothing gave cause for", more + row.number, 0, "alerts")
+
+
+def _check_inbox(found: Findings, cluster: Cluster, feed: Feed, numbers: dict[UUID, int]) -> None:
+    """Each alert is one line in one steward's inbox, and each occurrence is told once each way."""
+    statement = (
+        "SELECT matters.dataset_id, matters.state, count(DISTINCT inbox_lines.person_id) AS people, "
+        "count(DISTINCT tellings.telling_id) AS told "
+        "FROM matters LEFT JOIN inbox_lines USING (matter_id) LEFT JOIN tellings USING (matter_id) "
+        f"WHERE matters.kind = '{ALERT_KIND}' GROUP BY matters.dataset_id, matters.state"
+    )
+    known = {numbers[row.dataset_id]: row for row in rows_of(cluster, "notify", statement)}
+    wrong = sum(
+        number not in known
+        or known[number].people != 1
+        or known[number].state != ("open" if feed.is_poor(number) else "done")
+        for number, toggles in enumerate(feed.toggles)
+        if toggles
+    )
+    found.must_be("inbox lines that are not as they have to be", wrong, 0, "lines")
+    told = sum(row.told for row in known.values())
+    found.must_be("tellings of alerts", told, sum(feed.toggles), "tellings")
+
+
+def _check_mail(found: Findings, cluster: Cluster, message_ids: Sequence[str]) -> None:
+    states = Counter(
+        {
+            row.state: row.number
+            for row in rows_of(
+                cluster,
+                "notify",
+                "SELECT state, count(*) AS number FROM deliveries WHERE channel = 'email' GROUP BY state",
+            )
+        }
+    )
+    found.add("mails accepted", len(message_ids), "mails")
+    found.must_be("mails repeated", len(message_ids) - len(set(message_ids)), 0, "mails")
+    found.must_be("mails sent", states["sent"], len(set(message_ids)), "mails")
+    found.must_be("mails not sent", states.total() - states["sent"], 0, "mails")
