@@ -76,9 +76,10 @@ class Cluster:
         )
 
     def start(self, service: str, part: str, *, replica: str = "") -> Process:
-        """Start one process; it need not be ready yet."""
+        """Start one process, or again one that ended, on its port of before; it need not be ready yet."""
         module = f"services.{service}.entrypoints.{'serve' if part == 'api' else part}"
-        name, port = f"{service}-{part}{replica}", free_port()
+        name = f"{service}-{part}{replica}"
+        port = self.processes[name].port if name in self.processes else free_port()
         with (self.folder / f"{name}.log").open("ab") as log:
             popen = subprocess.Popen(
                 [sys.executable, "-m", module],
@@ -88,6 +89,11 @@ class Cluster:
             )
         self.processes[name] = Process(name, port, popen)
         return self.processes[name]
+
+    def kill(self, name: str) -> None:
+        """``kill -9``: nothing gets a chance to be finished. Its place stays, for :meth:`start`."""
+        self.processes[name].popen.kill()
+        self.processes[name].popen.wait(STOP_SECONDS_MAX)
 
     def wait_until_ready(self) -> None:
         """Return once every process says so. Raises ``AssertionError`` with the log of one that ended."""
