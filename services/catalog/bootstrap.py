@@ -1,6 +1,7 @@
 """Catalog, built: the only place that makes its real objects."""
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,6 +23,7 @@ from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
 from services.catalog.commands.dictionaries import DictionaryWorker
 from services.catalog.commands.harvesting import HarvestLimits, HarvestWorker
 from services.catalog.commands.indexing import IndexWorker
+from services.catalog.commands.reconciling import ReconcileSchedule
 from services.catalog.commands.upkeep import Upkeep
 from services.catalog.domain.cursor import CursorCodec
 from services.catalog.domain.dcat_export import Installation
@@ -51,6 +53,9 @@ __all__ = ["Catalog", "bootstrap", "bootstrap_cluster", "build_for_cluster"]
 MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
 HOUR_SECONDS = 3_600.0
 LOOK_SECONDS = 1.0
+MINUTE_SECONDS = 60.0
+RECONCILE_SPREAD_SECONDS = 240
+"""Replicas that start together compare the index at different times within this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,7 @@ class _Parts:
     indexing: IndexWorker
     dictionaries: DictionaryWorker
     upkeep: Upkeep
+    reconciling: ReconcileSchedule
     principals: Principals
     installation: Installation
     bell: Bell
@@ -143,6 +149,8 @@ def bootstrap(
     installation = Installation(
         base_url, settings.title, settings.publisher_name, settings.contact_name, settings.contact_email
     )
+    engine = "elasticsearch" if settings.elasticsearch_urls else "tantivy"
+    indexing = IndexWorker(store, SqlIndexLedger(store), index, clock, metrics, engine=engine)
     parts = _Parts(
         store=store,
         ports=ports,
@@ -151,16 +159,15 @@ def bootstrap(
         feeds=feeds,
         exports=ExportFiles(store, data_dir / "exports", installation),
         harvesting=HarvestWorker(store, ports, feeds, downloads, metrics, limits),
-        indexing=IndexWorker(
-            store,
-            SqlIndexLedger(store),
-            index,
-            clock,
-            metrics,
-            engine="elasticsearch" if settings.elasticsearch_urls else "tantivy",
-        ),
+        indexing=indexing,
         dictionaries=DictionaryWorker(store, ports, downloads),
         upkeep=Upkeep(store, ports, timedelta(days=settings.changes_days)),
+        reconciling=ReconcileSchedule(
+            indexing,
+            clock,
+            delay=timedelta(seconds=MINUTE_SECONDS + secrets.randbelow(RECONCILE_SPREAD_SECONDS)),
+            interval=timedelta(hours=settings.reconcile_hours),
+        ),
         principals=Principals(PRINCIPALS, is_cached=database_url.startswith("sqlite")),
         installation=installation,
         bell=bell,
@@ -271,6 +278,9 @@ def _works(parts: _Parts) -> Sequence[RecurringWork]:
             dictionaries.run_once,
             dictionaries.pending,
             given("dictionaries"),
+        ),
+        RecurringWork(
+            "catalog.reconcile", MINUTE_SECONDS, parts.reconciling.run_once, parts.reconciling.pending
         ),
         RecurringWork("catalog.upkeep", HOUR_SECONDS, parts.upkeep.run_once, parts.upkeep.pending),
     )

@@ -12,7 +12,13 @@ from services.catalog.domain.entry import CatalogEntry, Surroundings
 from services.catalog.domain.feed_changes import FeedLine, NewFeedLine
 from services.catalog.domain.harvest import KnownRecord
 from services.catalog.domain.harvest_job import HarvestJob, HarvestSource
-from services.catalog.domain.records import DictionaryFetch, Download, ExpectedDocument, UseRecord
+from services.catalog.domain.records import (
+    DictionaryFetch,
+    Download,
+    ExpectedDocument,
+    LastReconcile,
+    UseRecord,
+)
 from services.catalog.domain.search import (
     IndexedRevision,
     IndexStatus,
@@ -373,8 +379,20 @@ class IndexLedger(Protocol):
         """The document of every entry, for a rebuild."""
         ...
 
-    async def expected(self) -> dict[UUID, ExpectedDocument]:
-        """What the index ought to hold of every entry."""
+    async def expected(self, dataset_ids: Collection[UUID]) -> dict[UUID, ExpectedDocument]:
+        """What the index ought to hold of these entries; unknown ids are left out."""
+        ...
+
+    async def expected_after(self, after: UUID | None, limit: int) -> dict[UUID, ExpectedDocument]:
+        """The same of the next entries in the order of their ids; empty at the end."""
+        ...
+
+    async def last_reconcile(self) -> LastReconcile | None:
+        """What the last comparison found; None before the first."""
+        ...
+
+    async def note_reconcile(self, work: UnitOfWork, found: LastReconcile) -> None:
+        """Keep what a comparison found in place of the one before."""
         ...
 
 

@@ -44,6 +44,9 @@ class CatalogSettings(BaseSettings):
     changes_days: int = Field(
         default=90, ge=1, description="How long the changes feed can be read back, in days."
     )
+    reconcile_hours: float = Field(
+        default=24, gt=0, description="How often the search index is compared with the rows and mended."
+    )
     elasticsearch_url: str = Field(
         default="",
         description="Elasticsearch nodes, comma-separated; empty: the search index is in the data directory.",

@@ -28,6 +28,7 @@ CounterName = Literal[
     "nutmeg_harvest_records_total",
     "nutmeg_http_refusals_total",
     "nutmeg_http_requests_total",
+    "nutmeg_index_drift_found_total",
     "nutmeg_index_operations_total",
     "nutmeg_quality_measurements_total",
     "nutmeg_relay_published_total",
@@ -45,6 +46,7 @@ GaugeName = Literal[
     "nutmeg_event_loop_delay_seconds",
     "nutmeg_index_documents",
     "nutmeg_index_drift_documents",
+    "nutmeg_index_reconcile_age_seconds",
     "nutmeg_outbox_oldest_age_seconds",
     "nutmeg_outbox_records",
     "nutmeg_work_pending",
@@ -97,6 +99,10 @@ COUNTERS: Mapping[CounterName, MetricDefinition] = {
     "nutmeg_http_requests_total": MetricDefinition(
         "Requests answered, by method, route template and status.", ("method", "route", "status")
     ),
+    "nutmeg_index_drift_found_total": MetricDefinition(
+        "Documents found by reconciles to differ from the catalogue (missing, extra, stale), mended or not.",
+        ("kind",),
+    ),
     "nutmeg_index_operations_total": MetricDefinition(
         "Writes to the search index, by operation (put, remove) and outcome.", ("operation", "outcome")
     ),
@@ -138,8 +144,12 @@ GAUGES: Mapping[GaugeName, MetricDefinition] = {
     ),
     "nutmeg_index_documents": MetricDefinition("Documents in the search index.", ("engine",)),
     "nutmeg_index_drift_documents": MetricDefinition(
-        "Documents in which index and catalogue differed at the last reconcile (missing, extra, stale).",
+        "Documents in which index and catalogue still differed after the last reconcile "
+        "(missing, extra, stale).",
         ("kind",),
+    ),
+    "nutmeg_index_reconcile_age_seconds": MetricDefinition(
+        "How long ago index and catalogue were last compared, by any replica."
     ),
     "nutmeg_outbox_oldest_age_seconds": MetricDefinition(
         "Age of the oldest event that is committed but not published; 0 when none waits.", ("service",)

@@ -19,7 +19,7 @@ from services.catalog.domain.entry import CatalogEntry, Decisions, retire
 from services.catalog.domain.feed_changes import feed_line
 from services.catalog.domain.harvest import KnownRecord
 from services.catalog.domain.harvest_job import HarvestJob, HarvestSource
-from services.catalog.domain.records import DictionaryFetch, UseRecord
+from services.catalog.domain.records import DictionaryFetch, ExpectedDocument, LastReconcile, UseRecord
 from shared.clock import Clock, SimulatedClock
 from shared.events.catalog import Column, Cure, DatasetRegistered, RejectedRecord
 from shared.events.envelope import new_event
@@ -167,13 +167,26 @@ async def test_the_ledger_names_what_the_index_has_still_to_learn(store: Store) 
         # The second changed again while the index took revision 4.
         await ledger.mark_indexed(work, {UUID(int=1): 1, UUID(int=2): 4})
     assert [entry.dataset_id for entry in await ledger.dirty(10)] == [UUID(int=2)]
-    expected = await ledger.expected()
-    assert (expected[UUID(int=2)].revision, expected[UUID(int=2)].indexed_revision) == (5, 4)
+    expected = await ledger.expected([UUID(int=2), UUID(int=99)])
+    assert expected == {UUID(int=2): ExpectedDocument(5, 4, None)}
     async with store.unit_of_work() as work:
         await ledger.mark_dirty(work, [UUID(int=1)])
     assert await ledger.dirty_count() == 2
+    first = await ledger.expected_after(None, 1)
+    assert (list(first), list(await ledger.expected_after(UUID(int=1), 5))) == ([UUID(int=1)], [UUID(int=2)])
+    assert await ledger.expected_after(UUID(int=2), 5) == {}
     await put(store, entry_of(1, version=2))
     assert {document.dataset_id async for document in ledger.documents()} == {UUID(int=1), UUID(int=2)}
+
+
+async def test_only_the_last_comparison_of_index_and_rows_is_remembered(store: Store) -> None:
+    ledger = SqlIndexLedger(store)
+    assert await ledger.last_reconcile() is None
+    now = store.clock.now()
+    for missing in (3, 0):
+        async with store.unit_of_work() as work:
+            await ledger.note_reconcile(work, LastReconcile(now, missing, 1, 2))
+    assert await ledger.last_reconcile() == LastReconcile(now, 0, 1, 2)
 
 
 async def test_what_the_directory_says_is_found_for_any_spelling(store: Store) -> None:

@@ -15,10 +15,10 @@ from services.catalog.adapters.entry_rows import (
     indexed_document_of,
     row_of,
 )
-from services.catalog.adapters.tables import COUNTERS, DATASET_ALIASES, DATASETS
+from services.catalog.adapters.tables import COUNTERS, DATASET_ALIASES, DATASETS, INDEX_RECONCILES
 from services.catalog.domain.entry import CatalogEntry, popularity_bucket
 from services.catalog.domain.harvest import KnownRecord
-from services.catalog.domain.records import ExpectedDocument
+from services.catalog.domain.records import ExpectedDocument, LastReconcile
 from services.catalog.domain.search import SearchDocument
 from shared.datasets.publisher_names import normalise_publisher
 from shared.store.engine import Store
@@ -29,6 +29,9 @@ __all__ = ["CATALOGUE_REVISION", "SqlDatasetBook", "SqlIndexLedger"]
 
 CATALOGUE_REVISION = "catalogue"
 """The counter that rises with every write of datasets."""
+
+THE_INDEX = "catalogue"
+"""There is one index, and so one row of ``index_reconciles``."""
 
 _KEPT_ON_UPDATE = frozenset({"dataset_id", "indexed_revision"})
 
@@ -238,23 +241,40 @@ class SqlIndexLedger:
                 return
             after = rows[-1].dataset_id
 
-    async def expected(self) -> dict[UUID, ExpectedDocument]:
-        columns = (
-            DATASETS.c.dataset_id,
-            DATASETS.c.document_revision,
-            DATASETS.c.indexed_revision,
-            DATASETS.c.retired_at,
-        )
+    async def expected(self, dataset_ids: Collection[UUID]) -> dict[UUID, ExpectedDocument]:
+        found: dict[UUID, ExpectedDocument] = {}
         async with self._store.read() as connection:
-            rows = await connection.execute(select(*columns))
-            return {
-                row.dataset_id: ExpectedDocument(row.document_revision, row.indexed_revision, row.retired_at)
-                for row in rows
-            }
+            for chunk in chunks(dataset_ids):
+                rows = await connection.execute(_EXPECTED.where(DATASETS.c.dataset_id.in_(chunk)))
+                found |= {row.dataset_id: _expected_of(row) for row in rows}
+        return found
+
+    async def expected_after(self, after: UUID | None, limit: int) -> dict[UUID, ExpectedDocument]:
+        page = _EXPECTED.order_by(DATASETS.c.dataset_id).limit(limit)
+        if after is not None:
+            page = page.where(DATASETS.c.dataset_id > after)
+        async with self._store.read() as connection:
+            return {row.dataset_id: _expected_of(row) for row in await connection.execute(page)}
+
+    async def last_reconcile(self) -> LastReconcile | None:
+        async with self._store.read() as connection:
+            row = (await connection.execute(select(INDEX_RECONCILES))).one_or_none()
+        return None if row is None else LastReconcile(row.compared_at, row.missing, row.extra, row.stale)
+
+    async def note_reconcile(self, work: UnitOfWork, found: LastReconcile) -> None:
+        values = {name: getattr(found, name) for name in LastReconcile.__slots__}
+        await upsert(work.connection, INDEX_RECONCILES, [{"index_name": THE_INDEX} | values])
 
 
 def _documents_of(rows: Sequence[Any]) -> list[SearchDocument]:
     return [indexed_document_of(row) for row in rows]
 
 
+def _expected_of(row: Any) -> ExpectedDocument:
+    return ExpectedDocument(row.document_revision, row.indexed_revision, row.retired_at)
+
+
+_EXPECTED = select(
+    DATASETS.c.dataset_id, DATASETS.c.document_revision, DATASETS.c.indexed_revision, DATASETS.c.retired_at
+)
 _IS_DIRTY = DATASETS.c.indexed_revision < DATASETS.c.document_revision

@@ -196,6 +196,25 @@ CHANGES = Table(
 Index("ix_changes_dataset", CHANGES.c.dataset_id, CHANGES.c.sequence)
 Index("ix_changes_happened_at", CHANGES.c.happened_at)
 
+TOLD_STANDINGS = Table(
+    "told_standings",
+    METADATA,
+    Column("dataset_id", Uuid, primary_key=True),
+    Column("visibility", String(20), nullable=False),
+    Column("agency_id", Uuid, nullable=True),
+)
+"""Who may see each dataset by its last numbered change: what turns away from that is told as withdrawn."""
+
+INDEX_RECONCILES = Table(
+    "index_reconciles",
+    METADATA,
+    Column("index_name", String(40), primary_key=True),
+    Column("compared_at", UTCDateTime, nullable=False),
+    Column("missing", Integer, nullable=False),
+    Column("extra", Integer, nullable=False),
+    Column("stale", Integer, nullable=False),
+)
+
 COUNTERS = Table(
     "counters",
     METADATA,

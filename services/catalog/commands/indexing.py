@@ -5,13 +5,16 @@ index, which refuses anything older than it holds. So a batch may be sent twice,
 """
 
 import asyncio
+from collections.abc import Collection, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
 
-from services.catalog.domain.reconciling import IndexDrift, Reconciliation, reconcile
+from services.catalog.commands.index_survey import survey
+from services.catalog.domain.reconciling import IndexDrift, Reconciliation
+from services.catalog.domain.records import LastReconcile
 from services.catalog.domain.search import RebuildReport
 from services.catalog.ports import CatalogIndex, CatalogIndexError, IndexLedger
 from shared.clock import Clock
@@ -77,25 +80,42 @@ class IndexWorker:
     async def reconcile(self, *, repair: bool) -> IndexDrift:
         """Compare the index with the rows; with ``repair``, mend it and forget what retired long enough ago.
 
-        A row that waits to be indexed is no drift unless it waits after the index was brought up to date.
+        Returns what was found. A row that waits to be indexed is no drift. Raises ``CatalogIndexError``.
         """
         async with self._maintaining:
             while await self._index_batch():
                 continue
-            expected = await self._ledger.expected()
-            held = {revision.dataset_id: revision async for revision in self.index.scan()}
-            found = reconcile(expected, held, self._clock.now() - PURGED_AFTER)
-            self._set_gauges(found.drift)
-            if not repair:
-                return found.drift
-            return await self._repair(found)
+            found = await self._survey()
+            for kind, documents in found.drift.kinds().items():
+                self._metrics.count("nutmeg_index_drift_found_total", documents, kind=kind)
+            left, told = found.drift, found.drift
+            if repair:
+                told = await self._repair(found)
+                # The index may have refused what was to be mended: only another look tells what is left.
+                left = (await self._survey()).drift if any(told.kinds().values()) else told
+            async with self._store.unit_of_work() as work:
+                last = LastReconcile(compared_at=work.clock.now(), **left.kinds())
+                await self._ledger.note_reconcile(work, last)
+            self._set_gauges(last)
+            return told
+
+    async def reconciled_at(self) -> datetime | None:
+        """When index and rows were last compared, by whichever process."""
+        last = await self._ledger.last_reconcile()
+        return last.compared_at if last is not None else None
 
     async def measure(self) -> None:
-        """Set the gauges that only the index can tell."""
+        """Set the gauges that only the index and the rows can tell."""
+        last = await self._ledger.last_reconcile()
+        if last is not None:
+            self._set_gauges(last)
         try:
             self._metrics.set("nutmeg_index_documents", await self.index.count(), engine=self._engine)
         except CatalogIndexError:
             _log.warning("index_away")
+
+    async def _survey(self) -> Reconciliation:
+        return await survey(self.index, self._ledger, self._clock.now() - PURGED_AFTER)
 
     async def _rebuild_if_needed(self) -> None:
         status = await self.index.status()
@@ -121,14 +141,24 @@ class IndexWorker:
         return len(done)
 
     async def _repair(self, found: Reconciliation) -> IndexDrift:
-        purged = await self.index.purge(list(found.to_purge)) if found.to_purge else 0
-        async with self._store.unit_of_work() as work:
-            await self._ledger.mark_dirty(work, found.to_index)
-        repaired = 0
-        while number := await self._index_batch():
-            repaired += number
+        purged = repaired = 0
+        for portion in _portions(found.to_purge):
+            purged += await self.index.purge(portion)
+        for portion in _portions(found.to_index):
+            async with self._store.unit_of_work() as work:
+                await self._ledger.mark_dirty(work, portion)
+            while number := await self._index_batch():
+                repaired += number
         return replace(found.drift, repaired=repaired, purged=purged)
 
-    def _set_gauges(self, drift: IndexDrift) -> None:
-        for kind, documents in (("missing", drift.missing), ("extra", drift.extra), ("stale", drift.stale)):
+    def _set_gauges(self, last: LastReconcile) -> None:
+        for kind, documents in last.kinds().items():
             self._metrics.set("nutmeg_index_drift_documents", documents, kind=kind)
+        age = self._clock.now() - last.compared_at
+        self._metrics.set("nutmeg_index_reconcile_age_seconds", max(0.0, age.total_seconds()))
+
+
+def _portions(dataset_ids: Collection[UUID]) -> Iterator[list[UUID]]:
+    keys = list(dataset_ids)
+    for start in range(0, len(keys), DOCUMENTS_PER_BATCH):
+        yield keys[start : start + DOCUMENTS_PER_BATCH]

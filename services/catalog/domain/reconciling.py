@@ -25,6 +25,10 @@ class IndexDrift:
     repaired: int = 0
     purged: int = 0
 
+    def kinds(self) -> dict[str, int]:
+        """The differences by kind."""
+        return {"missing": self.missing, "extra": self.extra, "stale": self.stale}
+
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
@@ -33,6 +37,22 @@ class Reconciliation:
     drift: IndexDrift
     to_purge: frozenset[UUID]
     to_index: frozenset[UUID]
+
+    @classmethod
+    def nothing(cls) -> "Reconciliation":
+        """No drift, and nothing to mend."""
+        return cls(IndexDrift(0, 0, 0, 0, 0), frozenset(), frozenset())
+
+
+def is_as_expected(
+    held: IndexedRevision, expected: ExpectedDocument | None, retired_before: datetime
+) -> bool:
+    """Tell whether one held document needs no further look."""
+    if expected is None:
+        return False
+    if expected.retired_at is not None:
+        return held.hidden and expected.retired_at >= retired_before
+    return not held.hidden and held.revision == expected.revision
 
 
 def reconcile(

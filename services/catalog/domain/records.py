@@ -37,6 +37,25 @@ class ExpectedDocument:
     indexed_revision: int
     retired_at: datetime | None
 
+    @property
+    def waits(self) -> bool:
+        """Whether the index has still to be told."""
+        return self.indexed_revision < self.revision
+
+
+@dataclass(frozen=True, slots=True)
+class LastReconcile:
+    """When index and rows were last compared, and in how many documents they differ since."""
+
+    compared_at: datetime
+    missing: int
+    extra: int
+    stale: int
+
+    def kinds(self) -> dict[str, int]:
+        """The differences by kind."""
+        return {"missing": self.missing, "extra": self.extra, "stale": self.stale}
+
 
 @dataclass(frozen=True, slots=True)
 class Download:

@@ -12,10 +12,13 @@ import orjson
 
 from services.catalog.adapters.sql_datasets import SqlIndexLedger
 from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
+from services.catalog.commands.indexing import IndexWorker
+from services.catalog.commands.reconciling import ReconcileSchedule
 from services.catalog.domain.cursor import CursorCodec
 from services.catalog.domain.search import SearchDocument, UpsertOutcome
 from services.catalog.ports import CatalogIndex, CatalogIndexError
 from shared.clock import SimulatedClock
+from shared.telemetry.metrics import Metrics
 from tests.support.catalog_service import RunningCatalog, bearer, dataset, feed_of, running_catalog
 
 
@@ -68,6 +71,85 @@ async def test_reconcile_finds_and_mends_planted_drift(running: RunningCatalog) 
     assert await reconcile(running) == clean
     titles = {result["title"] for result in (await running.search())["results"]}
     assert titles == {f"Title of d{number}" for number in range(6)}
+
+
+async def test_drift_is_mended_by_itself_and_told_by_every_process(
+    running: RunningCatalog, clock: SimulatedClock
+) -> None:
+    await running.harvest(feed_of(*(dataset(f"d{number}") for number in range(4))))
+    indexing = running.catalog.indexing
+    schedule = ReconcileSchedule(indexing, clock, delay=timedelta(minutes=2), interval=timedelta(hours=24))
+    await schedule.run_once()
+    assert await indexing.reconciled_at() is None
+    await index_of(running).purge([document.dataset_id for document in (await documents(running))[:2]])
+    clock.advance(timedelta(minutes=2))
+    await schedule.run_once()
+    assert (await running.search())["total"] == 4
+    assert running.metrics.value("nutmeg_index_drift_found_total", kind="missing") == 2
+    first = await indexing.reconciled_at()
+    clock.advance(timedelta(hours=23))
+    await schedule.run_once()
+    assert await indexing.reconciled_at() == first
+    # Another replica has compared nothing itself, and tells the same.
+    elsewhere = Metrics()
+    replica = IndexWorker(
+        running.catalog.service.store,
+        SqlIndexLedger(running.catalog.service.store),
+        index_of(running),
+        clock,
+        elsewhere,
+        engine="tantivy",
+    )
+    await replica.measure()
+    assert elsewhere.registry.get_sample_value("nutmeg_index_drift_documents", {"kind": "missing"}) == 0
+    assert elsewhere.value("nutmeg_index_reconcile_age_seconds") >= 23 * 3_600
+    clock.advance(timedelta(hours=1))
+    await schedule.run_once()
+    assert await indexing.reconciled_at() != first
+
+
+class RefusingIndex:
+    """Passes on to an index, and refuses every document."""
+
+    def __init__(self, index: CatalogIndex) -> None:
+        self._index = index
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._index, name)
+
+    async def upsert(self, documents: Sequence[SearchDocument]) -> list[UpsertOutcome]:
+        return [UpsertOutcome(one.dataset_id, one.revision, "refused", "never") for one in documents]
+
+
+async def test_what_cannot_be_mended_stays_in_the_gauge(
+    running: RunningCatalog, clock: SimulatedClock
+) -> None:
+    await running.harvest(feed_of(dataset("a"), dataset("b")))
+    (first, _) = await documents(running)
+    await index_of(running).purge([first.dataset_id])
+    store = running.catalog.service.store
+    index: Any = RefusingIndex(index_of(running))
+    worker = IndexWorker(store, SqlIndexLedger(store), index, clock, running.metrics, engine="tantivy")
+    await worker.reconcile(repair=True)
+    assert running.metrics.value("nutmeg_index_drift_documents", kind="missing") == 1
+
+
+async def test_what_changes_while_index_and_rows_are_compared_is_no_drift(running: RunningCatalog) -> None:
+    names = [f"d{number}" for number in range(40)]
+    await running.harvest(feed_of(*(dataset(name) for name in names)))
+
+    async def change() -> None:
+        for turn in range(3):
+            await running.harvest(feed_of(*(dataset(name, title=f"{turn} {name}") for name in names)))
+
+    changing = asyncio.create_task(change())
+    found = []
+    while not changing.done():
+        found.append(await running.catalog.indexing.reconcile(repair=False))
+        await asyncio.sleep(0.005)
+    await changing
+    assert len(found) > 1
+    assert [drift.kinds() for drift in found] == [{"missing": 0, "extra": 0, "stale": 0}] * len(found)
 
 
 async def test_reconcile_forgets_documents_of_datasets_that_retired_a_while_ago(

@@ -3,9 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.catalog.commands.reconciling import next_reconcile
 from services.catalog.domain.reconciling import reconcile
 from services.catalog.domain.records import ExpectedDocument
 from services.catalog.domain.search import IndexedRevision
@@ -61,3 +63,20 @@ def test_a_document_that_retired_a_moment_ago_is_kept_and_an_older_one_forgotten
     }
     held = {key: IndexedRevision(key, 2, hidden=True) for key in expected}
     assert reconcile(expected, held, HORIZON).to_purge == {UUID(int=2)}
+
+
+@pytest.mark.parametrize(
+    ("last_hours_ago", "due_in_hours"),
+    [
+        (None, 0.05),  # never: soon after the start
+        (0.5, 23.5),  # a neighbour has just done it: a rolling restart does not repeat it
+        (5, 0.05),  # the start brings it forward
+        (30, -6),  # long overdue
+    ],
+)
+def test_a_comparison_is_due_after_a_start_and_then_at_its_interval(
+    last_hours_ago: float | None, due_in_hours: float
+) -> None:
+    last = None if last_hours_ago is None else NOW - timedelta(hours=last_hours_ago)
+    due = next_reconcile(last, started_at=NOW, delay=timedelta(hours=0.05), interval=timedelta(hours=24))
+    assert due == NOW + timedelta(hours=due_in_hours)
