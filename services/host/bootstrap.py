@@ -20,7 +20,6 @@ from services.host.entrypoints.api_docs import build_api_docs
 from services.host.entrypoints.api_operations import build_operations_api
 from services.host.entrypoints.demo_routes import build_demo_routes
 from services.host.entrypoints.operations_pages import build_operations_pages
-from services.host.environment import check_environment
 from services.host.first_start import ensure_admin_token
 from services.host.observed_log import ObservedLog
 from services.host.running import Host
@@ -40,6 +39,7 @@ from shared.http.fetching import GuardedFetcher
 from shared.http.networks import Network
 from shared.http.settings import HTTPSettings
 from shared.identity.signing_key import SigningKey
+from shared.process.environment import check_environment
 from shared.runtime import Service
 from shared.store.engine import sqlite_url
 from shared.telemetry.bus_metrics import PrometheusBusMetrics

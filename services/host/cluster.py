@@ -3,13 +3,17 @@
 from collections.abc import Mapping
 
 from services.catalog.bootstrap import bootstrap_cluster as catalog
+from services.catalog.settings import CatalogSettings
 from services.governance.bootstrap import bootstrap as bootstrap_governance
 from services.governance.bootstrap import bootstrap_cluster as governance
 from services.governance.settings import GovernanceSettings
 from services.host.first_start import issue_admin_token
 from services.notify.bootstrap import bootstrap_cluster as notify
+from services.notify.settings import NotifySettings
 from services.quality.bootstrap import bootstrap_cluster as quality
+from services.quality.settings import QualitySettings
 from services.usage.bootstrap import bootstrap_cluster as usage
+from services.usage.settings import UsageSettings
 from shared.bus.kafka_log import KafkaEventLog
 from shared.bus.kafka_settings import KafkaSettings
 from shared.clock import SystemClock
@@ -18,7 +22,14 @@ from shared.events.topics import TOPICS
 from shared.process.ground import BuildService, cluster_ground
 from shared.process.settings import SERVICE_MARK
 
-__all__ = ["CLUSTER_SERVICES", "create_topics", "issue_operator_token", "migrate", "topic_drift"]
+__all__ = [
+    "CLUSTER_SERVICES",
+    "SERVICE_SETTINGS",
+    "create_topics",
+    "issue_operator_token",
+    "migrate",
+    "topic_drift",
+]
 
 CLUSTER_SERVICES: Mapping[str, BuildService] = {
     "catalog": catalog,
@@ -28,13 +39,16 @@ CLUSTER_SERVICES: Mapping[str, BuildService] = {
     "usage": usage,
 }
 
+SERVICE_SETTINGS = (CatalogSettings, GovernanceSettings, NotifySettings, QualitySettings, UsageSettings)
+"""Every setting of every service: a command knows them all, so that none is left to others to judge."""
+
 
 async def migrate(service: str | None = None) -> list[str]:
     """Bring one service's database up to date, or all; return whose.
 
     Raises ``NutmegError`` where all are meant, but the setting names one database.
     """
-    ground = cluster_ground()
+    ground = cluster_ground(own_settings=SERVICE_SETTINGS)
     names = [service] if service else list(CLUSTER_SERVICES)
     if len(names) > 1 and SERVICE_MARK not in ground.settings.database_url.get_secret_value():
         raise NutmegError(
@@ -72,7 +86,7 @@ async def issue_operator_token(email: str) -> str:
 
     The other services know the token once governance's worker has told them.
     """
-    ground = cluster_ground()
+    ground = cluster_ground(own_settings=SERVICE_SETTINGS)
     built = bootstrap_governance(
         GovernanceSettings(),
         database_url=ground.settings.database_url_of("governance"),

@@ -1,10 +1,14 @@
 """What a service is built on in a cluster, and what its bootstrap gives back."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TypeAlias
 
+from pydantic_settings import BaseSettings
+
+from shared.bus.kafka_settings import KafkaSettings
 from shared.bus.ports import EventLog
 from shared.clock import Clock, SystemClock
 from shared.errors import NutmegError
@@ -12,6 +16,7 @@ from shared.http.fetching import GuardedFetcher
 from shared.http.settings import HTTPSettings
 from shared.identity.principals import Authenticator
 from shared.identity.signing_key import SigningKey
+from shared.process.environment import check_environment, prefixes_of_services
 from shared.process.settings import ClusterSettings
 from shared.runtime import Service
 from shared.telemetry.metrics import Metrics
@@ -56,8 +61,20 @@ BuildService: TypeAlias = Callable[[Ground], ServedService]
 """A service's ``bootstrap_cluster``."""
 
 
-def cluster_ground(settings: ClusterSettings | None = None) -> Ground:
-    """Read the environment. Raises ``SettingMissingError``, ``ValidationError``."""
+def cluster_ground(
+    settings: ClusterSettings | None = None, *, own_settings: Sequence[type[BaseSettings]] = ()
+) -> Ground:
+    """Read the environment.
+
+    Raises ``SettingMissingError``, ``ValidationError``, and ``NutmegError`` for a variable that looks like
+    a setting of all processes, or of those in ``own_settings``, and is none.
+    """
+    own_prefixes = {str(one.model_config.get("env_prefix", "")) for one in own_settings}
+    check_environment(
+        os.environ,
+        [ClusterSettings, HTTPSettings, KafkaSettings, *own_settings],
+        prefixes_of_others=prefixes_of_services() - own_prefixes,
+    )
     settings = settings or ClusterSettings()
     if not settings.database_url.get_secret_value():
         raise SettingMissingError(
@@ -84,7 +101,6 @@ def cluster_log(clock: Clock) -> EventLog:
     # Imported here: an installation without a cluster does not have the client.
     try:
         from shared.bus.kafka_log import KafkaEventLog
-        from shared.bus.kafka_settings import KafkaSettings
     except ModuleNotFoundError as error:
         raise SettingMissingError("the Kafka client is not installed: install nutmeg[cluster]") from error
     return KafkaEventLog(KafkaSettings(), clock=clock)

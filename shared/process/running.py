@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from fastapi import APIRouter, FastAPI
+from pydantic_settings import BaseSettings
 from sqlalchemy import select
 
 from shared.bus.outbox import RelaySettings
@@ -37,21 +38,28 @@ POLL_SECONDS = 0.25
 Start = Callable[[], Awaitable[None]]
 
 
-def run_api(build: BuildService) -> None:
-    """Serve a service's routes until a signal. Ends the process with 1 if it can't begin."""
-    _run(_serve_api, build, "api")
+def run_api(build: BuildService, *settings: type[BaseSettings]) -> None:
+    """Serve a service's routes until a signal. Ends the process with 1 if it can't begin.
+
+    ``settings`` are those that the service has of its own: a variable named like one of them, or of those
+    that all processes have, must be one.
+    """
+    _run(_serve_api, build, "api", settings)
 
 
-def run_worker(build: BuildService) -> None:
+def run_worker(build: BuildService, *settings: type[BaseSettings]) -> None:
     """Handle a service's events and do its recurring work until a signal, or until it is fenced."""
-    _run(_serve_worker, build, "worker")
+    _run(_serve_worker, build, "worker", settings)
 
 
 def _run(
-    serve: Callable[[Ground, ServedService, asyncio.Event], Awaitable[None]], build: BuildService, part: str
+    serve: Callable[[Ground, ServedService, asyncio.Event], Awaitable[None]],
+    build: BuildService,
+    part: str,
+    settings: Sequence[type[BaseSettings]],
 ) -> None:
     async def main() -> None:
-        ground = cluster_ground()
+        ground = cluster_ground(own_settings=settings)
         built = build(ground)
         configure_logging(f"{built.service.name}-{part}", level=ground.settings.log_level)
         await serve(ground, built, ended_by_signal())

@@ -1,6 +1,8 @@
 """What compose and Kubernetes start exists, and builds with the settings that it is given."""
 
 import importlib
+import runpy
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -10,11 +12,11 @@ from starlette.requests import Request
 
 from services.host.cluster import CLUSTER_SERVICES
 from services.host.entrypoints.cli import app
-from services.host.environment import check_environment
 from shared.bus.kafka_settings import KafkaSettings
 from shared.events.topics import DEAD_LETTER_SUFFIX, TOPICS
 from shared.http.gates import HostMiddleware
 from shared.http.settings import HTTPSettings
+from shared.process.environment import check_environment
 from shared.process.ground import Ground, cluster_ground
 from shared.process.running import run_api, run_worker
 from shared.process.settings import ClusterSettings
@@ -125,6 +127,22 @@ def test_every_variable_is_a_setting(process: Process) -> None:
 def test_a_misspelt_variable_would_be_refused_by_the_host_too() -> None:
     with pytest.raises(Exception, match="NUTMEG_DATABASE_URI is no setting"):
         check_environment({"NUTMEG_DATABASE_URI": ""}, [ClusterSettings])
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("wrong", ["NUTMEG_{}_COLOUR", "NUTMEG_SIGNING_KY"])
+def test_every_entry_point_refuses_a_variable_that_is_no_setting(
+    name: str, wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = compose_processes()[name]
+    given(process, monkeypatch)
+    variable = wrong.format(name.split("-")[0].upper())
+    monkeypatch.setenv(variable, "1")
+    monkeypatch.delitem(sys.modules, process.command[2], raising=False)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(process.command[2], run_name="__main__")
+    assert ended.value.code == 1
+    assert f"nutmeg: {variable} is no setting" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("process", SERVED)

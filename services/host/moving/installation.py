@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from services.catalog.bootstrap import Catalog, build_for_cluster
 from services.catalog.domain.reconciling import IndexDrift
 from services.host.bootstrap import bootstrap_host
-from services.host.cluster import CLUSTER_SERVICES
+from services.host.cluster import CLUSTER_SERVICES, SERVICE_SETTINGS
 from services.host.data_directory import DataDirectory
 from services.host.moving.records import dump_records, groups_behind, load_records, start_groups_at_the_end
 from services.host.moving.tables import dump_store, load_store
@@ -81,7 +81,7 @@ async def import_installation(folder: Path) -> Imported:
     not whole, or a cluster that is not empty.
     """
     manifest = await asyncio.to_thread(_read_manifest, folder)
-    ground = cluster_ground()
+    ground = cluster_ground(own_settings=SERVICE_SETTINGS)
     catalog = build_for_cluster(ground)
     async with AsyncExitStack() as stack:
         log = cluster_log(ground.clock)

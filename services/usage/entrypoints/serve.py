@@ -1,7 +1,8 @@
 """Usage's api in a cluster: ``python -m services.usage.entrypoints.serve``."""
 
 from services.usage.bootstrap import bootstrap_cluster
+from services.usage.settings import UsageSettings
 from shared.process.running import run_api
 
 if __name__ == "__main__":
-    run_api(bootstrap_cluster)
+    run_api(bootstrap_cluster, UsageSettings)

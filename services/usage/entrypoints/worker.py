@@ -1,7 +1,8 @@
 """Usage's worker in a cluster: ``python -m services.usage.entrypoints.worker``."""
 
 from services.usage.bootstrap import bootstrap_cluster
+from services.usage.settings import UsageSettings
 from shared.process.running import run_worker
 
 if __name__ == "__main__":
-    run_worker(bootstrap_cluster)
+    run_worker(bootstrap_cluster, UsageSettings)

@@ -9,10 +9,11 @@ import pytest
 from services.host.data_directory import DataDirectory
 from services.host.demo.scenario import DemoError, degradation_named
 from services.host.demo.state import DemoClock, DemoStateFile
-from services.host.environment import check_environment
 from services.host.sample.degradations import DEGRADATIONS
 from services.host.settings import HostSettings
+from services.usage.settings import UsageSettings
 from shared.errors import LogBusyError, NutmegError
+from shared.process.environment import check_environment, prefixes_of_services
 
 
 def test_a_data_directory_has_one_user_at_a_time(tmp_path: Path) -> None:
@@ -82,6 +83,15 @@ def test_a_variable_that_is_no_setting_is_refused_with_the_likely_one() -> None:
     check_environment({"NUTMEG_PORT": "1", "PATH": "/bin"}, [HostSettings])
     with pytest.raises(NutmegError, match=r"NUTMEG_PROT is no setting; did you mean NUTMEG_PORT\?"):
         check_environment({"NUTMEG_PROT": "1"}, [HostSettings])
+
+
+def test_a_service_judges_its_own_variables_and_leaves_those_of_others_to_them() -> None:
+    others = prefixes_of_services() - {"NUTMEG_USAGE_"}
+    environment = {"NUTMEG_NOTIFY_SMTP_HOST": "mail", "NUTMEG_USAGE_HISTORY_DAYS_MIN": "3"}
+    check_environment(environment, [UsageSettings], prefixes_of_others=others)
+    for wrong in ("NUTMEG_USAGE_HISTORY_DAY_MIN", "NUTMEG_NOTFY_SMTP_HOST", "NUTMEG_USAGES"):
+        with pytest.raises(NutmegError, match=f"{wrong} is no setting"):
+            check_environment({wrong: "1"}, [UsageSettings], prefixes_of_others=others)
 
 
 def test_people_and_commands_reach_a_server_on_all_addresses_by_loopback() -> None:
