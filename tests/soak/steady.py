@@ -95,7 +95,10 @@ def run_steady(minutes: float, output: Path, shown: Shown) -> Findings:
     )
     with _running_cluster(shown) as run:
         _settle(run, shown)
-        _load(run, minutes * 60, shown)
+        try:
+            _load(run, minutes * 60, shown)
+        finally:
+            write_table(output / "steady_memory.csv", run.samples)
         shown.tell("waiting until all is handled")
         _wait_until_idle(run.cluster)
         standing = standing_of(run.cluster)
@@ -106,7 +109,6 @@ def run_steady(minutes: float, output: Path, shown: Shown) -> Findings:
         found.add("latest start of a batch", run.late_seconds_max, "s")
         found.add("lag at most", max(row["lag_records"] for row in run.samples), "records")
         found.add("lag in time at most", max(row["lag_seconds"] for row in run.samples), "s")
-    write_table(output / "steady_memory.csv", run.samples)
     _judge_memory(found, run, minutes)
     return found
 
