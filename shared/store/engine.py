@@ -24,6 +24,7 @@ from shared.errors import TransientError
 from shared.store.bus_tables import BusTables
 from shared.store.migrations import upgrade
 from shared.store.passing_errors import is_passing
+from shared.store.sqlite_driver import ThriftyConnection, open_connection
 from shared.store.unit_of_work import UnitOfWork
 
 __all__ = ["Store", "sqlite_url"]
@@ -197,12 +198,15 @@ def _postgres_engine(url: str) -> AsyncEngine:
 
 
 def _sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:
-    if writes:
-        engine = create_async_engine(url, pool_size=1, max_overflow=0)
-    elif ":memory:" in url:
-        engine = create_async_engine(url, poolclass=NullPool)
+    async def connect() -> ThriftyConnection:
+        arguments, options = engine.dialect.create_connect_args(engine.url)
+        return await open_connection(*arguments, **options)
+
+    if not writes and ":memory:" in url:
+        engine = create_async_engine(url, poolclass=NullPool, async_creator=connect)
     else:
-        engine = create_async_engine(url, pool_size=READ_CONNECTIONS_MAX, max_overflow=0)
+        size = 1 if writes else READ_CONNECTIONS_MAX
+        engine = create_async_engine(url, pool_size=size, max_overflow=0, async_creator=connect)
 
     @event.listens_for(engine.sync_engine, "connect")
     def set_pragmas(connection: Any, _record: Any) -> None:
@@ -223,6 +227,6 @@ def _sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        connection.connection.driver_connection.begin_with_next("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
