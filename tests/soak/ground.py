@@ -37,12 +37,16 @@ def folder_of_its_own() -> Iterator[Path]:
 
 
 @contextmanager
-def real_servers(*, elasticsearch_heap_mb: int = 512) -> Iterator[Ground]:
-    """Start Kafka (512 MB of heap), PostgreSQL and Elasticsearch; all end with the block."""
+def real_servers(*, brokers: int = 1, elasticsearch_heap_mb: int = 512) -> Iterator[Ground]:
+    """Start Kafka (512 MB of heap each), PostgreSQL and Elasticsearch; all end with the block."""
     cache = cache_directory()
     with ExitStack() as closing:
         folder = closing.enter_context(folder_of_its_own())
-        servers = (Kafka(cache), Postgres(), Elasticsearch(cache, heap_mb=elasticsearch_heap_mb))
+        servers = (
+            Kafka(cache, brokers=brokers),
+            Postgres(),
+            Elasticsearch(cache, heap_mb=elasticsearch_heap_mb),
+        )
         for server in servers:
             closing.callback(server.close)
         for server in servers:

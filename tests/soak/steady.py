@@ -1,89 +1,18 @@
 """One hour at 200 events a second through every service: no growth of memory, and every count exact."""
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from email import message_from_bytes
 from pathlib import Path
-from uuid import UUID
 
-import httpx
-from aiosmtpd.smtp import SMTP, Envelope, Session
-
-from tests.soak.ground import Ground, real_servers
-from tests.soak.memory import growth_of, resident_mib
+from tests.soak.checks import check_counts, check_rest
+from tests.soak.load import DATASETS, EVENTS_PER_SECOND
+from tests.soak.memory import growth_of
 from tests.soak.results import Findings, write_table
+from tests.soak.running import Run, put_under_load, running_whole, settle, wait_until_idle
 from tests.soak.showing import Shown
-from tests.soak.steady_checks import check_counts
-from tests.soak.steady_load import (
-    CYCLE_SECONDS,
-    DATASETS,
-    EVENTS_PER_SECOND,
-    STEWARDS,
-    Feed,
-    Hits,
-    steward_email,
-)
-from tests.soak.watching import Standing, standing_of, wait_for
-from tests.support.cluster import Cluster, run_cluster
-from tests.support.journeys import answer_of
-from tests.support.mail_server import MailServer, run_mail_server
 
 __all__ = ["run_steady"]
 
-SOURCE = "portal"
-SAMPLE_SECONDS = 15.0
-REPEATED_EVERY = 20
-"""Each twentieth batch of hits is sent twice, as after a lost answer."""
 JUDGED_MINUTES_MIN = 20.0
 """Memory is judged from here on; in less time a process has not settled."""
-READY_SECONDS_MAX = 300.0
-IDLE_SECONDS_MAX = 300.0
-
-
-class CountingMailServer(MailServer):
-    """Remembers no message, only each Message-ID that came, so that the soak itself hardly grows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.message_ids: list[str] = []
-
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
-        assert isinstance(envelope.content, bytes)
-        self.message_ids.append(str(message_from_bytes(envelope.content)["Message-ID"]))
-        return self.default_answer
-
-
-@dataclass
-class Run:
-    """A cluster under load, and all that is known of it."""
-
-    cluster: Cluster
-    ground: Ground
-    mail: CountingMailServer
-    feed: Feed = field(default_factory=Feed)
-    hits: Hits = field(default_factory=lambda: Hits([]))
-    samples: list[dict[str, float]] = field(default_factory=list)
-    stopped: threading.Event = field(default_factory=threading.Event)
-    late_seconds_max: float = 0.0
-
-    def pids(self) -> dict[str, int]:
-        """Every process under watch, by name."""
-        own = {name: process.popen.pid for name, process in self.cluster.processes.items()}
-        return own | self.ground.pids()
-
-    def every(self, period_seconds: float, seconds: float, act: Callable[[int], None]) -> None:
-        """Act at a steady rate for so long, catching up where an act took longer; note the worst delay."""
-        begun = time.monotonic()
-        for number in range(int(seconds / period_seconds)):
-            due = begun + number * period_seconds
-            if self.stopped.wait(max(0.0, due - time.monotonic())):
-                return
-            self.late_seconds_max = max(self.late_seconds_max, time.monotonic() - due)
-            act(number)
 
 
 def run_steady(minutes: float, output: Path, shown: Shown) -> Findings:
@@ -93,148 +22,23 @@ def run_steady(minutes: float, output: Path, shown: Shown) -> Findings:
         f"{minutes:g} minutes at {EVENTS_PER_SECOND:.0f} events/s over 5 apis and 5 workers, "
         f"one Kafka broker, PostgreSQL, Elasticsearch; {DATASETS} datasets; servers and load on one machine",
     )
-    with _running_cluster(shown) as run:
-        _settle(run, shown)
+    with running_whole(shown) as run:
+        settle(run, shown)
         try:
-            _load(run, minutes * 60, shown)
+            put_under_load(run, minutes * 60, shown)
         finally:
             write_table(output / "steady_memory.csv", run.samples)
         shown.tell("waiting until all is handled")
-        _wait_until_idle(run.cluster)
-        standing = standing_of(run.cluster)
-        _check_rest(found, standing)
+        wait_until_idle(run.cluster)
+        published = check_rest(found, run.cluster)
         check_counts(found, run.cluster, run.feed, run.hits, run.mail.message_ids)
-        found.add("published in all", standing.published, "events")
-        found.add("published rate", standing.published / (minutes * 60), "events/s")
+        found.add("published in all", published, "events")
+        found.add("published rate", published / (minutes * 60), "events/s")
         found.add("latest start of a batch", run.late_seconds_max, "s")
         found.add("lag at most", max(row["lag_records"] for row in run.samples), "records")
         found.add("lag in time at most", max(row["lag_seconds"] for row in run.samples), "s")
     _judge_memory(found, run, minutes)
     return found
-
-
-@contextmanager
-def _running_cluster(shown: Shown) -> Iterator[Run]:
-    shown.tell("starting servers")
-    mail = CountingMailServer()
-    with real_servers() as ground, run_mail_server(server=mail):
-        shown.tell("starting ten processes")
-        with run_cluster(
-            ground.folder,
-            kafka=ground.kafka.address,
-            postgres=ground.postgres.address,
-            elasticsearch=ground.elasticsearch.address,
-            NUTMEG_NOTIFY_SMTP_HOST="127.0.0.1",
-            NUTMEG_NOTIFY_SMTP_PORT=str(mail.port),
-            NUTMEG_QUALITY_BASELINE_WAIT_SECONDS="1",
-        ) as cluster:
-            yield Run(cluster, ground, mail)
-
-
-def _settle(run: Run, shown: Shown) -> None:
-    """Bring people and datasets in, and wait until every service knows them."""
-    shown.tell("bringing in people and datasets")
-    people = "".join(f"{steward_email(number)},Steward {number},steward,DOT\n" for number in range(STEWARDS))
-    stewards = "".join(f"road-{number},{steward_email(number)}\n" for number in range(DATASETS))
-    with run.cluster.client() as admin:
-        for kind, lines in (
-            ("agencies", "code,name\nDOT,Department of Transportation\n"),
-            ("people", f"email,display_name,role,agency_code\n{people}"),
-            ("stewardships", f"identifier,steward_email\n{stewards}"),
-        ):
-            imported = admin.post(
-                f"/api/v1/directory/imports/{kind}", content=lines, headers={"Content-Type": "text/csv"}
-            )
-            answer_of(imported)
-        wait_for(
-            lambda: admin.get("/api/v1/harvests").status_code == 200,
-            "the catalogue to know the operator",
-            seconds_max=READY_SECONDS_MAX,
-        )
-        assert _harvest(admin, run.feed)["created"] == DATASETS
-        _wait_until_idle(run.cluster)
-        run.hits.dataset_ids = sorted(_dataset_ids(admin))
-
-
-def _dataset_ids(admin: httpx.Client) -> list[UUID]:
-    report = answer_of(admin.get("/api/v1/usage/report"))
-    return [UUID(item["dataset_id"]) for item in report["items"]]
-
-
-def _harvest(admin: httpx.Client, feed: Feed) -> dict[str, int]:
-    order = {"source": SOURCE, "wait": "true"}
-    job = answer_of(admin.post("/api/v1/harvests", params=order, content=feed.document()))
-    result: dict[str, int] = job["result"]
-    return result
-
-
-def _load(run: Run, seconds: float, shown: Shown) -> None:
-    """Send hits, change the feed and sample, each from a thread of its own, until the time is over."""
-    begun = time.monotonic()
-    with run.cluster.client() as hits, run.cluster.client() as harvests:
-
-        def send(number: int) -> None:
-            batch = {"hits": run.hits.batch()}
-            for _ in range(2 if number % REPEATED_EVERY == 0 else 1):
-                sent = hits.post(
-                    "/api/v1/usage/hits:batch", json=batch, headers={"Idempotency-Key": f"batch {number}"}
-                )
-                answer_of(sent, 202)
-
-        def change(_number: int) -> None:
-            changed = run.feed.change()
-            result = _harvest(harvests, run.feed)
-            assert result["changed"] == changed, result
-
-        def sample(_number: int) -> None:
-            row = _sample(run, begun)
-            words = f"lag {row['lag_records']:.0f}, outbox {row['outbox_records']:.0f}"
-            shown.advance(
-                row["seconds"], seconds, f"{run.hits.sent:,} hits, {run.feed.cycles} harvests, {words}"
-            )
-
-        with ThreadPoolExecutor(3) as threads:
-            working = [
-                threads.submit(run.every, 1.0, seconds, send),
-                threads.submit(run.every, CYCLE_SECONDS, seconds, change),
-                threads.submit(run.every, SAMPLE_SECONDS, seconds, sample),
-            ]
-            try:
-                wait(working, return_when=FIRST_EXCEPTION)
-            finally:
-                run.stopped.set()
-            for each in working:
-                each.result()
-
-
-def _sample(run: Run, begun: float) -> dict[str, float]:
-    standing = standing_of(run.cluster)
-    row = resident_mib(run.pids())
-    row |= {
-        "seconds": time.monotonic() - begun,
-        "lag_records": standing.lag_records,
-        "lag_seconds": standing.lag_seconds,
-        "outbox_records": standing.outbox_records,
-    }
-    run.samples.append(row)
-    return row
-
-
-def _wait_until_idle(cluster: Cluster) -> None:
-    """Return once nothing is left to do, seen three times in a row."""
-    quiet: list[bool] = []
-
-    def look() -> bool:
-        quiet.append(standing_of(cluster).is_idle)
-        return quiet[-3:] == [True] * 3
-
-    wait_for(look, "lag, outboxes and due work to be 0", seconds_max=IDLE_SECONDS_MAX)
-
-
-def _check_rest(found: Findings, standing: Standing) -> None:
-    found.must_be("lag at the end", standing.lag_records, 0, "records")
-    found.must_be("outbox at the end", standing.outbox_records, 0, "records")
-    found.must_be("dead letters", standing.dead_letters, 0, "records")
 
 
 def _judge_memory(found: Findings, run: Run, minutes: float) -> None:

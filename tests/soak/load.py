@@ -1,4 +1,4 @@
-"""The load of the steady hour, and what has to come of it, computed beside the product.
+"""Load on a whole Nutmeg, and what has to come of it, computed beside the product.
 
 Each second brings 185 hits; each ten seconds a feed in which 100 of 300 datasets changed, and 50 of these
 lost their description or got it back, which opens or resolves an alert: 200 events a second, and what

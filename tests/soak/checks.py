@@ -1,4 +1,4 @@
-"""What came of the steady hour, read from every service, against what had to come of it."""
+"""What came of the load, read from every service, against what had to come of it."""
 
 import asyncio
 from collections import Counter
@@ -10,12 +10,13 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from tests.soak.load import DATASETS, KINDS, Feed, Hits
 from tests.soak.results import Findings
-from tests.soak.steady_load import DATASETS, KINDS, Feed, Hits
+from tests.soak.watching import standing_of
 from tests.support.cluster import Cluster
 from tests.support.journeys import answer_of
 
-__all__ = ["check_counts", "rows_of"]
+__all__ = ["check_counts", "check_rest", "rows_of"]
 
 ALERT_KIND = "metadata-degraded"
 
@@ -51,6 +52,15 @@ def check_counts(
         drift = answer_of(admin.post("/api/v1/catalog/reconcile"))
     for kind in ("missing", "extra", "stale"):
         found.must_be(f"{kind} in the index", drift[kind], 0, "datasets")
+
+
+def check_rest(found: Findings, cluster: Cluster) -> int:
+    """Nothing is left to do, and nothing was put aside; return how many events were published in all."""
+    standing = standing_of(cluster)
+    found.must_be("lag at the end", standing.lag_records, 0, "records")
+    found.must_be("outbox at the end", standing.outbox_records, 0, "records")
+    found.must_be("dead letters", standing.dead_letters, 0, "records")
+    return standing.published
 
 
 def _check_hits(found: Findings, cluster: Cluster, hits: Hits) -> None:
