@@ -1,7 +1,8 @@
 """Run every benchmark (``bench_*.py`` here), or those named, and add their figures to the history.
 
-``python -m tests.benchmarks [bench_log …] [--no-history]``. Each is a process of its own, so that
-memory and caches of one do not colour the next. A benchmark prints one flat JSON object per case.
+``python -m tests.benchmarks [log …] [--no-history]``. Each is a process of its own, so that memory and caches
+of one do not colour the next. A benchmark prints one flat JSON object per case. What one benchmark alone
+understands is passed on to it: ``python -m tests.benchmarks search --size 433000 --engine tantivy``.
 """
 
 import argparse
@@ -18,14 +19,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"of: {', '.join(known)}")
     parser.add_argument("--no-history", action="store_true", help="print only")
-    chosen = parser.parse_args()
-    if unknown := set(chosen.names) - set(known):
+    chosen, passed_on = parser.parse_known_args()
+    names = [name if name.startswith("bench_") else f"bench_{name}" for name in chosen.names]
+    if passed_on and len(names) != 1:
+        parser.error(f"name the one benchmark that {' '.join(passed_on)} is for")
+    if unknown := set(names) - set(known):
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; known: {', '.join(known)}")
     failed = 0
-    for name in chosen.names or known:
+    for name in names or known:
         print(f"== {name}", flush=True)
         result = subprocess.run(
-            [sys.executable, "-m", f"tests.benchmarks.{name}"], stdout=subprocess.PIPE, text=True, check=False
+            [sys.executable, "-m", f"tests.benchmarks.{name}", *passed_on],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
         )
         print(result.stdout, end="", flush=True)
         failed += result.returncode != 0

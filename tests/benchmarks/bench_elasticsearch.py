@@ -1,4 +1,4 @@
-"""How fast Elasticsearch is filled and searched. Run: ``python -m tests.benchmarks.bench_elasticsearch``.
+"""How fast Elasticsearch is filled. Run: ``python -m tests.benchmarks.bench_elasticsearch``.
 
 Starts a server of its own (one node, heap of 512 MB). ``--documents 433000`` measures at the full size. The
 rates of writing are told beside that of bare bulk requests with the same bodies in the same run, since a rate
@@ -9,8 +9,6 @@ import argparse
 import asyncio
 import json
 import os
-import random
-import statistics
 import time
 from collections.abc import AsyncIterator, Iterable
 from itertools import islice
@@ -20,9 +18,9 @@ from services.catalog.adapters.elasticsearch_index import ElasticsearchCatalogIn
 from services.catalog.adapters.elasticsearch_schema import index_mappings, index_settings
 from services.catalog.adapters.elasticsearch_writing import BulkWriter, Prepared, prepare
 from services.catalog.domain.cursor import CursorCodec
-from services.catalog.domain.search import SearchDocument, SearchQuery
+from services.catalog.domain.search import SearchDocument
 from tests.benchmarks.corpus import Corpus
-from tests.benchmarks.search_load import BROAD, BROAD_SHARE, CLIENTS, REQUESTS_PER_SECOND
+from tests.benchmarks.search_requests import percentiles
 from tests.servers.elasticsearch import Elasticsearch
 from tests.servers.jars import cache_directory
 
@@ -30,7 +28,6 @@ DOCUMENTS = 100_000
 BARE_DOCUMENTS = 10_000
 LIVE_DOCUMENTS = 10_000
 LIVE_BATCH = 500
-SEARCH_SECONDS = 20
 CHANGES = 100
 
 
@@ -40,7 +37,7 @@ def report(name: str, **figures: object) -> None:
 
 
 async def main() -> None:
-    """Measure writing, then searching, then how soon a change is found."""
+    """Measure writing, then how soon a change is found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=DOCUMENTS)
     documents: int = parser.parse_args().documents
@@ -54,7 +51,6 @@ async def main() -> None:
         try:
             await measure_live(index, corpus, bare)
             await measure_rebuild(index, corpus, documents, bare)
-            await measure_search(index, corpus, documents)
             await measure_changes(index, corpus)
         finally:
             await index.close()
@@ -123,32 +119,6 @@ async def measure_rebuild(
     )
 
 
-async def measure_search(index: ElasticsearchCatalogIndex, corpus: Corpus, documents: int) -> None:
-    """Ten clients offer 50 searches a second with facets; latency counts from when a request was due."""
-    count = SEARCH_SECONDS * REQUESTS_PER_SECOND
-    source = random.Random(99)
-    selective = corpus.selective_queries(count)
-    requests = [
-        ("broad", SearchQuery(source.choice(BROAD)))
-        if source.random() < BROAD_SHARE
-        else ("selective", SearchQuery(selective[at]))
-        for at in range(count)
-    ]
-    latencies: dict[str, list[float]] = {"selective": [], "broad": []}
-    started = time.perf_counter()
-
-    async def client(number: int) -> None:
-        for at, (kind, query) in enumerate(requests[number::CLIENTS]):
-            due = started + (at * CLIENTS + number) / REQUESTS_PER_SECOND
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            await index.search(query)
-            latencies[kind].append(time.perf_counter() - due)
-
-    await asyncio.gather(*map(client, range(CLIENTS)))
-    for kind, found in latencies.items():
-        report(f"search {kind}", documents=documents, searches=len(found), **percentiles(found))
-
-
 async def measure_changes(index: ElasticsearchCatalogIndex, corpus: Corpus) -> None:
     """One changed document at a time, until a write of it returns: then it is found."""
     found = []
@@ -158,12 +128,6 @@ async def measure_changes(index: ElasticsearchCatalogIndex, corpus: Corpus) -> N
         await index.upsert([changed])
         found.append(time.perf_counter() - started)
     report("change searchable", changes=CHANGES, **percentiles(found))
-
-
-def percentiles(seconds: list[float]) -> dict[str, float]:
-    """The median and the 95th percentile in milliseconds."""
-    cuts = statistics.quantiles(seconds, n=20)
-    return {"p50_ms": round(cuts[9] * 1_000, 1), "p95_ms": round(cuts[18] * 1_000, 1)}
 
 
 def batches(documents: Iterable[SearchDocument], size: int) -> Iterable[list[SearchDocument]]:

@@ -1,192 +1,188 @@
-"""Search through HTTP at 10,000 and 433,000 datasets. Run: ``python -m tests.benchmarks.bench_search``.
+"""Search through HTTP, of either engine, at any size. Run: ``python -m tests.benchmarks search``.
 
 A real ``nutmeg up`` answers; ten clients offer 50 searches a second, 80 % selective and 20 % broad, each with
-facets, twenty results and their rows. A time counts from the moment a request was due, so that a slow answer
-cannot hide those behind it. ``--documents N`` measures one size, ``--directory`` keeps what was built.
+facets, twenty results and their rows. ``--size 433000 --engine elasticsearch`` measures one case. What was
+built is kept in ``--directory`` for the next run, but for the index of Elasticsearch: its server is started
+for the run. All stops by itself after ``--minutes-max``.
 """
 
 import argparse
 import asyncio
 import json
-import random
+import os
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
-from sqlalchemy import insert
+from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings
+from tests.benchmarks.corpus import Corpus
+from tests.benchmarks.search_catalogue import KeptCatalogue
+from tests.benchmarks.search_requests import (
+    REQUESTS_PER_SECOND,
+    Connection,
+    Offered,
+    offer,
+    percentiles,
+    requests_of,
+)
+from tests.servers.elasticsearch import Elasticsearch
+from tests.servers.jars import cache_directory
+from tests.support.installation import run_installation
 
-from services.catalog.adapters.entry_rows import row_of
-from services.catalog.adapters.tables import BUS, DATASETS, METADATA
-from services.catalog.bootstrap import MIGRATIONS
-from services.catalog.domain.entry import CatalogEntry
-from services.catalog.domain.search import SearchDocument
-from services.host.data_directory import DataDirectory
-from shared.clock import SystemClock
-from shared.events.catalog import Column, DatasetState, Distribution
-from shared.store.engine import Store, sqlite_url
-from tests.benchmarks.corpus import SUBJECTS, Corpus
-from tests.support.installation import Installation, run_installation
-
+ENGINES = ("tantivy", "elasticsearch")
 SIZES = (10_000, 433_000)
-CLIENTS = 10
-REQUESTS_PER_SECOND = 50
-SECONDS = 20
-WARM_UP_REQUESTS = 100
-BROAD_SHARE = 0.2
-BROAD = ("data", "records", "report", "state", "public health data", "county", "annual", "", *SUBJECTS[:20])
-ROWS_AT_ONCE = 2_000
-REINDEX_SECONDS_MAX = 3_600.0
-BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+SECONDS = 30
+WARM_UP_REQUESTS = 300
+MINUTES_MAX = 15
+ELASTICSEARCH_HEAP_MB = 1_024
+ELASTICSEARCH_SECONDS_MAX = "60"
 
 
-def report(name: str, value: float, unit: str, **conditions: object) -> None:
-    print(json.dumps({"name": name, "value": round(value, 4), "unit": unit, **conditions}), flush=True)
+def report(name: str, **figures: object) -> None:
+    """Print one case: numbers are its figures, texts tell which case it is."""
+    print(json.dumps({"name": name, **figures}), flush=True)
 
 
-def entry(document: SearchDocument) -> CatalogEntry:
-    """A catalogue entry that has this document."""
-    state = DatasetState(
-        dataset_id=document.dataset_id,
-        source_id="corpus",
-        identifier=document.identifier or str(document.dataset_id),
-        title=document.title,
-        description=document.description,
-        keywords=list(document.keywords),
-        themes=list(document.themes),
-        publisher_name=document.publisher_name,
-        agency_id=document.agency_id,
-        agency_name=document.agency_name,
-        access_level=document.access_level,
-        visibility=document.visibility,
-        license=document.license,
-        data_updated_at=document.data_updated_at,
-        distributions=[Distribution(format=name) for name in document.formats],
-        columns=[Column(name=name) for name in document.column_names],
-        registered_at=BEGINNING,
-        metadata_changed_at=BEGINNING,
+def measure_tantivy(folder: Path, documents: int, seconds: int) -> None:
+    """Build what is missing and measure."""
+    kept = KeptCatalogue(folder, documents)
+    rows = kept.make_rows()
+    began = time.perf_counter()
+    if asyncio.run(kept.fill_tantivy()):
+        report_filled("tantivy", documents, time.perf_counter() - began, beside_rows=rows is not None)
+    kept.await_rows(rows)
+    measure(kept, "tantivy", seconds, {}, [])
+
+
+def measure_elasticsearch(folder: Path, documents: int, seconds: int) -> None:
+    """Start a server, fill its index and measure."""
+    kept = KeptCatalogue(folder, documents)
+    rows = kept.make_rows()
+    server = Elasticsearch(cache_directory(), heap_mb=ELASTICSEARCH_HEAP_MB)
+    try:
+        server.start()
+        settings = ElasticsearchSettings((server.address,), index_prefix="bench", timeout_seconds=60)
+        began = time.perf_counter()
+        asyncio.run(kept.fill_elasticsearch(settings))
+        report_filled("elasticsearch", documents, time.perf_counter() - began, beside_rows=rows is not None)
+        kept.await_rows(rows)
+        environment = {
+            "NUTMEG_CATALOG_ELASTICSEARCH_URL": server.address,
+            "NUTMEG_CATALOG_ELASTICSEARCH_INDEX_PREFIX": settings.index_prefix,
+            "NUTMEG_CATALOG_ELASTICSEARCH_TIMEOUT_SECONDS": ELASTICSEARCH_SECONDS_MAX,
+        }
+        measure(kept, "elasticsearch", seconds, environment, [server.server.pid or 0])
+    finally:
+        server.close()
+
+
+def report_filled(engine: str, documents: int, seconds: float, *, beside_rows: bool) -> None:
+    """How fast an index was filled, the making of documents included."""
+    report(
+        "search_index_filled",
+        engine=engine,
+        size=str(documents),
+        beside_rows=str(beside_rows),
+        documents_per_second=round(documents / seconds),
+        load=load(),
     )
-    return CatalogEntry(
-        document.dataset_id,
-        state,
-        "",
-        state,
-        quality_score=document.quality_score,
-        freshness=document.freshness,
-        popularity_bucket=document.popularity_bucket,
-    )
 
 
-async def fill(data_dir: Path, documents: Iterator[SearchDocument]) -> None:
-    """Write the rows as harvests would have left them, already marked as indexed."""
-    store = Store(
-        sqlite_url(DataDirectory(data_dir).database("catalog")),
-        service="catalog",
-        metadata=METADATA,
-        tables=BUS,
-        migrations=MIGRATIONS,
-        clock=SystemClock(),
-    )
-    await store.open()
-    rows: list[dict[str, Any]] = []
-    for document in documents:
-        rows.append(row_of(entry(document), ()) | {"indexed_revision": 1})
-        if len(rows) == ROWS_AT_ONCE:
-            await write(store, rows)
-            rows = []
-    await write(store, rows)
-    await store.close()
+def measure(
+    kept: KeptCatalogue, engine: str, seconds: int, environment: dict[str, str], engine_pids: list[int]
+) -> None:
+    """Warm up, offer requests, and report what became of them and what they cost."""
+    requests = requests_of(Corpus(), WARM_UP_REQUESTS + seconds * REQUESTS_PER_SECOND)
+    with run_installation(kept.data_dir, **environment) as installation:
+        total = asyncio.run(total_of(installation.base_url))
+        if not total > 0.9 * kept.documents:
+            raise RuntimeError(f"the index answers with {total} of {kept.documents} documents")
+        warming = asyncio.run(offer(installation.base_url, requests[:WARM_UP_REQUESTS]))
+        assert installation.process is not None
+        load_before, cpu = load(), cpu_seconds(installation.process.pid)
+        engine_cpu = sum(map(cpu_seconds, engine_pids))
+        offered = asyncio.run(offer(installation.base_url, requests[WARM_UP_REQUESTS:]))
+        cpu = cpu_seconds(installation.process.pid) - cpu
+        engine_cpu = sum(map(cpu_seconds, engine_pids)) - engine_cpu
+    case = {"engine": engine, "size": str(kept.documents)}
+    for kind, times in offered.seconds.items():
+        report(f"search_{kind}", **case, requests=len(times), **percentiles(times))
+    report("search_cost", **case, **costs(offered, cpu, engine_cpu), load_before=load_before)
+    report("search_first", **case, p50_ms=percentiles(warming.seconds["selective"])["p50_ms"])
 
 
-async def write(store: Store, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        async with store.unit_of_work() as work:
-            await work.connection.execute(insert(DATASETS), rows)
+def costs(offered: Offered, cpu: float, engine_cpu: float) -> dict[str, float]:
+    """Milliseconds of processor time a request by process, and how late the client woke up to ask."""
+    asked = sum(map(len, offered.seconds.values()))
+    late = sorted(offered.started_late) or [0.0]
+    return {
+        "server_cpu_ms": round(cpu / asked * 1_000, 2),
+        "engine_cpu_ms": round(engine_cpu / asked * 1_000, 2),
+        "client_cpu_ms": round(offered.client_cpu_seconds / asked * 1_000, 2),
+        "client_late_p95_ms": round(late[int(len(late) * 0.95)] * 1_000, 2),
+        "answered_per_second": round(asked / offered.wall_seconds, 1),
+    }
 
 
-def build(installation: Installation, corpus: Corpus, documents: int) -> None:
-    """Fill the catalogue of a stopped installation, start it and let it index."""
-    asyncio.run(fill(installation.data_dir, corpus.documents(documents)))
-    installation.start()
-    started = time.perf_counter()
-    with installation.client() as client:
-        answer = client.post("/api/v1/catalog/reindex", timeout=REINDEX_SECONDS_MAX).json()
-    if answer["applied"] != documents:
-        raise RuntimeError(f"only {answer} of {documents} documents were indexed")
-    report("reindex", documents / (time.perf_counter() - started), "documents/s", documents=str(documents))
+async def total_of(base_url: str) -> int:
+    """How many datasets an anonymous visitor can find."""
+    connection = await Connection.open(base_url, accepts_gzip=False)
+    try:
+        body: dict[str, Any] = json.loads(await connection.get("/api/v1/datasets?size=1"))
+        return int(body["total"])
+    finally:
+        connection.close()
 
 
-def requests_of(corpus: Corpus, count: int) -> list[tuple[str, str]]:
-    """Kinds and texts of searches: the same at each run."""
-    source = random.Random(99)
-    selective = corpus.selective_queries(count)
-    return [
-        ("broad", source.choice(BROAD)) if source.random() < BROAD_SHARE else ("selective", selective[at])
-        for at in range(count)
-    ]
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process so far; 0 where the system does not tell."""
+    path = Path(f"/proc/{pid}/stat")
+    if not path.exists():
+        return 0.0
+    fields = path.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def offer(base_url: str, requests: Sequence[tuple[str, str]]) -> dict[str, list[float]]:
-    """Send each request when it is due; return the seconds each took, by kind."""
-    seconds: dict[str, list[float]] = {"selective": [], "broad": []}
-    begun = time.perf_counter()
-
-    async def work_off(client: httpx.AsyncClient, number: int) -> None:
-        for at in range(number, len(requests), CLIENTS):
-            kind, text = requests[at]
-            due = begun + at / REQUESTS_PER_SECOND
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            answer = await client.get("/api/v1/datasets", params={"q": text})
-            answer.raise_for_status()
-            seconds[kind].append(time.perf_counter() - due)
-
-    limits = httpx.Limits(max_connections=CLIENTS, max_keepalive_connections=CLIENTS)
-    async with httpx.AsyncClient(base_url=base_url, timeout=120, limits=limits) as client:
-        await asyncio.gather(*(work_off(client, number) for number in range(CLIENTS)))
-    return seconds
+def load() -> float:
+    """The machine's load average of the last minute."""
+    return round(os.getloadavg()[0], 2)
 
 
-def measure(folder: Path, documents: int, seconds: int) -> None:
-    """Build what is missing, warm up, and report medians and 95th percentiles."""
-    corpus = Corpus()
-    data_dir = folder / f"search-{documents}"
-    with run_installation(data_dir) as installation:
-        with installation.client() as client:
-            known = client.get("/api/v1/datasets", params={"size": 1}).json()["total"]
-        if not known:
-            installation.stop()
-            build(installation, corpus, documents)
-        requests = requests_of(corpus, WARM_UP_REQUESTS + seconds * REQUESTS_PER_SECOND)
-        asyncio.run(offer(installation.base_url, requests[:WARM_UP_REQUESTS]))
-        times = asyncio.run(offer(installation.base_url, requests[WARM_UP_REQUESTS:]))
-    for kind, found in times.items():
-        found.sort()
-        for percentile in (50, 95):
-            value = found[int(len(found) * percentile / 100)]
-            report(
-                f"search_{kind}_p{percentile}",
-                value * 1_000,
-                "ms at 50 requests/s of 10 clients",
-                documents=str(documents),
-            )
+@contextmanager
+def stopped_after(minutes: int) -> Iterator[None]:
+    """End the block with an error when its time is over, so that servers are stopped all the same."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise TimeoutError(f"stopped after {minutes} minutes, as --minutes-max says")
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(minutes * 60)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
 
 
 def main() -> None:
-    """Measure both sizes, in a folder that is thrown away."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--documents", type=int, action="append", help="How many datasets; may be repeated.")
-    parser.add_argument("--seconds", type=int, default=SECONDS, help="How long requests are offered.")
-    parser.add_argument("--directory", type=Path, help="Where to build, and to find what was built before.")
+    """Measure every engine and size, or those that were named."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks search", description=__doc__)
+    parser.add_argument("--size", type=int, action="append", help="how many datasets; may be repeated")
+    parser.add_argument("--engine", choices=ENGINES, action="append", help="may be repeated")
+    parser.add_argument("--seconds", type=int, default=SECONDS, help="how long requests are offered")
+    parser.add_argument("--minutes-max", type=int, default=MINUTES_MAX, help="when to give up")
+    parser.add_argument("--directory", type=Path, help="where to build, and to find what was built before")
     chosen = parser.parse_args(sys.argv[1:])
-    with tempfile.TemporaryDirectory(prefix="nutmeg-bench-") as temporary:
-        folder = chosen.directory or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        for documents in chosen.documents or SIZES:
-            measure(folder, documents, chosen.seconds)
+    folder = chosen.directory or Path(tempfile.gettempdir()) / "nutmeg-benchmarks"
+    measures = {"tantivy": measure_tantivy, "elasticsearch": measure_elasticsearch}
+    with stopped_after(chosen.minutes_max):
+        for documents in chosen.size or SIZES:
+            for engine in chosen.engine or ENGINES:
+                measures[engine](folder, documents, chosen.seconds)
 
 
 if __name__ == "__main__":
