@@ -247,6 +247,7 @@ def _attach_app(host: Host, ground: _Ground, governance: Governance, catalog: Ca
         installation=ground.settings.installation_name,
         settings=ground.http,
         readiness=host.readiness,
+        troubles=host.troubles,
         before_scrape=[host.measure, *(hook for service in services for hook in service.extra_metrics)],
         trusted_proxies=ground.settings.trusted_proxies,
     )

@@ -136,7 +136,11 @@ class Host:
 
     async def readiness(self) -> Sequence[str]:
         """Return in words what keeps the process from serving."""
-        return [cause for runner in self.runners for cause in runner.not_ready()]
+        return [cause for runner in self.runners for cause in await runner.not_serving()]
+
+    async def troubles(self) -> Sequence[str]:
+        """Return in words what does not work beside that: pages are served while a consumer stands still."""
+        return [cause for runner in self.runners for cause in runner.not_working()]
 
     def footer_facts(self) -> Sequence[tuple[str, str]]:
         """Return what every page's footer tells."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
+from sqlalchemy import select
 
 from shared.bus.consumer import ConsumerLoop, LoopSettings, LoopState, LoopStatus
 from shared.bus.handling import Subscription
@@ -29,6 +30,7 @@ from shared.errors import (
     DeadLetterUnwritableError,
     NutmegError,
     ReplicaFencedError,
+    TransientError,
 )
 from shared.events.topics import TOPICS
 from shared.runtime import RecurringWork, Service
@@ -183,8 +185,19 @@ class ServiceRunner:
             if name in self._tasks and self._tasks[name].done()
         }
 
-    def not_ready(self) -> list[str]:
-        """Return, in words, what keeps this service from doing its work; empty if nothing does."""
+    async def not_serving(self) -> list[str]:
+        """Return, in words, what keeps this service from answering requests; empty if nothing does."""
+        if not self._is_open:
+            return [f"{self.service.name} is not started"]
+        try:
+            async with self.service.store.read() as connection:
+                await connection.execute(select(1))
+        except TransientError as error:
+            return [str(error)]
+        return []
+
+    def not_working(self) -> list[str]:
+        """Return, in words, what keeps this service from handling events; empty if nothing does."""
         if not self._is_open:
             return [f"{self.service.name} is not started"]
         causes = []
@@ -213,7 +226,8 @@ class ServiceRunner:
         """Return what an operator sees. Raises ``TransientError`` if the store cannot be read."""
         works = [await work.status() for work in (*self.works, self._pruning)]
         for work in works:
-            self._metrics.work_pending(self.service.name, work.name, work.pending or 0)
+            if work.pending is not None:
+                self._metrics.work_pending(self.service.name, work.name, work.pending)
         return ServiceStatus(
             self.service.name,
             await self.relay.depth(),

@@ -28,7 +28,7 @@ from shared.http.csrf import CSRFTokens
 from shared.http.cursors import CursorCodec
 from shared.http.gates import BodyLimitMiddleware, BodyLimitOverride, HostMiddleware, RateLimitMiddleware
 from shared.http.networks import Network
-from shared.http.probes import Readiness, probe_router
+from shared.http.probes import Readiness, no_troubles, probe_router
 from shared.http.problem_pages import problem_page
 from shared.http.problems import ProblemDocument, install_problem_handlers, problem_responses
 from shared.http.proxies import TrustedProxyMiddleware
@@ -63,11 +63,13 @@ def build_app(
     lifespan: Lifespan[FastAPI] | None = None,
     before_scrape: Sequence[Callable[[], Awaitable[None]]] = (),
     trusted_proxies: Sequence[Network] = (),
+    troubles: Readiness = no_troubles,
 ) -> FastAPI:
     """Build the application. Raises ``ValueError`` for a route without exactly one declared access.
 
-    ``readiness`` returns why the process cannot serve, nothing when it can; ``before_scrape`` is awaited
-    before each reading of the metrics, to set gauges that only a query can tell. ``trusted_proxies`` are the
+    ``readiness`` returns why the process cannot serve, nothing when it can, and ``troubles`` what else does
+    not work in it; ``before_scrape`` is awaited before each reading of the metrics, to set gauges that only a
+    query can tell. ``trusted_proxies`` are the
     networks whose forwarding headers count.
     """
     csrf_tokens = CSRFTokens(signing_key)
@@ -94,7 +96,7 @@ def build_app(
     app.state.idempotent_requests_running = set()
     app.state.render_problem_page = problem_page(build_templates())
     install_problem_handlers(app)
-    for router in (*routers, probe_router(metrics, readiness, before_scrape)):
+    for router in (*routers, probe_router(metrics, readiness, before_scrape, troubles)):
         app.include_router(router)
     mount_static(app)
     _describe_problems(app)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_network
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from fastapi import APIRouter
 from pydantic import BaseModel
@@ -14,25 +14,38 @@ from shared.http.viewing import ViewerDependency, access, require
 from shared.identity.viewer import Role
 from shared.telemetry.metrics import METRICS_CONTENT_TYPE, Metrics
 
-__all__ = ["Readiness", "probe_router"]
+__all__ = ["Readiness", "no_troubles", "probe_router"]
 
 Readiness: TypeAlias = Callable[[], Awaitable[Sequence[str]]]
 """Returns in words why the process cannot serve; empty when it can."""
+
+Status: TypeAlias = Literal["ok", "degraded", "unavailable"]
 
 _LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 class Health(BaseModel):
-    """``status`` is ok or unavailable; ``causes`` say why, in words."""
+    """``status`` is ok, degraded (it serves, and something else does not work) or unavailable."""
 
-    status: str
+    status: Status
     causes: list[str] = []
 
 
+async def no_troubles() -> Sequence[str]:
+    """For a process that does nothing but serve."""
+    return ()
+
+
 def probe_router(
-    metrics: Metrics, readiness: Readiness, before_scrape: Sequence[Callable[[], Awaitable[None]]]
+    metrics: Metrics,
+    readiness: Readiness,
+    before_scrape: Sequence[Callable[[], Awaitable[None]]],
+    troubles: Readiness = no_troubles,
 ) -> APIRouter:
-    """Return ``/healthz``, ``/readyz`` (503 with its causes) and ``/metrics``."""
+    """Return ``/healthz``, ``/readyz`` (503 with its causes) and ``/metrics``.
+
+    ``troubles`` are told with a 200: what does not work in a process that can serve nevertheless.
+    """
     router = APIRouter(tags=["operations"], dependencies=[access("public")])
 
     @router.get("/healthz")
@@ -43,8 +56,9 @@ def probe_router(
     @router.get("/readyz", responses={503: {"model": Health}})
     async def tell_ready() -> Response:
         """Tell whether the process can serve, and what keeps it from it."""
-        causes = list(await readiness())
-        health = Health(status="unavailable" if causes else "ok", causes=causes)
+        causes, others = list(await readiness()), list(await troubles())
+        status: Status = "unavailable" if causes else "degraded" if others else "ok"
+        health = Health(status=status, causes=[*causes, *others])
         return JSONResponse(health.model_dump(), status_code=503 if causes else 200)
 
     @router.get("/metrics", include_in_schema=False)

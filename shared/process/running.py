@@ -110,7 +110,7 @@ async def _serve_worker(ground: Ground, built: ServedService, ended: asyncio.Eve
     )
 
     async def readiness() -> Sequence[str]:
-        return runner.not_ready()
+        return runner.not_working()
 
     async def measure() -> None:
         with contextlib.suppress(TransientError):

@@ -127,7 +127,7 @@ def assert_exact(installation: Installation, mail: MailServer, *, days: int) -> 
     folder = installation.data_dir
     datasets = days * PER_DAY
     with installation.client() as client:
-        assert client.get("/readyz").status_code == 200
+        assert client.get("/readyz").json()["status"] == "ok"
         assert client.get("/api/v1/datasets", params={"size": 1}).json()["total"] == datasets
         drift = client.post("/api/v1/catalog/reconcile").json()
         assert client.get("/api/v1/ops/dead-letters").json()["total"] == 0

@@ -41,7 +41,7 @@ class Installation:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Serve; return once ``/readyz`` says so. Raises ``AssertionError`` with the log if it ends."""
+        """Serve; return once all is well. Raises ``AssertionError`` with the log if it ends."""
         self.port = self.port or free_port()
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         with (self.data_dir.parent / f"{self.data_dir.name}.log").open("ab") as log:
@@ -55,7 +55,8 @@ class Installation:
         while time.monotonic() < until:
             assert self.process.poll() is None, self.log()
             try:
-                if httpx.get(f"{self.base_url}/readyz", timeout=5).status_code == 200 and self._is_filled():
+                ready = httpx.get(f"{self.base_url}/readyz", timeout=5).json()["status"]
+                if ready == "ok" and self._is_filled():
                     return
             except httpx.TransportError:
                 pass

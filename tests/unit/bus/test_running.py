@@ -91,7 +91,7 @@ async def test_what_is_emitted_is_consumed_and_then_all_is_idle(
         await ledger.emit_hits(["a"] * 50)
         await wait_until_idle([runner], timeout_seconds=30)
         assert await ledger.hits_total() == 50
-        assert runner.not_ready() == []
+        assert runner.not_working() == []
         assert await runner.busy() == []
 
 
@@ -116,7 +116,7 @@ async def test_a_stopped_service_is_not_ready_and_can_be_started_again(
         await ledger.emit_hits(["a"])
         await runner.stop()
         await runner.stop()
-        assert runner.not_ready() == ["ledger is not started"]
+        assert runner.not_working() == await runner.not_serving() == ["ledger is not started"]
         await runner.start()
         await ledger.emit_hits(["a"])
         await wait_until_idle([runner], timeout_seconds=30)
@@ -148,7 +148,8 @@ async def test_a_consumer_that_spent_its_budget_stays_stopped_until_it_is_starte
         await until(lambda: COUNTING.name in runner.stopped_consumers())
         await until(lambda: len(seen) == 150)
         assert "could not be handled" in runner.stopped_consumers()[COUNTING.name]
-        assert any(COUNTING.name in cause for cause in runner.not_ready())
+        assert any(COUNTING.name in cause for cause in runner.not_working())
+        assert await runner.not_serving() == []
         with pytest.raises(NutmegError, match="has stopped"):
             await wait_until_idle([runner], timeout_seconds=30)
         ledger.ports.before = lambda _event: None

@@ -46,6 +46,7 @@ def build(
     metrics: Metrics | None = None,
     readiness: Callable[[], Awaitable[Sequence[str]]] = always_ready,
     trusted_proxies: Sequence[Network] = (),
+    troubles: Callable[[], Awaitable[Sequence[str]]] = always_ready,
 ) -> FastAPI:
     return build_app(
         title="Test",
@@ -58,6 +59,7 @@ def build(
         settings=settings or HTTPSettings(),
         readiness=readiness,
         trusted_proxies=trusted_proxies,
+        troubles=troubles,
     )
 
 

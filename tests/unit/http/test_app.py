@@ -129,6 +129,16 @@ async def test_readiness_is_503_with_its_causes_until_there_are_none() -> None:
     assert after.status_code == 200
 
 
+async def test_what_does_not_work_beside_serving_is_told_and_takes_no_page_away() -> None:
+    async def troubles() -> Sequence[str]:
+        return ["consumer usage.counting is stopped"]
+
+    async with client(build(router, troubles=troubles)) as http:
+        answer = await http.get("/readyz")
+    told = {"status": "degraded", "causes": ["consumer usage.counting is stopped"]}
+    assert (answer.status_code, answer.json()) == (200, told)
+
+
 @pytest.mark.parametrize(
     ("address", "headers", "token", "status"),
     [
