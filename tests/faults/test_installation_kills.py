@@ -1,7 +1,6 @@
 """A whole Nutmeg killed again and again under load: nothing is lost, and nothing is told twice.
 
-1,245 datasets are harvested while hits flow in, files lose their rows and people ask for data. What clients
-got an answer for has happened once; what they got none for they send again with the same key.
+1,245 datasets are harvested while hits flow in, files lose their rows and people ask for data.
 """
 
 import json
@@ -10,12 +9,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from shared.events.catalog import DatasetRegistered
@@ -27,10 +25,11 @@ from shared.events.registry import (
     QUALITY_ALERT_OPENED,
     SHARING_REQUEST_SUBMITTED,
 )
-from tests.support.file_server import FileServer, csv_of, run_file_server
+from tests.support.file_server import FileServer, run_file_server
 from tests.support.installation import Installation, run_installation
 from tests.support.installation_facts import events_of, once_each, rows_of, unpublished
 from tests.support.mail_server import MailServer, run_mail_server
+from tests.support.traffic import Traffic, small_feed, stewardships
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
@@ -38,44 +37,10 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 REAL_FEEDS = ("ct/data.json", "federal/gsa.json", "federal/dol.json", "federal/opm.json")
 DATASETS = 1_245
 WATCHED = 12
-ASKED_FOR = 12
+ASKED_FOR = WATCHED
 TOTAL = DATASETS + WATCHED + ASKED_FOR
 STEWARDS = 4
-VISITORS_PER_BATCH = 10
 KILLS = 10
-SERVER_ERROR = 500
-IN_PROGRESS = 409
-
-
-def first_feed(portal: FileServer) -> dict[str, Any]:
-    """Public datasets with a table of 100 rows each, and others that have to be asked for."""
-    for number in range(WATCHED):
-        portal.files[f"/{number}.csv"] = csv_of(100)
-    told = {"description": "A table.", "modified": "2026-02-20"}
-    watched = [
-        {
-            "identifier": f"watched-{number}",
-            "title": f"Watched dataset {number}",
-            "accessLevel": "public",
-            "distribution": [{"downloadURL": portal.url(f"/{number}.csv"), "mediaType": "text/csv"}],
-            **told,
-        }
-        for number in range(WATCHED)
-    ]
-    asked_for = [
-        {
-            "identifier": f"asked-{number}",
-            "title": f"Guarded dataset {number}",
-            "accessLevel": "restricted public",
-            "rights": "Ask the agency.",
-            **told,
-        }
-        for number in range(ASKED_FOR)
-    ]
-    return {
-        "conformsTo": "https://project-open-data.cio.gov/v1.1/schema",
-        "dataset": [*watched, *asked_for],
-    }
 
 
 def large_feed() -> dict[str, Any]:
@@ -94,76 +59,6 @@ def large_feed() -> dict[str, Any]:
         record.pop("describedBy", None)
         record.pop("distribution", None)
     return {"conformsTo": "https://project-open-data.cio.gov/v1.1/schema", "dataset": records}
-
-
-def stewardships() -> str:
-    rows = [
-        f"{kind}-{number},steward{number % STEWARDS}@example.gov"
-        for kind, count in (("watched", WATCHED), ("asked", ASKED_FOR))
-        for number in range(count)
-    ]
-    return "\n".join(["identifier,steward_email", *rows, ""])
-
-
-@dataclass
-class Traffic:
-    """Clients that send on until they are answered: hits, measurements of shrunken files, requests."""
-
-    installation: Installation
-    portal: FileServer
-    watched: list[str]
-    guarded: list[str]
-    moment: datetime
-    batches: int = 0
-    retries: int = 0
-    failure: str | None = None
-    stop: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        """Send until told to stop, and at least until every watched dataset had its turn."""
-        try:
-            with self.installation.client() as client:
-                while not self.stop.is_set() or self.batches < max(WATCHED, ASKED_FOR):
-                    self._step(client, self.batches)
-                    self.batches += 1
-        except Exception as error:  # noqa: BLE001 - told by the test, in its own thread
-            self.failure = repr(error)
-
-    def _step(self, client: httpx.Client, number: int) -> None:
-        dataset_id = self.watched[number % WATCHED]
-        hits = [self._hit(dataset_id, number, visitor) for visitor in range(VISITORS_PER_BATCH)]
-        answer = self._send(client, "/api/v1/usage/hits:batch", f"hits {number}", {"hits": hits})
-        assert answer["accepted"] + answer["duplicate"] == VISITORS_PER_BATCH, answer
-        if number < WATCHED:
-            self.portal.files[f"/{number}.csv"] = csv_of(10)
-            self._send(client, f"/api/v1/quality/datasets/{dataset_id}/measure", f"measure {number}", {})
-        if number < ASKED_FOR:
-            guarded = self.guarded[number]
-            wish = {"dataset_id": guarded, "purpose": "To study roads.", "data_wanted": "All rows."}
-            self._send(client, "/api/v1/sharing-requests", f"ask {number}", wish)
-
-    def _hit(self, dataset_id: str, number: int, visitor: int) -> dict[str, Any]:
-        return {
-            "dataset_id": dataset_id,
-            "kind": "view",
-            "occurred_at": self.moment.isoformat(),
-            "visitor": {"address": f"{number}.{visitor}", "user_agent": "Mozilla/5.0 Firefox/132.0"},
-        }
-
-    def _send(self, client: httpx.Client, path: str, key: str, body: dict[str, Any]) -> Any:
-        until = time.monotonic() + 300
-        while time.monotonic() < until:
-            try:
-                answer = client.post(path, json=body, headers={"Idempotency-Key": key})
-            except httpx.TransportError:
-                self.retries += 1
-                time.sleep(0.05)
-                continue
-            if answer.status_code < SERVER_ERROR and answer.status_code != IN_PROGRESS:
-                assert answer.is_success, f"{path}: {answer.text}"
-                return answer.json()
-            time.sleep(0.05)
-        raise AssertionError(f"{path} was not answered, {key}")
 
 
 @dataclass
@@ -194,11 +89,13 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         ) as installation,
     ):
         with installation.client() as client:
-            imported = client.post("/api/v1/directory/imports/stewardships", content=stewardships())
+            rows = stewardships(WATCHED, STEWARDS)
+            imported = client.post("/api/v1/directory/imports/stewardships", content=rows)
             assert imported.json()["refused"] == 0, imported.text
             installation.wait_until_idle()
             params = {"source": "first", "wait": "true"}
-            client.post("/api/v1/harvests", params=params, json=first_feed(portal)).raise_for_status()
+            feed = small_feed(portal, WATCHED)
+            client.post("/api/v1/harvests", params=params, json=feed).raise_for_status()
             installation.wait_until_idle()
             found = client.get("/api/v1/datasets", params={"size": 100, "sort": "title"}).json()["results"]
         ids = {one["title"]: one["id"] for one in found}
@@ -226,7 +123,7 @@ def test_ten_kills_of_a_whole_installation_under_load_lose_nothing_and_tell_noth
     installation = scene.installation
     mails_before = len(scene.mail.accepted)
     moment = datetime.now(UTC) - timedelta(minutes=1)
-    traffic = Traffic(installation, scene.portal, scene.watched, scene.guarded, moment)
+    traffic = Traffic(installation.client, scene.portal, scene.watched, scene.guarded, moment)
     with installation.client() as client:
         answer = client.post(
             "/api/v1/harvests",
@@ -300,10 +197,7 @@ def assert_log_tells_each_dataset_once(installation: Installation) -> None:
 
 
 def assert_every_hit_counts_once(installation: Installation, traffic: Traffic) -> None:
-    expected = {
-        dataset_id: VISITORS_PER_BATCH * len(range(number, traffic.batches, WATCHED))
-        for number, dataset_id in enumerate(traffic.watched)
-    }
+    expected = traffic.expected_views()
     counted = "SELECT dataset_id, SUM(views) FROM rollups WHERE granularity = '{}' GROUP BY dataset_id"
     for service, statement in (
         ("usage", counted.format("day")),

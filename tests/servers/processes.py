@@ -91,12 +91,12 @@ class Server:
                 raise ServerError(f"{self.name} does not answer after {seconds_max} s:\n{self.log_tail()}")
             time.sleep(READY_LOOK_SECONDS)
 
-    def stop(self, *, seconds_max: float = 40.0) -> None:
-        """Ask it to end and wait; kill it if it doesn't. Idempotent."""
+    def stop(self, *, seconds_max: float = 40.0, by: signal.Signals | None = None) -> None:
+        """Ask it to end, by its usual signal or another, and wait; kill it if it doesn't. Idempotent."""
         if self._process is None:
             return
         self.resume()
-        self._signal(self._stop_signal)
+        self._signal(by or self._stop_signal)
         try:
             self._process.wait(seconds_max)
         except subprocess.TimeoutExpired:

@@ -58,12 +58,12 @@ def sent_about(messages: Sequence[Message], words: str) -> list[Message]:
     return [one for one in messages if words in " ".join(str(one["Subject"]).split())]
 
 
-def eventually(look: Callable[[], T], what: str) -> T:
+def eventually(look: Callable[[], T], what: str, *, seconds_max: float = WAIT_SECONDS_MAX) -> T:
     """Look again and again until there is something to see; fail with ``what`` was waited for."""
-    until = time.monotonic() + WAIT_SECONDS_MAX
+    until = time.monotonic() + seconds_max
     while time.monotonic() < until:
         found = look()
         if found:
             return found
         time.sleep(0.1)
-    raise AssertionError(f"waited {WAIT_SECONDS_MAX:.0f} s in vain for {what}")
+    raise AssertionError(f"waited {seconds_max:.0f} s in vain for {what}")
