@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.soak.brokers import run_brokers
+from tests.soak.index import run_index
 from tests.soak.results import Findings, append_results
 from tests.soak.showing import Shown, showing
 from tests.soak.steady import run_steady
@@ -18,16 +19,18 @@ Part = Callable[[Shown], Findings]
 def main() -> int:
     """Run the parts that are asked for; return how many failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="part", help="of: brokers, steady; all by default")
+    parser.add_argument("parts", nargs="*", metavar="part", help="of: index, steady, brokers; all by default")
     parser.add_argument("--minutes", type=float, default=60.0, help="steady: how long. Default: %(default)s")
+    parser.add_argument("--datasets", type=int, default=433_000, help="index: how many. Default: %(default)s")
     parser.add_argument(
         "--broker-minutes", type=float, default=5.0, help="brokers: how long. Default: %(default)s"
     )
     parser.add_argument("--output", type=Path, default=HERE, help="folder that results are written to")
     chosen = parser.parse_args()
     parts: dict[str, Part] = {
-        "brokers": lambda shown: run_brokers(chosen.broker_minutes, shown),
+        "index": lambda shown: run_index(chosen.datasets, shown),
         "steady": lambda shown: run_steady(chosen.minutes, chosen.output, shown),
+        "brokers": lambda shown: run_brokers(chosen.broker_minutes, shown),
     }
     if unknown := set(chosen.parts) - parts.keys():
         parser.error(f"no part is called {', '.join(sorted(unknown))}; known: {', '.join(parts)}")

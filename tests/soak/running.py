@@ -14,7 +14,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from tests.soak.ground import Ground, real_servers
 from tests.soak.load import CYCLE_SECONDS, DATASETS, STEWARDS, Feed, Hits, steward_email
-from tests.soak.memory import resident_mib
+from tests.soak.processes import resident_mib
 from tests.soak.showing import Shown
 from tests.soak.watching import standing_of, wait_for
 from tests.support.cluster import Cluster, run_cluster

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.soak.checks import check_counts, check_rest
 from tests.soak.load import DATASETS, EVENTS_PER_SECOND
-from tests.soak.memory import growth_of
+from tests.soak.processes import growth_of
 from tests.soak.results import Findings, write_table
 from tests.soak.running import Run, put_under_load, running_whole, settle, wait_until_idle
 from tests.soak.showing import Shown

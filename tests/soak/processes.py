@@ -1,12 +1,20 @@
-"""How much memory processes take over time, and whether that grows."""
+"""What processes take: memory over time, and whether that grows, and processor time."""
 
+import os
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-__all__ = ["FLOOR_MIB_PER_HOUR", "GROWTH_PER_HOUR_MAX", "Growth", "growth_of", "resident_mib"]
+__all__ = [
+    "FLOOR_MIB_PER_HOUR",
+    "GROWTH_PER_HOUR_MAX",
+    "Growth",
+    "growth_of",
+    "processor_seconds",
+    "resident_mib",
+]
 
 PROC = Path("/proc")
 KIBIBYTES_PER_MIBIBYTE = 1024
@@ -54,11 +62,24 @@ def growth_of(seconds: Sequence[float], mib: Sequence[float]) -> Growth:
 
 def resident_mib(processes: Mapping[str, int]) -> dict[str, float]:
     """Return the resident memory of each process, by name, its children included; 0 for one that is gone."""
-    children: dict[int, list[int]] = {}
-    for entry in PROC.iterdir():
-        if entry.name.isdigit() and (parent := _parent(entry)) is not None:
-            children.setdefault(parent, []).append(int(entry.name))
+    children = _children()
     return {name: sum(_own_mib(each) for each in _family(pid, children)) for name, pid in processes.items()}
+
+
+def processor_seconds(processes: Mapping[str, int]) -> dict[str, float]:
+    """Return the processor time of each process so far, by name, with its children, also those that ended."""
+    children = _children()
+    return {
+        name: sum(_own_seconds(each) for each in _family(pid, children)) for name, pid in processes.items()
+    }
+
+
+def _children() -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for entry in PROC.iterdir():
+        if entry.name.isdigit() and (words := _stat(int(entry.name))):
+            found.setdefault(int(words[1]), []).append(int(entry.name))
+    return found
 
 
 def _family(pid: int, children: Mapping[int, Sequence[int]]) -> list[int]:
@@ -68,18 +89,24 @@ def _family(pid: int, children: Mapping[int, Sequence[int]]) -> list[int]:
     return found
 
 
-def _parent(entry: Path) -> int | None:
+def _stat(pid: int) -> list[str]:
+    """The words of ``/proc/PID/stat`` behind the name, from the state on; none for a process that is gone."""
     try:
-        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return None
+        return []
+
+
+def _own_seconds(pid: int) -> float:
+    ticks = sum(int(word) for word in _stat(pid)[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _own_mib(pid: int) -> float:
     """RSS; the sum over a family has what they share several times."""
     try:
-        for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
-            if line.startswith("Rss:"):
+        for line in (PROC / str(pid) / "status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
                 return int(line.split()[1]) / KIBIBYTES_PER_MIBIBYTE
     except OSError:
         return 0.0
