@@ -30,6 +30,7 @@ from services.catalog.domain.search import (
     UpsertOutcome,
     ViewerScope,
 )
+from services.catalog.domain.source_choice import SourceMatch
 from services.catalog.domain.views import (
     AgencyView,
     DatasetView,
@@ -265,6 +266,18 @@ class HarvestBook(Protocol):
         """Write a source."""
         ...
 
+    async def source_at(self, work: UnitOfWork, url: str) -> str | None:
+        """The source that was harvested from this address last."""
+        ...
+
+    async def sources_with(self, work: UnitOfWork, titles: Mapping[str, str]) -> list[SourceMatch]:
+        """Sources that know some of these identifiers, given with their titles."""
+        ...
+
+    async def live_count(self, work: UnitOfWork, source_id: str) -> int:
+        """How many datasets of a source are not retired."""
+        ...
+
     async def job(self, work: UnitOfWork, harvest_id: UUID) -> HarvestJob | None:
         """A job, under a row lock."""
         ...
@@ -409,6 +422,10 @@ class FeedError(NutmegError):
 
 class Feed(Protocol):
     """A feed on this machine, read in order and in portions, off the event loop."""
+
+    async def catalogue_id(self) -> str | None:
+        """What the catalogue calls itself (``@id``) ahead of its records. Raises :class:`FeedError`."""
+        ...
 
     async def check(self) -> int:
         """Read it to its end and return its number of records. Raises :class:`FeedError`."""

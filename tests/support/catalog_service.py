@@ -68,13 +68,13 @@ class RunningCatalog:
         await wait_until_idle([self.runner], timeout_seconds=timeout_seconds)
 
     async def harvest(
-        self, feed: Mapping[str, Any] | bytes, *, source: str = "feed", **params: Any
+        self, feed: Mapping[str, Any] | bytes, *, source: str | None = "feed", **params: Any
     ) -> dict[str, Any]:
-        """Harvest a feed to its end; return the job."""
+        """Harvest a feed to its end; return the job. Without a source, one is found for it."""
         body = feed if isinstance(feed, bytes) else orjson.dumps(feed)
         answer = await self.client.post(
             "/api/v1/harvests",
-            params={"source": source, "wait": "true", **params},
+            params={"source": source, "wait": "true", **params} if source else {"wait": "true", **params},
             content=body,
             headers=bearer("operator"),
         )

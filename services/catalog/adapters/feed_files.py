@@ -67,6 +67,9 @@ class JSONFeed:
         self._file: IO[bytes] | None = None
         self._records: Iterator[object] | None = None
 
+    async def catalogue_id(self) -> str | None:
+        return await asyncio.to_thread(self._catalogue_id)
+
     async def check(self) -> int:
         return await asyncio.to_thread(self._check)
 
@@ -78,6 +81,18 @@ class JSONFeed:
         self._records = None
         if file is not None:
             await asyncio.to_thread(file.close)
+
+    def _catalogue_id(self) -> str | None:
+        with closing(_opened(self._path)) as file:
+            try:
+                for prefix, event, value in ijson.parse(file, use_float=True):
+                    if prefix == "@id" and event == "string":
+                        return str(value)
+                    if prefix == _DATASETS:
+                        return None
+            except (ijson.JSONError, UnicodeError, ValueError, OverflowError) as error:
+                raise _unreadable(error) from error
+        return None
 
     def _check(self) -> int:
         with closing(_opened(self._path)) as file:

@@ -1,15 +1,25 @@
 """Sources, harvest jobs and dictionaries to fetch, on SQLAlchemy: SQLite and PostgreSQL alike."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import false, func, insert, or_, select, update
 
-from services.catalog.adapters.tables import DICTIONARY_FETCHES, HARVEST_REJECTIONS, HARVESTS, SOURCES
+from services.catalog.adapters.entry_rows import chunks
+from services.catalog.adapters.tables import (
+    DATASET_ALIASES,
+    DATASETS,
+    DICTIONARY_FETCHES,
+    HARVEST_REJECTIONS,
+    HARVESTS,
+    SOURCES,
+)
 from services.catalog.domain.harvest_job import OPEN_STATUSES, HarvestCounts, HarvestJob, HarvestSource
 from services.catalog.domain.records import DictionaryFetch
+from services.catalog.domain.source_choice import SourceMatch
 from shared.events.catalog import RejectedRecord
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
@@ -39,6 +49,38 @@ class SqlHarvestBook:
     async def put_source(self, work: UnitOfWork, source: HarvestSource) -> None:
         row = {name: getattr(source, name) for name in HarvestSource.__slots__}
         await upsert(work.connection, SOURCES, [row])
+
+    async def source_at(self, work: UnitOfWork, url: str) -> str | None:
+        source_id: str | None = await work.connection.scalar(
+            select(HARVESTS.c.source_id)
+            .where(HARVESTS.c.url == url)
+            .order_by(HARVESTS.c.requested_at.desc())
+            .limit(1)
+        )
+        return source_id
+
+    async def sources_with(self, work: UnitOfWork, titles: Mapping[str, str]) -> list[SourceMatch]:
+        identifiers: Counter[str] = Counter()
+        records: Counter[str] = Counter()
+        known = select(DATASET_ALIASES.c.source_id, DATASET_ALIASES.c.identifier, DATASETS.c.title).join(
+            DATASETS, DATASETS.c.dataset_id == DATASET_ALIASES.c.dataset_id
+        )
+        for chunk in chunks(titles):
+            for row in await work.connection.execute(known.where(DATASET_ALIASES.c.identifier.in_(chunk))):
+                identifiers[row.source_id] += 1
+                records[row.source_id] += row.title == titles[row.identifier]
+        return [
+            SourceMatch(source_id, number, records[source_id], await self.live_count(work, source_id))
+            for source_id, number in identifiers.items()
+        ]
+
+    async def live_count(self, work: UnitOfWork, source_id: str) -> int:
+        counted = await work.connection.scalar(
+            select(func.count())
+            .select_from(DATASETS)
+            .where(DATASETS.c.source_id == source_id, DATASETS.c.retired == false())
+        )
+        return counted or 0
 
     async def job(self, work: UnitOfWork, harvest_id: UUID) -> HarvestJob | None:
         row = (

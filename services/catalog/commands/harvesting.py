@@ -241,7 +241,8 @@ class HarvestWorker:
     async def _hold(self, work: UnitOfWork, job: HarvestJob) -> None:
         message = (
             f"The feed lacks {job.missing:,} of the {job.known:,} datasets known from this source. "
-            "Nothing was retired. Confirm if they are really gone; else mend the feed and harvest it again."
+            "Nothing was retired. Confirm if they are really gone; else mend the feed and harvest it again, "
+            "or, if it is another feed, harvest it with a source of its own."
         )
         await self._ports.harvests.put_job(work, job.ended("held", work.clock.now(), message))
         held = HarvestHeld(

@@ -3,17 +3,20 @@
 import asyncio
 import os
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from services.catalog.commands.choosing_source import choose_source, sketch, source_of_address
 from services.catalog.domain.dcat_export import Installation
+from services.catalog.domain.dcat_us import SourceDefaults
 from services.catalog.domain.harvest_job import HarvestJob, HarvestSource, HarvestStateError
+from services.catalog.domain.source_choice import FeedSketch
 from services.catalog.domain.views import HarvestView
 from services.catalog.entrypoints.documents import harvest_document
 from services.catalog.ports import CatalogPorts, CatalogReader, FeedShelf
@@ -21,13 +24,15 @@ from shared.http.problems import FieldProblem, ProblemError
 from shared.http.viewing import ViewerDependency, access
 from shared.identity.viewer import Role, Viewer
 from shared.store.engine import Store
+from shared.store.unit_of_work import UnitOfWork
 
 __all__ = ["build_harvests_api", "confirm_held"]
 
 HARVESTERS = (Role.OPERATOR, Role.CHIEF_DATA_OFFICER, Role.SERVICE)
-DEFAULT_SOURCE = "default"
 ADDRESS_BYTES_MAX = 8 * 1024
 """A larger body is a feed, never the address of one."""
+PRINTED = r"^[^\x00-\x1f\x7f]+$"
+"""No database and no page could hold the others."""
 WAIT_STEP_SECONDS = 0.05
 
 Text = Annotated[str | None, Query(min_length=1, max_length=500)]
@@ -84,7 +89,8 @@ def _add_start(
     async def start_harvest(
         request: Request,
         viewer: ViewerDependency,
-        source: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
+        source: Annotated[str | None, Query(min_length=1, max_length=200, pattern=PRINTED)] = None,
+        file_name: Text = None,
         url: Annotated[str | None, Query(max_length=2_048)] = None,
         publisher: Text = None,
         contact_name: Text = None,
@@ -98,27 +104,28 @@ def _add_start(
 
         With ``wait`` the answer comes when the harvest has ended: 200 with its result. ``confirm`` says
         beforehand that datasets may go although the feed lost more than half of them.
+
+        Without ``source`` a feed is recognised by its address, or by its records; one that is not gets a
+        source of its own, named by its address, its ``@id`` or ``file_name``.
         """
         harvest_id = _harvest_id(request, viewer)
         known = await reader.harvest(harvest_id)
         if known is None:
             path = feeds.path_of(harvest_id)
             address = url or await _receive(request, path)
-            job = HarvestJob(
-                harvest_id,
-                source_id=source or _source_named(address),
-                requested_at=ports.clock.now(),
-                url=address,
-                confirmed=confirm,
+            names = (
+                publisher or owner.publisher_name,
+                contact_name or owner.contact_name,
+                contact_email or owner.contact_email,
             )
-            told = HarvestSource(
-                job.source_id,
-                publisher_name=publisher or owner.publisher_name,
-                contact_name=contact_name or owner.contact_name,
-                contact_email=contact_email or owner.contact_email,
-                is_sample=sample,
-            )
-            await _queue(store, ports, job, told)
+            now = ports.clock.now()
+            found = None
+            if source is None and address is None:
+                found = await sketch(feeds.open(harvest_id, SourceDefaults(*names, now.date())))
+            async with store.unit_of_work() as work:
+                chosen = source or await _chosen(work, ports, address, found, file_name)
+                job = HarvestJob(harvest_id, chosen, now, url=address, confirmed=confirm)
+                await _queue(work, ports, job, HarvestSource(chosen, *names, is_sample=sample))
         return await _answer(reader, harvest_id, timeout_seconds if wait else 0.0)
 
 
@@ -137,23 +144,31 @@ async def confirm_held(store: Store, ports: CatalogPorts, harvest_id: UUID) -> N
         work.after_commit(ports.wake_harvesting)
 
 
-async def _queue(store: Store, ports: CatalogPorts, job: HarvestJob, told: HarvestSource) -> None:
-    async with store.unit_of_work() as work:
-        known = await ports.harvests.source(work, job.source_id)
-        if known is not None:
-            told = HarvestSource(
-                told.source_id,
-                told.publisher_name,
-                told.contact_name,
-                told.contact_email,
-                url=known.url,
-                is_sample=told.is_sample or known.is_sample,
-                etag=known.etag,
-                last_modified=known.last_modified,
-            )
-        await ports.harvests.put_source(work, told)
-        await ports.harvests.put_job(work, job)
-        work.after_commit(ports.wake_harvesting)
+async def _chosen(
+    work: UnitOfWork,
+    ports: CatalogPorts,
+    address: str | None,
+    found: FeedSketch | None,
+    file_name: str | None,
+) -> str:
+    if address is not None:
+        return await source_of_address(work, ports.harvests, address)
+    return await choose_source(work, ports.harvests, found or FeedSketch(None, {}), file_name)
+
+
+async def _queue(work: UnitOfWork, ports: CatalogPorts, job: HarvestJob, told: HarvestSource) -> None:
+    known = await ports.harvests.source(work, job.source_id)
+    if known is not None:
+        told = replace(
+            told,
+            url=known.url,
+            is_sample=told.is_sample or known.is_sample,
+            etag=known.etag,
+            last_modified=known.last_modified,
+        )
+    await ports.harvests.put_source(work, told)
+    await ports.harvests.put_job(work, job)
+    work.after_commit(ports.wake_harvesting)
 
 
 async def _receive(request: Request, path: Path) -> str | None:
@@ -192,12 +207,6 @@ def _address_in(body: bytes) -> str | None:
     if not isinstance(document["url"], str):
         raise _no_feed("url is not a text.")
     return document["url"]
-
-
-def _source_named(address: str | None) -> str:
-    """A source of its own per host; without an address, the one for uploads."""
-    host = urlsplit(address).hostname if address is not None else None
-    return host or DEFAULT_SOURCE
 
 
 def _harvest_id(request: Request, viewer: Viewer) -> UUID:

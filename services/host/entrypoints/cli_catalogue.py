@@ -44,7 +44,12 @@ def _add_harvest(app: typer.Typer) -> None:
     @app.command()
     def harvest(
         feed: Annotated[str, typer.Argument(help="A DCAT-US 1.1 feed: a file, or an http address.")],
-        source: Annotated[str | None, typer.Option("--source", help="Name of the source.")] = None,
+        source: Annotated[
+            str | None,
+            typer.Option(
+                "--source", help="Name of the source. By default a feed that is not known is one of its own."
+            ),
+        ] = None,
         publisher: Annotated[
             str | None, typer.Option("--publisher", help="Owner of records that name no publisher.")
         ] = None,
@@ -70,6 +75,8 @@ def _add_harvest(app: typer.Typer) -> None:
             for kind, text in directory.items():
                 await _import(connection, kind, text)
             parameters = {"source": source, "publisher": publisher, "confirm": confirm or None}
+            if isinstance(content, Path):
+                parameters["file_name"] = _told_name(content)
             return await _harvest(connection, content, parameters)
 
         job = answer_of(Target(data_dir, api, token, may_create=True), act)
@@ -295,8 +302,10 @@ def _tell_harvest(job: dict[str, Any], *, as_json: bool) -> None:
         raise CommandError(job["message"])
     result = job["result"]
     if as_json:
-        show_json(result)
+        show_json({"source": job["source"], "first_harvest": job["first_harvest"], **result})
     else:
+        is_new = " (a new one)" if job["first_harvest"] else ""
+        say(f"Source: {job['source']}{is_new}")
         names: tuple[Literal["created", "changed", "unchanged", "retired", "rejected"], ...]
         names = ("created", "changed", "unchanged", "retired", "rejected")
         say(", ".join(f"{result[name]:,} {name}" for name in names))
@@ -305,7 +314,9 @@ def _tell_harvest(job: dict[str, Any], *, as_json: bool) -> None:
                 name = rejection["title"] or rejection["identifier"] or "a record without a name"
                 tell(f"{name}: {problem['field']}: {problem['message']} {problem['cure']}")
     if job["status"] == "held":
-        tell(f"held: {job['message']} Confirm with: nutmeg harvest … --confirm")
+        tell(
+            f"held: {job['message']} Confirm with: nutmeg harvest … --confirm. Its own source: --source NAME"
+        )
     if job["status"] == "held" or result["rejected"]:
         raise typer.Exit(IN_PART)
 
@@ -318,6 +329,12 @@ def _feed(text: str) -> Path | str:
     if not path.is_file():
         raise CommandError(f"{text} is neither a file nor an http address")
     return path
+
+
+def _told_name(path: Path) -> str:
+    """Return the file's name; that of its folder too where every feed has the same (``data.json``)."""
+    whole = path.resolve()
+    return f"{whole.parent.name}/{whole.name}" if whole.stem == "data" else whole.name
 
 
 async def _chunks(path: Path) -> AsyncIterator[bytes]:
