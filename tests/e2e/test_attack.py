@@ -134,8 +134,8 @@ def plant(installation: Installation) -> Field:
     return Field(installation, ids, alert_id, request["request_id"], matter_id, harvest_id)
 
 
-def harvest(admin: httpx.Client, records: list[dict[str, Any]]) -> dict[str, Any]:
-    parameters = {"source": "planted", "wait": "true", "confirm": "true"}
+def harvest(admin: httpx.Client, records: list[dict[str, Any]], source: str = "planted") -> dict[str, Any]:
+    parameters = {"source": source, "wait": "true", "confirm": "true"}
     answer = answer_of(admin.post("/api/v1/harvests", params=parameters, json={"dataset": records}))
     assert answer["status"] == "completed", answer
     return dict(answer)
@@ -422,3 +422,31 @@ def test_no_path_leads_to_a_file_of_the_data_directory(field: Field, path: str) 
         assert answer.status_code in {400, 404, 422}
         assert field.installation.admin_token not in answer.text
         assert "root:" not in answer.text
+
+
+def test_followers_of_a_public_record_are_told_that_it_was_withdrawn_and_nothing_of_what_it_became(
+    field: Field,
+) -> None:
+    record = PUBLIC | {"identifier": "id-turned", "title": "Numbat counts", "description": "Numbats."}
+    secret = mark("turned")
+    with field.attacker(None) as visitor, field.installation.client() as admin:
+        harvest(admin, [record], source="turning")
+        field.installation.wait_until_idle()
+        page = answer_of(visitor.get("/api/v1/events", params={"limit": 500}))
+        dataset_id = next(one["subject"] for one in page["events"] if "Numbat" in json.dumps(one))
+        turned = (
+            f"identifier,agency_code,steward_email,access_level,visibility\nid-turned,A,{STEWARD_A},,agency\n"
+        )
+        answer_of(admin.post("/api/v1/directory/imports/stewardships", content=turned.encode()))
+        harvest(admin, [record | {"title": secret, "description": secret}], source="turning")
+        field.installation.wait_until_idle()
+        news = visitor.get("/api/v1/events", params={"limit": 500, "cursor": page["next_cursor"]})
+        (gone,) = answer_of(news)["events"]
+        assert gone["type"] == "nutmeg.catalog.dataset.withdrawn.v1"
+        assert gone["subject"] == dataset_id
+        assert "data" not in gone
+        whole = visitor.get("/api/v1/events", params={"limit": 500}).text
+        assert "Numbat" not in whole
+        assert_untold(whole, {secret}, "the events")
+        by_dataset = answer_of(visitor.get("/api/v1/events", params={"dataset": dataset_id}))["events"]
+        assert [one["id"] for one in by_dataset] == [gone["id"]]

@@ -5,11 +5,31 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, delete, false, func, insert, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    delete,
+    false,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from services.catalog.adapters.entry_rows import chunks
-from services.catalog.adapters.tables import CHANGES, COUNTERS, DATASETS
-from services.catalog.domain.feed_changes import FeedLine, NewFeedLine
+from services.catalog.adapters.tables import CHANGES, COUNTERS, DATASETS, TOLD_STANDINGS
+from services.catalog.domain.feed_changes import (
+    WITHDRAWN,
+    FeedLine,
+    NewFeedLine,
+    Standing,
+    with_withdrawals,
+    withdrawal_id,
+)
 from shared.identity.viewer import Role, Viewer
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
@@ -29,13 +49,14 @@ class SqlChangesFeed:
 
     async def append(self, work: UnitOfWork, lines: Sequence[NewFeedLine]) -> None:
         owners = await self._owners(work, {line.dataset_id for line in lines})
+        told = await self._with_withdrawals(work, lines)
         # The row lock makes numbers visible in their order, whichever consumer writes.
         await upsert(work.connection, COUNTERS, [{"name": _LAST_NUMBER, "value": 0}], update=[])
         last = await work.connection.scalar(
             select(COUNTERS.c.value).where(COUNTERS.c.name == _LAST_NUMBER).with_for_update()
         )
         first = (last or 0) + 1
-        rows = [_row(number, line, owners) for number, line in enumerate(lines, first)]
+        rows = [_row(number, line, owners) for number, line in enumerate(told, first)]
         await work.connection.execute(insert(CHANGES), rows)
         await work.connection.execute(
             update(COUNTERS).where(COUNTERS.c.name == _LAST_NUMBER).values(value=first + len(rows) - 1)
@@ -80,6 +101,24 @@ class SqlChangesFeed:
         async with self._store.read() as connection:
             return await connection.scalar(statement) or 0
 
+    async def _with_withdrawals(self, work: UnitOfWork, lines: Sequence[NewFeedLine]) -> list[NewFeedLine]:
+        known: dict[UUID, Standing] = {}
+        for chunk in chunks({line.dataset_id for line in lines if line.audience == "dataset"}):
+            rows = await work.connection.execute(
+                select(TOLD_STANDINGS).where(TOLD_STANDINGS.c.dataset_id.in_(chunk))
+            )
+            known.update((row.dataset_id, Standing(row.visibility, row.agency_id)) for row in rows)
+        now = dict(known)
+        told = list(with_withdrawals(lines, now))
+        moved = [
+            {"dataset_id": dataset_id, "visibility": standing.visibility, "agency_id": standing.agency_id}
+            for dataset_id, standing in now.items()
+            if known.get(dataset_id) != standing
+        ]
+        if moved:
+            await upsert(work.connection, TOLD_STANDINGS, moved)
+        return told
+
     async def _owners(self, work: UnitOfWork, dataset_ids: set[UUID]) -> dict[UUID, tuple[str, UUID | None]]:
         found: dict[UUID, tuple[str, UUID | None]] = {}
         columns = (DATASETS.c.dataset_id, DATASETS.c.visibility, DATASETS.c.agency_id)
@@ -97,6 +136,8 @@ def readable_by(viewer: Viewer) -> ColumnElement[bool]:
         and_(CHANGES.c.audience == "dataset", is_visible_now, was_visible_then),
         and_(CHANGES.c.audience == "agency", is_visible_now, _works_for(viewer, CHANGES.c.agency_id)),
         and_(CHANGES.c.audience == "parties", _is_party(viewer)),
+        # An unknown agency makes the comparison neither true nor false: that is not visible.
+        and_(CHANGES.c.audience == "former", was_visible_then, not_(func.coalesce(is_visible_now, false()))),
     )
 
 
@@ -130,10 +171,11 @@ def _row(number: int, line: NewFeedLine, owners: dict[UUID, tuple[str, UUID | No
     # Of a dataset that is not known here nothing may be told to anyone but those who see all.
     visibility, agency_id = owners.get(line.dataset_id, ("agency", None))
     carries_visibility = line.visibility is not None
+    is_withdrawal = line.audience == "former"
     return {
         "sequence": number,
-        "event_id": event.id,
-        "event_type": event.type,
+        "event_id": withdrawal_id(event.id) if is_withdrawal else event.id,
+        "event_type": WITHDRAWN if is_withdrawal else event.type,
         "event_source": event.source,
         "subject": event.subject,
         "subjectversion": event.subjectversion,

@@ -2,14 +2,15 @@
 
 An event becomes a line of the changes feed, without any id of a person. Who may read it is decided when it
 is read: by the dataset's visibility now and by its visibility when it happened, so that neither a record
-that was hidden since nor the hidden past of a public record is told.
+that was hidden since nor the hidden past of a public record is told. Who saw a record and may see it no
+longer is told that it was withdrawn, and nothing else.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import BaseModel
 
@@ -28,9 +29,14 @@ from shared.events.governance import (
 from shared.events.quality import MeasurementRecorded
 from shared.events.usage import RollupUpdated
 
-Audience = Literal["dataset", "agency", "parties"]
-"""Who may read a line: whoever may see the dataset; people of the agency; the requester and who decides."""
+Audience = Literal["dataset", "agency", "parties", "former"]
+"""Who may read a line: whoever may see the dataset; people of the agency; the requester and who decides;
+who could see the dataset as it stood before, and cannot now."""
 
+WITHDRAWN = "nutmeg.catalog.dataset.withdrawn.v1"
+"""Told in the feed alone, and without data: the reader may see this dataset no longer."""
+
+_WITHDRAWALS = UUID("6f1c0f5e-5f0b-4b0a-9a3e-0d5a4c6f5b21")
 _DATASET = (DatasetRegistered, DatasetChanged, DatasetRetired)
 _ALERT = (AlertOpened, AlertChanged, AlertResolved)
 _REQUEST = (
@@ -49,11 +55,20 @@ _PEOPLE = {
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Who may see a dataset, by its last numbered event."""
+
+    visibility: Visibility
+    agency_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
 class NewFeedLine:
     """An event on its way into the feed.
 
     ``visibility`` and ``agency_id`` are those of the dataset when it happened; None of both for events that
-    do not carry them. ``person_id`` is the requester of a sharing request.
+    do not carry them. ``person_id`` is the requester of a sharing request. Of audience "former" they
+    are those that the dataset had before the event.
     """
 
     event: Event
@@ -117,24 +132,56 @@ def feed_line(event: Event) -> NewFeedLine | None:
     return None
 
 
+def with_withdrawals(
+    lines: Sequence[NewFeedLine], standings: MutableMapping[UUID, Standing]
+) -> Iterator[NewFeedLine]:
+    """The lines, each followed by a withdrawal where some who could see the dataset may have lost it.
+
+    ``standings`` are those before the first line, by dataset; afterwards they are those after the last. Who
+    has lost it is decided when the line is read. A retired dataset is no loss of sight: that is told itself.
+    """
+    for line in lines:
+        yield line
+        if line.audience != "dataset" or line.visibility is None:
+            continue
+        before = standings.get(line.dataset_id)
+        now = standings[line.dataset_id] = Standing(line.visibility, line.agency_id)
+        if before is not None and before != now and now.visibility != "public":
+            yield replace(
+                line,
+                audience="former",
+                visibility=before.visibility,
+                agency_id=before.agency_id,
+                data={},
+            )
+
+
+def withdrawal_id(event_id: str) -> str:
+    """The id of the withdrawal that an event brings: the same however often it is made."""
+    return str(uuid5(_WITHDRAWALS, event_id))
+
+
 def cloud_event(line: FeedLine) -> dict[str, Any]:
     """The line as a CloudEvent in structured JSON form (CloudEvents 1.0, JSON event format).
 
     ``sequence`` is the CloudEvents extension of that name: the line's number as text.
     """
-    told = {
+    told: dict[str, Any] = {
         "specversion": "1.0",
         "id": line.event_id,
         "type": line.event_type,
         "source": line.event_source,
         "subject": line.subject,
         "time": line.happened_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        "datacontenttype": "application/json",
         "sequence": str(line.sequence),
         "subjectversion": line.subjectversion,
-        "correlationid": line.correlationid,
-        "data": dict(line.data),
     }
+    if line.event_type != WITHDRAWN:
+        told |= {
+            "datacontenttype": "application/json",
+            "correlationid": line.correlationid,
+            "data": dict(line.data),
+        }
     return {name: value for name, value in told.items() if value is not None}
 
 

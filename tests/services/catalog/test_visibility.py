@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from shared.events.alerts import AlertOpened, AlertState
+from shared.events.catalog import Visibility
 from shared.events.governance import (
     AgencyChanged,
     AgencyState,
@@ -186,10 +187,71 @@ async def test_what_turns_hidden_disappears_and_what_turns_public_keeps_its_hidd
     await decide("agency-a", "public")
     feed = (await running.get("/api/v1/events?limit=500")).json()["events"]
     about = {(event["subject"].split("/")[0], event["type"].split(".")[3]) for event in feed}
-    assert about == {(ids["agency-a"], "changed")}
+    assert about == {(ids["agency-a"], "changed"), (ids["public"], "withdrawn")}
     exported = (await running.get("/data.json")).json()["dataset"]
     assert [item["identifier"] for item in exported] == ["agency-a"]
     assert (await running.search())["total"] == 1
+
+
+async def withdrawn_from(
+    running: RunningCatalog, cursors: dict[str | None, str]
+) -> dict[str | None, list[str]]:
+    """Read on for every viewer; return the subjects that each is told to be withdrawn."""
+    told: dict[str | None, list[str]] = {}
+    for viewer in EVERYONE:
+        page = (
+            await running.get("/api/v1/events", viewer, cursor=cursors.get(viewer, "0"), limit=500)
+        ).json()
+        cursors[viewer] = page["next_cursor"]
+        gone = [event for event in page["events"] if event["type"] == "nutmeg.catalog.dataset.withdrawn.v1"]
+        for event in gone:
+            assert set(event) == {
+                "specversion",
+                "id",
+                "type",
+                "source",
+                "subject",
+                "time",
+                "sequence",
+                "subjectversion",
+            }
+        if gone:
+            told[viewer] = [event["subject"] for event in gone]
+    return told
+
+
+async def test_who_followed_a_dataset_is_told_when_it_is_withdrawn_and_nobody_else(
+    running: RunningCatalog,
+) -> None:
+    ids = await plant(running)
+    cursors: dict[str | None, str] = {}
+    assert await withdrawn_from(running, cursors) == {}
+
+    async def assign(name: str, agency_id: UUID, visibility: Visibility, version: int) -> None:
+        state = StewardshipState(identifier=name, agency_id=agency_id, visibility=visibility)
+        await running.tell(STEWARDSHIP_CHANGED, StewardshipChanged(stewardship=state), name, version)
+
+    await assign("public", AGENCY_A, "government", 2)
+    assert await withdrawn_from(running, cursors) == {None: [ids["public"]], "requester": [ids["public"]]}
+    await assign("public", AGENCY_A, "agency", 3)
+    assert await withdrawn_from(running, cursors) == {"steward-b": [ids["public"]]}
+    await assign("public", AGENCY_B, "agency", 4)
+    assert await withdrawn_from(running, cursors) == {"steward-a": [ids["public"]]}
+    await assign("agency-a", AGENCY_B, "agency", 2)
+    assert await withdrawn_from(running, cursors) == {"steward-a": [ids["agency-a"]]}
+    await assign("agency-b", AGENCY_B, "public", 2)
+    assert await withdrawn_from(running, cursors) == {}
+
+
+async def test_a_public_dataset_that_is_retired_is_told_as_retired_to_everybody(
+    running: RunningCatalog,
+) -> None:
+    await running.harvest(feed_of(dataset("kept"), dataset("left"), dataset("other")))
+    cursor = (await running.get("/api/v1/events")).json()["next_cursor"]
+    await running.harvest(feed_of(dataset("kept"), dataset("other")))
+    (told,) = (await running.get("/api/v1/events", cursor=cursor)).json()["events"]
+    assert told["type"] == "nutmeg.catalog.dataset.retired.v1"
+    assert told["data"]["dataset"]["identifier"] == "left"
 
 
 async def test_alerts_are_for_people_of_the_agency_and_requests_for_their_parties(
