@@ -9,7 +9,7 @@ from services.notify.adapters.smtp import SMTPMailTransport
 from services.notify.adapters.sql_matters import SqlMatterBook
 from services.notify.adapters.sql_people import SqlPeopleBook
 from services.notify.adapters.tables import BUS, KNOWN_DATASETS, METADATA, PRINCIPALS
-from services.notify.commands import MessageOffice, Sender
+from services.notify.commands import LEASE, MessageOffice, Sender
 from services.notify.entrypoints.api import build_api
 from services.notify.entrypoints.pages import build_pages
 from services.notify.handlers import DIRECTORY_HANDLERS, ROUTING_HANDLERS
@@ -56,7 +56,7 @@ class _Post:
 
     async def due(self) -> int:
         async with self._store.read() as connection:
-            return await self._book.count_due(connection, self._clock.now())
+            return await self._book.count_due(connection, self._clock.now(), lease_for=LEASE)
 
     async def pending(self) -> int:
         async with self._store.read() as connection:

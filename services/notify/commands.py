@@ -19,7 +19,7 @@ from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
 from shared.telemetry.measuring import Measurements
 
-__all__ = ["MessageOffice", "Sender", "acknowledge"]
+__all__ = ["LEASE", "MessageOffice", "Sender", "acknowledge"]
 
 PEOPLE_PER_TURN = 10
 MESSAGES_PER_TURN = 20

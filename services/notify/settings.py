@@ -30,7 +30,7 @@ class NotifySettings(BaseSettings):
         default=20.0, gt=0, le=120, description="How long one step of the mail server may take."
     )
     group_wait_seconds: float = Field(
-        default=10.0, ge=0, description="How long an alert waits for others to the same person."
+        default=10.0, ge=0, le=3_600, description="How long an alert waits for others to the same person."
     )
     poll_seconds: float = Field(
         default=1.0, gt=0, description="How often messages that are due are looked for, without a wake-up."

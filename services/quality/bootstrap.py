@@ -179,7 +179,7 @@ def _rules(settings: QualitySettings) -> ProfilingRules:
 def _works(store: Store, ports: QualityPorts, settings: QualitySettings) -> list[RecurringWork]:
     async def jobs_due() -> int:
         async with store.read() as connection:
-            return await count_due_jobs(connection, ports.clock.now())
+            return await count_due_jobs(connection, ports.clock.now(), lease=ports.rules.lease)
 
     async def checks_due() -> int:
         async with store.read() as connection:

@@ -152,6 +152,17 @@ async def test_only_living_datasets_whose_time_has_come_are_due(store: Store) ->
         assert await STANDINGS.due(work, NOW, 10) == [due.dataset.dataset_id]
 
 
+async def test_a_clock_that_is_set_back_holds_up_no_job(store: Store, clock: SimulatedClock) -> None:
+    await request_job(store, uuid4())
+    earlier = clock.now() - timedelta(hours=3)
+    async with store.read() as connection:
+        assert await count_due_jobs(connection, earlier, lease=LEASE) == 1
+    (cut_off,) = await leased(store, clock.now())
+    assert await leased(store, clock.now()) == []
+    (again,) = await leased(store, earlier)
+    assert (cut_off.attempts, again.attempts) == (1, 2)
+
+
 async def test_a_leased_job_is_given_to_nobody_else_until_its_lease_is_over(
     store: Store, clock: SimulatedClock
 ) -> None:
@@ -162,7 +173,7 @@ async def test_a_leased_job_is_given_to_nobody_else_until_its_lease_is_over(
     assert (first.dataset_id, first.attempts, first.revision) == (dataset_id, 1, 1)
     assert await leased(store, now) == []
     async with store.read() as connection:
-        assert await count_due_jobs(connection, now) == 0
+        assert await count_due_jobs(connection, now, lease=LEASE) == 0
     (second,) = await leased(store, now + LEASE)
     assert second.attempts == 2
     async with store.unit_of_work() as work:

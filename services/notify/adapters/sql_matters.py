@@ -7,20 +7,35 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
-from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notify.adapters.tables import DELIVERIES, INBOX_LINES, MATTERS, PEOPLE, TELLINGS
-from services.notify.domain.mail import Sending, ToldMatter
+from services.notify.domain.mail import ATTEMPTS_MAX, Sending, ToldMatter, longest_wait
 from services.notify.domain.matters import Change, Matter, MatterState
 from services.notify.domain.routing import Recipient
 from services.notify.ports import Telling
+from shared.store.moments import has_come
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
 __all__ = ["SqlMatterBook", "matter_of_row"]
 
 OPEN_DELIVERIES = ("queued", "deferred")
+GROUP_WAIT_MAX = timedelta(hours=1)
+"""As long as the settings let a matter wait for its neighbours."""
 
 
 class SqlMatterBook:
@@ -98,7 +113,7 @@ class SqlMatterBook:
     async def due_people(self, work: UnitOfWork, now: datetime, limit: int) -> list[UUID]:
         rows = await work.connection.scalars(
             select(TELLINGS.c.person_id)
-            .where(TELLINGS.c.delivery_id.is_(None), TELLINGS.c.not_before <= now)
+            .where(_is_to_tell(now))
             .group_by(TELLINGS.c.person_id)
             .order_by(func.min(TELLINGS.c.not_before))
             .limit(limit)
@@ -148,14 +163,9 @@ class SqlMatterBook:
     async def lease(
         self, work: UnitOfWork, now: datetime, *, lease_for: timedelta, limit: int
     ) -> list[Sending]:
-        due = (
-            DELIVERIES.c.state.in_(OPEN_DELIVERIES)
-            & (DELIVERIES.c.next_attempt_at <= now)
-            & or_(DELIVERIES.c.leased_until.is_(None), DELIVERIES.c.leased_until <= now)
-        )
         statement = (
             select(DELIVERIES)
-            .where(due)
+            .where(_is_to_send(now, lease_for))
             .order_by(DELIVERIES.c.next_attempt_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -203,21 +213,11 @@ class SqlMatterBook:
             )
         )
 
-    async def count_due(self, connection: AsyncConnection, now: datetime) -> int:
+    async def count_due(self, connection: AsyncConnection, now: datetime, *, lease_for: timedelta) -> int:
         """Return how many tellings may be gathered and messages may be tried at ``now``."""
-        tellings = await connection.scalar(
-            select(func.count())
-            .select_from(TELLINGS)
-            .where(TELLINGS.c.delivery_id.is_(None), TELLINGS.c.not_before <= now)
-        )
+        tellings = await connection.scalar(select(func.count()).select_from(TELLINGS).where(_is_to_tell(now)))
         messages = await connection.scalar(
-            select(func.count())
-            .select_from(DELIVERIES)
-            .where(
-                DELIVERIES.c.state.in_(OPEN_DELIVERIES),
-                DELIVERIES.c.next_attempt_at <= now,
-                or_(DELIVERIES.c.leased_until.is_(None), DELIVERIES.c.leased_until <= now),
-            )
+            select(func.count()).select_from(DELIVERIES).where(_is_to_send(now, lease_for))
         )
         return (tellings or 0) + (messages or 0)
 
@@ -227,6 +227,24 @@ class SqlMatterBook:
             select(func.count()).select_from(TELLINGS).where(TELLINGS.c.delivery_id.is_(None))
         )
         return waiting or 0
+
+
+def _is_to_tell(now: datetime) -> ColumnElement[bool]:
+    is_due = has_come(TELLINGS.c.not_before, now, longest=GROUP_WAIT_MAX)
+    return and_(TELLINGS.c.delivery_id.is_(None), is_due)
+
+
+def _is_to_send(now: datetime, lease_for: timedelta) -> ColumnElement[bool]:
+    message = DELIVERIES.c
+    moment = message.next_attempt_at.type
+    # As `has_come`, where each try waits longer than the one before.
+    latest = {tries: literal(now + longest_wait(tries), moment) for tries in range(ATTEMPTS_MAX)}
+    is_put_off = message.next_attempt_at > case(latest, value=message.attempts, else_=literal(now, moment))
+    return and_(
+        message.state.in_(OPEN_DELIVERIES),
+        or_(message.next_attempt_at <= now, is_put_off),
+        or_(message.leased_until.is_(None), has_come(message.leased_until, now, longest=lease_for)),
+    )
 
 
 async def told_by_delivery(

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from services.notify.domain.matters import Change, Matter
 
-__all__ = ["Sending", "ToldMatter", "compose", "message_id", "next_attempt"]
+__all__ = ["Sending", "ToldMatter", "compose", "longest_wait", "message_id", "next_attempt"]
 
 SUBJECT_CHARACTERS_MAX = 150
 FIRST_WAIT = timedelta(seconds=30)
@@ -76,11 +76,17 @@ def next_attempt(attempts: int, now: datetime, *, jitter: float) -> datetime | N
 
     ``jitter``, 0 to 1, lengthens the wait by up to a quarter, so that a crowd does not return at once.
     """
-    if attempts >= ATTEMPTS_MAX:
-        return None
+    return None if attempts >= ATTEMPTS_MAX else now + _wait(attempts) * (1 + jitter / 4)
+
+
+def longest_wait(attempts: int) -> timedelta:
+    """Return what :func:`next_attempt` never waits longer than; a message not tried yet waits for nothing."""
+    return _wait(attempts) * 1.25 if attempts else timedelta(0)
+
+
+def _wait(attempts: int) -> timedelta:
     doublings = max(attempts - 1, 0)
-    wait: timedelta = min(FIRST_WAIT * (1 << doublings), WAIT_MAX)
-    return now + wait * (1 + jitter / 4)
+    return min(FIRST_WAIT * (1 << doublings), WAIT_MAX)
 
 
 def _subject(told: Sequence[ToldMatter], installation: str) -> str:

@@ -1,7 +1,7 @@
 """Profile jobs with their leases, and first harvests until they are summarised."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.quality.adapters.chunks import chunked
 from services.quality.adapters.tables import FIRST_HARVESTS, PROFILE_JOBS, STANDINGS
 from services.quality.ports import FirstHarvest, Hold, ProfileJob
+from shared.store.moments import has_come
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
@@ -56,7 +57,7 @@ class SqlJobBook:
     ) -> list[ProfileJob]:
         rows = await work.connection.execute(
             select(PROFILE_JOBS.c.dataset_id)
-            .where(_is_due(now))
+            .where(_is_due(now, until - now))
             .order_by(PROFILE_JOBS.c.next_attempt_at)
             .limit(count_max)
             .with_for_update(skip_locked=True)
@@ -147,9 +148,9 @@ class SqlHarvestBook:
         )
 
 
-async def count_due_jobs(connection: AsyncConnection, now: datetime) -> int:
-    """Return how many jobs are due and held by nobody."""
-    return await _count(connection, PROFILE_JOBS.c.dataset_id, _is_due(now))
+async def count_due_jobs(connection: AsyncConnection, now: datetime, *, lease: timedelta) -> int:
+    """Return how many jobs are due and held by nobody. ``lease``: how long they are taken for."""
+    return await _count(connection, PROFILE_JOBS.c.dataset_id, _is_due(now, lease))
 
 
 async def count_due_checks(connection: AsyncConnection, now: datetime) -> int:
@@ -175,9 +176,12 @@ async def _count(connection: AsyncConnection, key: ColumnElement[Any], which: Co
     return int(await connection.scalar(select(func.count(key)).where(which)) or 0)
 
 
-def _is_due(now: datetime) -> ColumnElement[bool]:
-    free = or_(PROFILE_JOBS.c.leased_until.is_(None), PROFILE_JOBS.c.leased_until <= now)
-    return and_(PROFILE_JOBS.c.next_attempt_at <= now, free)
+def _is_due(now: datetime, lease: timedelta) -> ColumnElement[bool]:
+    job = PROFILE_JOBS.c
+    # A first try is due as soon as it is asked for, and a cut-off one was due: whatever the clock says since.
+    is_new = and_(job.state == "waiting", job.attempts == 0)
+    is_free = and_(job.leased_until.is_(None), or_(is_new, job.next_attempt_at <= now))
+    return or_(is_free, has_come(job.leased_until, now, longest=lease))
 
 
 def _is_ready(waited_since: datetime) -> ColumnElement[bool]:

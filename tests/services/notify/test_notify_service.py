@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ from shared.events.topics import TOPICS
 from shared.telemetry.metrics import Metrics
 from tests.support.databases import Databases
 from tests.support.mail_server import MailServer, run_mail_server
+from tests.support.stepped_clock import set_back
 
 AGENCY, DATASET, STEWARD, REQUESTER = (uuid4() for _ in range(4))
 QUICK = LoopSettings(poll_timeout_seconds=0.05, pause_seconds_min=0.02, pause_seconds_max=0.05)
@@ -303,6 +305,34 @@ async def test_a_message_that_was_not_taken_is_never_called_sent(
         await until(lambda: len(mail_server.accepted) == 1)
         await bench.idle()
         assert isinstance((await bench.emitted())[-1], DeliverySent)
+
+
+async def test_a_clock_that_is_set_back_holds_up_no_message(start: Start, mail_server: MailServer) -> None:
+    mail_server.answers = ["451 try later"]
+    bench: Bench = await start(smtp_host="127.0.0.1", smtp_port=mail_server.port, group_wait_seconds=2)
+    deferred, waiting = uuid4(), uuid4()
+    await bench.publish(QUALITY_ALERT_OPENED, AlertOpened(alert=alert(bench.clock, deferred)), deferred)
+    await bench.idle()
+    assert {type(one) for one in await bench.emitted()} == {DeliveryDeferred}
+    await bench.publish(QUALITY_ALERT_OPENED, AlertOpened(alert=alert(bench.clock, waiting)), waiting)
+    set_back(bench.clock, timedelta(hours=3))
+    await until(lambda: len(mail_server.accepted) == 2)
+    await bench.idle()
+    sent = [one.delivery.about_id for one in await bench.emitted() if isinstance(one, DeliverySent)]
+    assert sorted(sent, key=str) == sorted((deferred, waiting), key=str)
+
+
+async def test_an_alert_from_before_a_clock_was_set_back_does_not_wait_for_its_dataset(
+    start: Start,
+) -> None:
+    bench: Bench = await start()
+    opened, unknown = uuid4(), alert(bench.clock, uuid4(), dataset_id=uuid4())
+    set_back(bench.clock, timedelta(hours=3))
+    await bench.publish(QUALITY_ALERT_OPENED, AlertOpened(alert=unknown), unknown.alert_id)
+    await bench.publish(QUALITY_ALERT_OPENED, AlertOpened(alert=alert(bench.clock, opened)), opened)
+    await bench.idle()
+    (line,) = await bench.inbox(STEWARD, MatterState.OPEN)
+    assert line.matter.matter_id == opened
 
 
 async def test_a_mail_server_that_is_down_holds_up_no_event(start: Start) -> None:
