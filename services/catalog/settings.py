@@ -39,7 +39,10 @@ class CatalogSettings(BaseSettings):
         default=200, ge=1, le=200, description="Records of a feed that are written in one transaction."
     )
     harvest_lease_seconds: float = Field(
-        default=60, gt=0, description="How long a worker that was cut off keeps its harvest from another one."
+        default=60,
+        gt=0,
+        le=3_600,
+        description="How long a worker that was cut off keeps its harvest from another one.",
     )
     changes_days: int = Field(
         default=90, ge=1, description="How long the changes feed can be read back, in days."

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import false, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, false, func, insert, or_, select, update
 
 from services.catalog.adapters.entry_rows import chunks
 from services.catalog.adapters.tables import (
@@ -22,10 +22,14 @@ from services.catalog.domain.records import DictionaryFetch
 from services.catalog.domain.source_choice import SourceMatch
 from shared.events.catalog import RejectedRecord
 from shared.store.engine import Store
+from shared.store.moments import has_come
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
 __all__ = ["SqlDictionaryQueue", "SqlHarvestBook", "job_of"]
+
+LEASE_MAX = timedelta(hours=1)
+"""As long as the settings let a worker that was cut off keep its job."""
 
 
 class SqlHarvestBook:
@@ -102,7 +106,8 @@ class SqlHarvestBook:
             await work.connection.execute(insert(HARVEST_REJECTIONS), rows)
 
     async def next_job(self, work: UnitOfWork, now: datetime) -> HarvestJob | None:
-        is_free = or_(HARVESTS.c.lease_until.is_(None), HARVESTS.c.lease_until <= now)
+        is_over = has_come(HARVESTS.c.lease_until, now, longest=LEASE_MAX)
+        is_free = or_(HARVESTS.c.lease_until.is_(None), is_over)
         row = (
             await work.connection.execute(
                 select(HARVESTS)
@@ -210,7 +215,7 @@ class SqlDictionaryQueue:
         async with self._store.read() as connection:
             rows = await connection.execute(
                 select(DICTIONARY_FETCHES)
-                .where(DICTIONARY_FETCHES.c.next_attempt_at <= now)
+                .where(_is_due(now))
                 .order_by(DICTIONARY_FETCHES.c.next_attempt_at)
                 .limit(limit)
             )
@@ -219,15 +224,20 @@ class SqlDictionaryQueue:
     async def due_count(self, now: datetime) -> int:
         async with self._store.read() as connection:
             counted = await connection.scalar(
-                select(func.count())
-                .select_from(DICTIONARY_FETCHES)
-                .where(DICTIONARY_FETCHES.c.next_attempt_at <= now)
+                select(func.count()).select_from(DICTIONARY_FETCHES).where(_is_due(now))
             )
         return counted or 0
 
     async def put(self, work: UnitOfWork, fetch: DictionaryFetch) -> None:
         row = {name: getattr(fetch, name) for name in DictionaryFetch.__slots__}
         await upsert(work.connection, DICTIONARY_FETCHES, [row])
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    fetch = DICTIONARY_FETCHES.c
+    # A first try is due as soon as it is asked for, whatever the clock says since.
+    is_new = and_(fetch.attempts == 0, fetch.next_attempt_at.is_not(None))
+    return or_(is_new, fetch.next_attempt_at <= now)
 
 
 _COUNTS = HarvestCounts.__slots__
