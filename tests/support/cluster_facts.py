@@ -95,7 +95,7 @@ async def _log(cluster: Cluster) -> AsyncIterator[KafkaEventLog]:
         KafkaSettings(
             bootstrap_servers=cluster.environment[f"{KAFKA}BOOTSTRAP_SERVERS"],
             prefix=cluster.environment[f"{KAFKA}PREFIX"],
-            replica="looks on",
+            replica="facts",
         ),
         clock=SystemClock(),
     )
