@@ -7,17 +7,30 @@ loop per piece of recurring work, and serves the routers.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from fastapi import APIRouter
 
 from shared.bus.handling import Subscription
 from shared.store.engine import Store
 
-__all__ = ["RecurringWork", "Service"]
+__all__ = ["Postponed", "RecurringWork", "Service"]
 
 
 async def _nothing() -> None:
     """The default of hooks that a service does not need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """Items that failed and are tried again by themselves, the first of them at ``next_at``.
+
+    ``what`` names them, like *Data files that could not be fetched*.
+    """
+
+    count: int
+    what: str
+    next_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +50,8 @@ class RecurringWork:
     """Called once at start with the function that wakes this work early."""
     is_divided: bool = False
     """Whether replicas may do portions side by side, each with what it leased; else one replica at a time."""
+    postponed: Callable[[], Awaitable[Postponed | None]] | None = None
+    """Tells what failed and is tried again, for who caused it and does not wait for that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,11 +98,13 @@ def bootstrap_host(
     clock: Clock | None = None,
     http: HTTPSettings | None = None,
     lock: FileLock | None = None,
+    is_passing: bool = False,
 ) -> Host:
     """Take the data directory and build everything over it; :meth:`Host.start` sets it going.
 
     ``port`` is the one that is listened on, where it is not the settings'. ``lock`` is the directory's, if
-    the caller has taken it already.
+    the caller has taken it already. A process that ``is_passing`` ends once what it caused is done: second
+    tries of what failed are left to the next.
     Raises ``LogBusyError`` if another process works in the directory, and ``NutmegError`` for a variable of
     the environment that is no setting.
     """
@@ -113,7 +115,13 @@ def bootstrap_host(
         ground = _ground(settings, directory, port or settings.port, clock, http)
         governance = _governance(ground)
         catalog = _catalog(ground)
-        services = [governance.service, catalog.service, _usage(ground), _quality(ground), _notify(ground)]
+        services = [
+            governance.service,
+            catalog.service,
+            _usage(ground),
+            _quality(ground, is_passing),
+            _notify(ground),
+        ]
         file_log = SQLiteEventLog(directory.log, clock=ground.clock)
         log = ObservedLog(file_log, ground.clock)
         bus_metrics = PrometheusBusMetrics(ground.metrics)
@@ -198,7 +206,7 @@ def _usage(ground: _Ground) -> Service:
     ).service
 
 
-def _quality(ground: _Ground) -> Service:
+def _quality(ground: _Ground, is_passing: bool) -> Service:
     settings = QualitySettings()
     if ground.demo is not None:
         # The demo's files lie on this machine, so one failed try says enough, and nobody has to wait.
@@ -212,6 +220,7 @@ def _quality(ground: _Ground) -> Service:
         metrics=ground.metrics,
         allowed_networks=(*settings.allowed_networks, *networks),
         allowed_ports=settings.allowed_ports | ports,
+        retries_until=ground.clock.now() if is_passing else None,
     ).service
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from services.quality.adapters.sql_jobs import (
     count_due_checks,
     count_due_jobs,
     count_ready_harvests,
+    postponed_jobs,
 )
 from services.quality.adapters.sql_measurements import SqlMeasurementBook
 from services.quality.adapters.sql_standings import SqlStandings
@@ -52,7 +53,7 @@ from shared.identity.principals import Authenticator, Principals, TokenAuthentic
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import Tokens
 from shared.process.ground import Ground, ServedService
-from shared.runtime import RecurringWork, Service
+from shared.runtime import Postponed, RecurringWork, Service
 from shared.store.engine import Store
 from shared.telemetry.metrics import Metrics
 
@@ -84,10 +85,12 @@ def bootstrap(
     allowed_ports: Collection[int] | None = None,
     source: DataSource | None = None,
     profiler: Profiler | None = None,
+    retries_until: datetime | None = None,
 ) -> Quality:
     """Build quality. Nothing is opened yet; see :class:`shared.runtime.Service`.
 
-    The networks and ports replace those of the settings; ``source`` replaces fetching altogether.
+    The networks and ports replace those of the settings; ``source`` replaces fetching altogether. Second
+    tries of files that become due after ``retries_until`` are left to another process.
     """
     store = Store(
         database_url, service="quality", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock
@@ -106,7 +109,7 @@ def bootstrap(
         standings=SqlStandings(),
         measurements=SqlMeasurementBook(),
         alerts=SqlAlertBook(),
-        jobs=SqlJobBook(),
+        jobs=SqlJobBook(retries_until),
         harvests=SqlHarvestBook(),
         source=source or GuardedSource(fetcher),
         profiler=profiler or DuckDBProfiler(clock=clock),
@@ -131,7 +134,7 @@ def bootstrap(
             Subscription(GROUPS["quality.directory"], bind(DIRECTORY_HANDLERS, ports)),
         ],
         routers=(build_api(store, ports, settings), build_pages(store)),
-        works=_works(store, ports, settings),
+        works=_works(store, ports, settings, retries_until),
         open=take_up,
         close=ports.profiler.close,
     )
@@ -176,10 +179,18 @@ def _rules(settings: QualitySettings) -> ProfilingRules:
     )
 
 
-def _works(store: Store, ports: QualityPorts, settings: QualitySettings) -> list[RecurringWork]:
+def _works(
+    store: Store, ports: QualityPorts, settings: QualitySettings, retries_until: datetime | None
+) -> list[RecurringWork]:
     async def jobs_due() -> int:
         async with store.read() as connection:
-            return await count_due_jobs(connection, ports.clock.now(), lease=ports.rules.lease)
+            return await count_due_jobs(
+                connection, ports.clock.now(), lease=ports.rules.lease, retries_until=retries_until
+            )
+
+    async def jobs_postponed() -> Postponed | None:
+        async with store.read() as connection:
+            return await postponed_jobs(connection)
 
     async def checks_due() -> int:
         async with store.read() as connection:
@@ -198,6 +209,7 @@ def _works(store: Store, ports: QualityPorts, settings: QualitySettings) -> list
             jobs_due,
             wakers.register(PROFILE_WORK),
             is_divided=True,
+            postponed=jobs_postponed,
         ),
         RecurringWork(
             FRESHNESS_WORK,

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from services.quality.adapters.sql_alerts import SqlAlertBook
-from services.quality.adapters.sql_jobs import SqlHarvestBook, SqlJobBook, count_due_jobs
+from services.quality.adapters.sql_jobs import SqlHarvestBook, SqlJobBook, count_due_jobs, postponed_jobs
 from services.quality.adapters.sql_measurements import SqlMeasurementBook
 from services.quality.adapters.sql_reading import AlertFilter, alerts_seen_by, history_of, summaries
 from services.quality.adapters.sql_standings import SqlStandings, read_standing
@@ -27,6 +27,7 @@ from shared.events.envelope import new_event
 from shared.events.quality import Measurement
 from shared.events.registry import DATASET_REGISTERED
 from shared.identity.viewer import ANONYMOUS, EVERYTHING, Grant, Role, Viewer
+from shared.runtime import Postponed
 from shared.store.engine import Store
 from tests.support.databases import Databases
 from tests.unit.quality.profiles import column, profile
@@ -161,6 +162,31 @@ async def test_a_clock_that_is_set_back_holds_up_no_job(store: Store, clock: Sim
     assert await leased(store, clock.now()) == []
     (again,) = await leased(store, earlier)
     assert (cut_off.attempts, again.attempts) == (1, 2)
+
+
+async def test_a_second_try_that_falls_due_after_the_limit_is_left_and_told(
+    store: Store, clock: SimulatedClock
+) -> None:
+    failed, asked = uuid4(), uuid4()
+    await request_job(store, failed)
+    now = clock.now()
+    (first,) = await leased(store, now)
+    later = now + timedelta(seconds=30)
+    async with store.unit_of_work() as work:
+        await JOBS.finish(work, replace(first, next_attempt_at=later))
+    await request_job(store, asked)
+    async with store.read() as connection:
+        assert await postponed_jobs(connection) == Postponed(1, "Data files that could not be fetched", later)
+        for limit, number in ((now, 1), (later, 2), (None, 2)):
+            due = await count_due_jobs(connection, later, lease=LEASE, retries_until=limit)
+            assert due == number
+    async with store.unit_of_work() as work:
+        passing = SqlJobBook(retries_until=now)
+        (only,) = await passing.lease(work, later, until=later + LEASE, count_max=10)
+    assert only.dataset_id == asked
+    assert [job.dataset_id for job in await leased(store, later)] == [failed]
+    async with store.read() as connection:
+        assert await postponed_jobs(connection) is None
 
 
 async def test_a_leased_job_is_given_to_nobody_else_until_its_lease_is_over(

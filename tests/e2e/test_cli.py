@@ -16,7 +16,16 @@ from tests.support.command_line import nutmeg, serving
 
 pytestmark = pytest.mark.xdist_group("cli")
 
-HARVEST_KEYS = {"created", "changed", "unchanged", "retired", "rejected", "rejections"}
+HARVEST_KEYS = {
+    "source",
+    "first_harvest",
+    "created",
+    "changed",
+    "unchanged",
+    "retired",
+    "rejected",
+    "rejections",
+}
 
 
 def dataset(number: int) -> dict[str, Any]:
@@ -70,6 +79,15 @@ def one_line(done: "subprocess.CompletedProcess[str]") -> str:
     return lines[0]
 
 
+def test_a_command_leaves_second_tries_to_the_next_process_and_says_so(tmp_path: Path) -> None:
+    unreachable = {"downloadURL": "https://nowhere.invalid/bridges.csv", "mediaType": "text/csv"}
+    feed = write_feed(tmp_path / "bridges.json", [dataset(1) | {"distribution": [unreachable]}])
+    done = nutmeg("harvest", feed, "--data-dir", tmp_path / "data")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "Source: bridges.json (a new one)")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Data files that could not be fetched: 1. Tried again from ")
+
+
 def test_without_a_server_a_harvest_is_done_whole_before_the_command_returns(
     tmp_path: Path, feed: Path
 ) -> None:
@@ -78,6 +96,7 @@ def test_without_a_server_a_harvest_is_done_whole_before_the_command_returns(
     result = json.loads(done.stdout)
     assert set(result) == HARVEST_KEYS
     assert (result["created"], result["rejected"]) == (2, 1)
+    assert (result["source"], result["first_harvest"]) == (f"{feed.parent.name}/data.json", True)
     (rejection,) = result["rejections"]
     assert set(rejection) == {"identifier", "title", "problems"}
     assert set(rejection["problems"][0]) == {"field", "message", "cure"}

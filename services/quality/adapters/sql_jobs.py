@@ -11,13 +11,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.quality.adapters.chunks import chunked
 from services.quality.adapters.tables import FIRST_HARVESTS, PROFILE_JOBS, STANDINGS
 from services.quality.ports import FirstHarvest, Hold, ProfileJob
+from shared.runtime import Postponed
 from shared.store.moments import has_come
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
 
 class SqlJobBook:
-    """Implements :class:`services.quality.ports.JobBook`."""
+    """Implements :class:`services.quality.ports.JobBook`.
+
+    With ``retries_until`` a second try that becomes due later than that is left to another process.
+    """
+
+    def __init__(self, retries_until: datetime | None = None) -> None:
+        self._retries_until = retries_until
 
     async def request(self, work: UnitOfWork, wanted: Mapping[UUID, tuple[str, str | None]]) -> None:
         known: dict[UUID, Row[Any]] = {}
@@ -57,7 +64,7 @@ class SqlJobBook:
     ) -> list[ProfileJob]:
         rows = await work.connection.execute(
             select(PROFILE_JOBS.c.dataset_id)
-            .where(_is_due(now, until - now))
+            .where(_is_due(now, until - now, self._retries_until))
             .order_by(PROFILE_JOBS.c.next_attempt_at)
             .limit(count_max)
             .with_for_update(skip_locked=True)
@@ -148,9 +155,24 @@ class SqlHarvestBook:
         )
 
 
-async def count_due_jobs(connection: AsyncConnection, now: datetime, *, lease: timedelta) -> int:
+async def count_due_jobs(
+    connection: AsyncConnection, now: datetime, *, lease: timedelta, retries_until: datetime | None = None
+) -> int:
     """Return how many jobs are due and held by nobody. ``lease``: how long they are taken for."""
-    return await _count(connection, PROFILE_JOBS.c.dataset_id, _is_due(now, lease))
+    return await _count(connection, PROFILE_JOBS.c.dataset_id, _is_due(now, lease, retries_until))
+
+
+async def postponed_jobs(connection: AsyncConnection) -> Postponed | None:
+    """Return how many files could not be had and are tried again, and when the first is; None if none is."""
+    job = PROFILE_JOBS.c
+    row = (
+        await connection.execute(
+            select(func.count(job.dataset_id), func.min(job.next_attempt_at)).where(
+                job.state == "waiting", job.attempts > 0, job.leased_until.is_(None)
+            )
+        )
+    ).one()
+    return Postponed(row[0], "Data files that could not be fetched", row[1]) if row[0] else None
 
 
 async def count_due_checks(connection: AsyncConnection, now: datetime) -> int:
@@ -176,11 +198,12 @@ async def _count(connection: AsyncConnection, key: ColumnElement[Any], which: Co
     return int(await connection.scalar(select(func.count(key)).where(which)) or 0)
 
 
-def _is_due(now: datetime, lease: timedelta) -> ColumnElement[bool]:
+def _is_due(now: datetime, lease: timedelta, retries_until: datetime | None) -> ColumnElement[bool]:
+    again = now if retries_until is None else min(now, retries_until)
     job = PROFILE_JOBS.c
     # A first try is due as soon as it is asked for, and a cut-off one was due: whatever the clock says since.
     is_new = and_(job.state == "waiting", job.attempts == 0)
-    is_free = and_(job.leased_until.is_(None), or_(is_new, job.next_attempt_at <= now))
+    is_free = and_(job.leased_until.is_(None), or_(is_new, job.next_attempt_at <= again))
     return or_(is_free, has_come(job.leased_until, now, longest=lease))
 
 
