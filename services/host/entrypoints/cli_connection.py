@@ -18,6 +18,7 @@ from shared.bus.locks import FileLock
 from shared.errors import LogBusyError
 
 if TYPE_CHECKING:
+    from services.host.running import Host
     from services.host.settings import HostSettings
 
 __all__ = ["Connection", "connected"]
@@ -84,8 +85,6 @@ async def connected(
     if isinstance(found, FileLock):
         async with _in_process(settings, found) as connection:
             yield connection
-            if connection.has_changed:
-                await connection.drain()
         return
     async with _client(found.local_url, token or _admin_token(settings)) as client:
         yield Connection(client)
@@ -122,7 +121,8 @@ async def _in_process(settings: "HostSettings", lock: FileLock) -> AsyncIterator
         demo = DemoStateFile.find(DataDirectory(settings.data_dir).demo_state)
         if demo is not None:
             settings = settings.model_copy(update={"port": demo.state.port})
-        host = bootstrap_host(settings, lock=lock)
+        # A demo's clock can be moved, and what becomes due by that is to be done.
+        host = bootstrap_host(settings, lock=lock, is_passing=demo is None)
         stack.push_async_callback(host.stop)
         await host.start()
         if demo is not None:
@@ -132,7 +132,24 @@ async def _in_process(settings: "HostSettings", lock: FileLock) -> AsyncIterator
         transport = httpx.ASGITransport(app=host.app)
         base_url = host.app.state.http_settings.base_url
         token = host.directory.read_admin_token()
-        yield Connection(await stack.enter_async_context(_client(base_url, token, transport=transport)))
+        connection = Connection(
+            await stack.enter_async_context(_client(base_url, token, transport=transport))
+        )
+        yield connection
+        if connection.has_changed:
+            await connection.drain()
+            await _tell_postponed(host)
+
+
+async def _tell_postponed(host: "Host") -> None:
+    from services.host.entrypoints.cli_output import tell
+
+    for runner in host.runners:
+        for work in runner.service.works:
+            left = await work.postponed() if work.postponed is not None else None
+            if left is not None:
+                when = f"from {left.next_at:%Y-%m-%d %H:%M:%S} UTC on"
+                tell(f"{left.what}: {left.count:,}. Tried again {when}, by nutmeg up or the next command.")
 
 
 async def _answers(address: ServerAddress) -> bool:
