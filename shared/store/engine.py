@@ -13,6 +13,7 @@ from socket import gaierror
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import MetaData, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -185,6 +186,9 @@ def _postgres_engine(url: str) -> AsyncEngine:
         pool_pre_ping=True,
         pool_timeout=CONNECT_SECONDS_MAX,
         connect_args={"timeout": CONNECT_SECONDS_MAX},
+        # As for SQLite. The standard library takes several times as long.
+        json_serializer=_json_text,
+        json_deserializer=orjson.loads,
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -195,6 +199,10 @@ def _postgres_engine(url: str) -> AsyncEngine:
         )
 
     return engine
+
+
+def _json_text(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:

@@ -4,9 +4,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -27,6 +28,7 @@ SOURCE = "portal"
 SAMPLE_SECONDS = 15.0
 REPEATED_EVERY = 20
 """Each twentieth batch of hits is sent twice, as after a lost answer."""
+ATTEMPTS_MAX = 3
 READY_SECONDS_MAX = 300.0
 IDLE_SECONDS_MAX = 300.0
 
@@ -128,9 +130,18 @@ def _dataset_ids(admin: httpx.Client) -> list[UUID]:
 
 def _harvest(admin: httpx.Client, feed: Feed) -> dict[str, int]:
     order = {"source": SOURCE, "wait": "true"}
-    job = answer_of(admin.post("/api/v1/harvests", params=order, content=feed.document()))
+    key = f"cycle {feed.cycles}"
+    job = answer_of(_posted(admin, "/api/v1/harvests", key, params=order, content=feed.document()))
     result: dict[str, int] = job["result"]
     return result
+
+
+def _posted(client: httpx.Client, path: str, key: str, **request: Any) -> httpx.Response:
+    """Post, again where no answer comes: a kept connection may end just as it is used. A key counts once."""
+    for _ in range(ATTEMPTS_MAX - 1):
+        with suppress(httpx.TransportError):
+            return client.post(path, headers={"Idempotency-Key": key}, **request)
+    return client.post(path, headers={"Idempotency-Key": key}, **request)
 
 
 def put_under_load(run: Run, seconds: float, shown: Shown, *more: Steadily) -> None:
@@ -141,10 +152,7 @@ def put_under_load(run: Run, seconds: float, shown: Shown, *more: Steadily) -> N
         def send(number: int) -> None:
             batch = {"hits": run.hits.batch()}
             for _ in range(2 if number % REPEATED_EVERY == 0 else 1):
-                sent = hits.post(
-                    "/api/v1/usage/hits:batch", json=batch, headers={"Idempotency-Key": f"batch {number}"}
-                )
-                answer_of(sent, 202)
+                answer_of(_posted(hits, "/api/v1/usage/hits:batch", f"batch {number}", json=batch), 202)
 
         def change(_number: int) -> None:
             changed = run.feed.change()
