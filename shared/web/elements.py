@@ -36,10 +36,14 @@ class FacetOption:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """One question to narrow by, with its values in the order to show."""
+    """One question to narrow by, with its values in the order to show.
+
+    ``more_href`` is the page that lists more of them, where these are not all.
+    """
 
     title: str
     options: Sequence[FacetOption]
+    more_href: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,6 +227,13 @@ class TestFacets:
         assert counts(page, "freshness") == {"ok": 3, "late": 1, "stale": 1}
         assert [count.label for count in page.facets["agency"]] == ["North Agency", "South Agency"]
 
+    async def test_as_many_values_of_a_facet_are_listed_as_are_asked_for(self, shelf: CatalogIndex) -> None:
+        few = await shelf.search(SearchQuery("wells", facet_limit=1))
+        assert counts(few, "keyword") == {"common": 5}
+        more = await shelf.search(SearchQuery("wells", facet_limit=2))
+        assert counts(more, "keyword") == {"common": 5, "soil": 3}
+        assert counts(more, "agency") == {str(NORTH): 3, str(SOUTH): 2}
+
     async def test_a_facet_ignores_its_own_filter_and_heeds_the_others(self, shelf: CatalogIndex) -> None:
         filters: dict[Facet, frozenset[str]] = {
             "agency": frozenset({str(NORTH)}),

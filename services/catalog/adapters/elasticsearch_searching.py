@@ -20,7 +20,6 @@ from services.catalog.domain.rescoring import (
     ranked,
 )
 from services.catalog.domain.search import (
-    FACET_VALUES_MAX,
     FACETS,
     RESCORE_WINDOW,
     Facet,
@@ -210,7 +209,7 @@ def _chosen(
 
 def _counting(facet: Facet, query: SearchQuery) -> Clause:
     """Count a facet's most frequent values, and those that are chosen however rare they are."""
-    found: Clause = {"values": {"terms": {"field": COUNT_FIELDS[facet], "size": FACET_VALUES_MAX[facet]}}}
+    found: Clause = {"values": {"terms": {"field": COUNT_FIELDS[facet], "size": query.listed_max(facet)}}}
     if chosen := _chosen_values(facet, query):
         found["chosen"] = {"terms": {"field": facet, "include": sorted(chosen), "size": len(chosen)}}
     return found

@@ -239,7 +239,8 @@ class TantivyCatalogIndex:
             next_cursor = self._codec.encode(query, replace(found.next_position, step=number))
         page = SearchPage(found.total, "eq", found.hits, {}, next_cursor, steps[number].told)
         filters = frozenset((facet, query.filters[facet]) for facet in FACETS if query.filters.get(facet))
-        key = (live.generation.name, commits, query.text, filters, query.viewer, number)
+        view = (live.generation.name, commits, query.viewer)
+        key = (view, query.text, filters, query.facet_limit, number)
         return _Found(page, steps[number], searcher, key)
 
     def _count(self, found: _Found, query: SearchQuery) -> dict[Facet, tuple[FacetCount, ...]]:

@@ -28,7 +28,6 @@ from services.catalog.domain.rescoring import (
     ranked,
 )
 from services.catalog.domain.search import (
-    FACET_VALUES_MAX,
     FACETS,
     RESCORE_WINDOW,
     Facet,
@@ -226,7 +225,7 @@ class GenerationSearcher:
         if not facets:
             return {}
         asked = self._queries.matching(relaxation, query, without=without)
-        wanted = {facet: _counting(facet) for facet in facets}
+        wanted = {facet: _counting(facet, query.listed_max(facet)) for facet in facets}
         answer = self._searcher.aggregate(asked, wanted)
         counted: dict[Facet, tuple[FacetCount, ...]] = {}
         for facet in facets:
@@ -270,13 +269,12 @@ def _total(result: tantivy.SearchResult) -> int:
     return int(result.count)  # type: ignore[attr-defined]
 
 
-def _counting(facet: Facet) -> dict[str, Any]:
+def _counting(facet: Facet, size: int) -> dict[str, Any]:
     """The aggregation that counts a facet's most frequent values.
 
     Each segment reports only its own most frequent values; a value that is rare in one would lose its count
     there. With so many reported, the counts of those listed are exact.
     """
-    size = FACET_VALUES_MAX[facet]
     return {"terms": {"field": _count_field(facet), "size": size, "segment_size": REPORTED_VALUES}}
 
 

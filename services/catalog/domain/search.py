@@ -33,6 +33,9 @@ FILTER_VALUES_MAX = 100
 FACET_VALUES_MAX: dict[Facet, int] = dict.fromkeys(FACETS, 50) | {"keyword": 20}
 """Most values listed under each facet; chosen values are listed always. Keywords have no end: few are."""
 
+FACET_LIMIT_MAX = 500
+"""Most values that can be asked for under each facet, in place of those above."""
+
 RESCORE_WINDOW = 300
 """How many of the engine's first candidates our ranking orders again."""
 
@@ -97,6 +100,8 @@ class SearchQuery:
     cursor: str | None = None
     viewer: ViewerScope = ViewerScope()
     with_facets: bool = True
+    facet_limit: int | None = None
+    """Values listed under each facet; None for as many as each usually has."""
 
     def __post_init__(self) -> None:
         if self.sort not in get_args(SortOrder):
@@ -104,11 +109,18 @@ class SearchQuery:
             raise InvalidSearchError("sort", f"Unknown sort {self.sort!r}: use one of {orders}.")
         if not 1 <= self.size <= PAGE_SIZE_MAX:
             raise InvalidSearchError("size", f"Ask for 1 to {PAGE_SIZE_MAX} results a page, not {self.size}.")
+        if self.facet_limit is not None and not 1 <= self.facet_limit <= FACET_LIMIT_MAX:
+            told = f"Ask for 1 to {FACET_LIMIT_MAX} values a facet, not {self.facet_limit}."
+            raise InvalidSearchError("facet_limit", told)
         for facet, values in self.filters.items():
             if facet not in FACETS:
                 raise InvalidSearchError(facet, f"Unknown filter {facet!r}: use one of {', '.join(FACETS)}.")
             if len(values) > FILTER_VALUES_MAX:
                 raise InvalidSearchError(facet, f"Choose at most {FILTER_VALUES_MAX} values of {facet!r}.")
+
+    def listed_max(self, facet: Facet) -> int:
+        """How many values of a facet are listed, chosen ones aside."""
+        return self.facet_limit or FACET_VALUES_MAX[facet]
 
 
 @dataclass(frozen=True, slots=True)

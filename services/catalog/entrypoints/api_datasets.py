@@ -15,7 +15,13 @@ from services.catalog.commands.editing import decide, describe_columns
 from services.catalog.domain.dcat_export import CATALOG_CONTEXT, Installation, export_dataset
 from services.catalog.domain.dictionary import parse_dictionary
 from services.catalog.domain.entry import CatalogEntry, Decisions
-from services.catalog.domain.search import Facet, InvalidSearchError, SearchQuery, SortOrder
+from services.catalog.domain.search import (
+    FACET_LIMIT_MAX,
+    Facet,
+    InvalidSearchError,
+    SearchQuery,
+    SortOrder,
+)
 from services.catalog.entrypoints.answers import index_away, not_found, shown, wrong_search
 from services.catalog.entrypoints.documents import agency_document, dataset_document, search_document
 from services.catalog.ports import CatalogIndexError, CatalogPorts, CatalogReader
@@ -84,6 +90,7 @@ def search_query(
     sort: SortOrder,
     size: int,
     cursor: str | None,
+    facet_limit: int | None = None,
 ) -> SearchQuery:
     """A query from what a request holds. Raises the 400 problem naming the parameter."""
     try:
@@ -93,6 +100,7 @@ def search_query(
             sort=sort,
             size=size,
             cursor=cursor or None,
+            facet_limit=facet_limit,
         )
     except InvalidSearchError as error:
         raise wrong_search(error) from error
@@ -115,8 +123,12 @@ def _add_search(router: APIRouter, reader: CatalogReader) -> None:
         size: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=4_096)] = None,
         explain: bool = False,
+        facet_limit: Annotated[int | None, Query(ge=1, le=FACET_LIMIT_MAX)] = None,
     ) -> Response:
-        """Search: words, filters (values of one are alternatives), facets with counts, pages by cursor."""
+        """Search: words, filters (values of one are alternatives), facets with counts, pages by cursor.
+
+        ``facet_limit`` is how many values are listed under each facet, in place of 50 (keywords: 20).
+        """
         filters: dict[Facet, list[str] | None] = {
             "agency": agency,
             "theme": theme,
@@ -126,7 +138,7 @@ def _add_search(router: APIRouter, reader: CatalogReader) -> None:
             "freshness": freshness,
             "license": license,
         }
-        query = search_query(filters, text=q, sort=sort, size=size, cursor=cursor)
+        query = search_query(filters, text=q, sort=sort, size=size, cursor=cursor, facet_limit=facet_limit)
         try:
             view = await reader.search(query, viewer)
         except InvalidSearchError as error:

@@ -83,6 +83,7 @@ def _add_finding(
         sort: str | None = None,
         cursor: Annotated[str | None, Query(max_length=4_096)] = None,
         start: Annotated[int, Query(ge=1, le=1_000_000_000)] = 1,
+        more: str | None = None,
     ) -> Response:
         chosen: dict[Facet, Sequence[str] | None] = {
             "agency": agency,
@@ -93,7 +94,7 @@ def _add_finding(
             "freshness": freshness,
             "license": license,
         }
-        address = SearchAddress.read(q[:QUERY_CHARACTERS_MAX], chosen, sort)
+        address = SearchAddress.read(q[:QUERY_CHARACTERS_MAX], chosen, sort, lists_more=more == "1")
         try:
             view = await reader.search(address.query(cursor), viewer)
         except InvalidSearchError as error:

@@ -5,7 +5,15 @@ from dataclasses import dataclass, field, replace
 from typing import get_args
 from urllib.parse import urlencode
 
-from services.catalog.domain.search import Facet, FacetCount, InvalidSearchError, SearchQuery, SortOrder
+from services.catalog.domain.search import (
+    FACET_LIMIT_MAX,
+    FACET_VALUES_MAX,
+    Facet,
+    FacetCount,
+    InvalidSearchError,
+    SearchQuery,
+    SortOrder,
+)
 from services.catalog.entrypoints.answers import wrong_search
 from services.catalog.entrypoints.words import facet_words
 from shared.web.elements import Chip, Option
@@ -48,20 +56,26 @@ SORTS = (
 
 @dataclass(frozen=True, slots=True)
 class SearchAddress:
-    """What is searched for: words, chosen values of each facet, and the order."""
+    """What is searched for: words, chosen values of each facet, the order; whether to list more values."""
 
     text: str = ""
     filters: Mapping[Facet, tuple[str, ...]] = field(default_factory=dict)
     sort: SortOrder = "relevance"
+    lists_more: bool = False
 
     @classmethod
     def read(
-        cls, text: str, chosen: Mapping[Facet, Sequence[str] | None], sort: str | None
+        cls,
+        text: str,
+        chosen: Mapping[Facet, Sequence[str] | None],
+        sort: str | None,
+        *,
+        lists_more: bool = False,
     ) -> "SearchAddress":
         """Read it from a request; an order that does not exist falls back to the best match."""
         filters = {facet: tuple(dict.fromkeys(values)) for facet, values in chosen.items() if values}
         known: Mapping[str, SortOrder] = {order: order for order in get_args(SortOrder)}
-        return cls(" ".join(text.split()), filters, known.get(sort or "", "relevance"))
+        return cls(" ".join(text.split()), filters, known.get(sort or "", "relevance"), lists_more)
 
     @property
     def chosen_count(self) -> int:
@@ -75,6 +89,8 @@ class SearchAddress:
             pairs += [(parameter, value) for value in sorted(self.filters.get(facet, ()))]
         if with_sort and self.sort != "relevance":
             pairs.append(("sort", self.sort))
+        if self.lists_more:
+            pairs.append(("more", "1"))
         return pairs
 
     def href(self, **position: str | int) -> str:
@@ -102,6 +118,7 @@ class SearchAddress:
                 sort=self.sort,
                 size=PAGE_SIZE,
                 cursor=cursor or None,
+                facet_limit=FACET_LIMIT_MAX if self.lists_more else None,
             )
         except InvalidSearchError as error:
             raise wrong_search(error) from error
@@ -123,7 +140,9 @@ class SearchAddress:
                 )
                 for one in counts
             ]
-            groups.append(FacetGroup(_TITLES[facet], options))
+            is_cut = len(counts) >= FACET_VALUES_MAX[facet] and not self.lists_more
+            more_href = replace(self, lists_more=True).href() if is_cut else ""
+            groups.append(FacetGroup(_TITLES[facet], options, more_href))
         return groups
 
     def chips(self, facets: Mapping[Facet, Sequence[FacetCount]]) -> list[Chip]:

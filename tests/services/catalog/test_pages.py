@@ -52,6 +52,23 @@ async def test_a_harvested_dataset_can_be_found_read_got_and_followed(running: R
     assert 'href="/search?theme=Transport"' in home
 
 
+async def test_more_values_of_a_long_list_are_shown_on_request(running: RunningCatalog) -> None:
+    await running.harvest(feed_of(*(dataset(f"d{n}", keyword=[f"word {n}"]) for n in range(25))))
+    first = (await running.get("/search", q="holds")).text
+    assert first.count("keyword=word+") == 20
+    assert '<a href="/search?q=holds&amp;more=1" rel="nofollow">List more' in first
+    whole = (await running.get("/search", q="holds", more="1")).text
+    assert whole.count("keyword=word+") == 25
+    assert "List more" not in whole
+    assert all(
+        "more=1" in address for address in re.findall(r'href="(/search\?[^"]*keyword=word[^"]*)"', whole)
+    )
+    page = await running.search(q="holds", facet_limit=25)
+    assert len(page["facets"]["keyword"]) == 25
+    answer = await running.get("/api/v1/datasets", facet_limit=501)
+    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, "facet_limit")
+
+
 async def test_a_retired_dataset_answers_410_with_the_reason(running: RunningCatalog) -> None:
     whole = [dataset(f"d{number}") for number in range(3)]
     await running.harvest(feed_of(*whole))
