@@ -8,7 +8,7 @@ its name) stays stopped until an operator starts it again; the others go on.
 import asyncio
 import contextlib
 import gc
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -43,7 +43,9 @@ PRUNING_INTERVAL_SECONDS = 3600.0
 UNWOKEN_LOOK_SECONDS = 1.0
 RESTART_SECONDS_MIN = 0.5
 RESTART_SECONDS_MAX = 60.0
-IDLE_LOOK_SECONDS = 0.02
+IDLE_LOOK_SECONDS_MIN = 0.02
+IDLE_LOOK_SECONDS_MAX = 0.2
+QUIET_LOOKS = 2
 STILL_BUSY_NAMED_MAX = 8
 COLLECT_AFTER_ALLOCATIONS = 20_000
 
@@ -172,6 +174,14 @@ class ServiceRunner:
             self.loops[group].wake_for_replays()
 
     @property
+    def end_cause(self) -> str:
+        """Why this process has to end once ``fenced`` is set."""
+        return (
+            f"another process runs as this replica of {self.service.name}; "
+            "give each its own NUTMEG_KAFKA_REPLICA"
+        )
+
+    @property
     def activity(self) -> int:
         """A count that rises with everything this service does."""
         handled = sum(loop.status().handled_count for loop in self.loops.values())
@@ -209,18 +219,16 @@ class ServiceRunner:
             causes.append(f"the relay of {self.service.name} waits: {self.relay.cause}")
         return causes
 
-    async def busy(self) -> list[str]:
-        """Return, in words, what is still to be done; empty if nothing is."""
-        words = []
+    async def busy(self) -> AsyncGenerator[str, None]:
+        """Yield, in words, what is still to be done; nothing if nothing is. Each word costs its own look."""
         if depth := await self.relay.depth():
-            words.append(f"{self.service.name}: {depth} events to publish")
+            yield f"{self.service.name}: {depth} events to publish"
         for name, loop in self.loops.items():
             if not await loop.drained():
-                words.append(f"{name}: behind")
-        words.extend(
-            [f"{self.service.name}: {work.work.name} is due" for work in self.works if await work.busy()]
-        )
-        return words
+                yield f"{name}: behind"
+        for work in self.works:
+            if await work.busy():
+                yield f"{self.service.name}: {work.work.name} is due"
 
     async def status(self) -> ServiceStatus:
         """Return what an operator sees. Raises ``TransientError`` if the store cannot be read."""
@@ -288,26 +296,42 @@ class ServiceRunner:
 async def wait_until_idle(runners: Sequence[ServiceRunner], *, timeout_seconds: float = 60.0) -> None:
     """Return once outboxes are empty, lags 0 and no work is due, seen twice with nothing done between.
 
-    Raises ``TimeoutError`` naming what is still busy, and ``NutmegError`` at once if a consumer has stopped
-    for good, since what it should read would stay unread for ever.
+    While something is being done nobody is asked, and whoever is busy ends the asking: a look at everything
+    is some thirty queries. Raises ``TimeoutError`` naming what is still busy, and ``NutmegError`` at once if
+    a consumer has stopped for good, since what it should read would stay unread for ever.
     """
-    until = asyncio.get_running_loop().time() + timeout_seconds
-    quiet_at: list[int] | None = None
+    loop = asyncio.get_running_loop()
+    until = loop.time() + timeout_seconds
+    seen = [runner.activity for runner in runners]
+    quiet_looks = 0
+    pause_seconds = IDLE_LOOK_SECONDS_MIN
     while True:
-        before = [runner.activity for runner in runners]
-        busy = []
         for runner in runners:
             for group, cause in runner.stopped_consumers().items():
                 raise NutmegError(f"consumer {group} has stopped: {cause}")
-            busy += await runner.busy()
-        if not busy and quiet_at == before:
-            return
-        quiet_at = None if busy else before
-        if asyncio.get_running_loop().time() > until:
+        before = [runner.activity for runner in runners]
+        if before != seen:
+            seen, quiet_looks, pause_seconds = before, 0, IDLE_LOOK_SECONDS_MIN
+        elif await _first_busy(runners) is None:
+            quiet_looks, pause_seconds = quiet_looks + 1, IDLE_LOOK_SECONDS_MIN
+            if quiet_looks == QUIET_LOOKS:
+                return
+        else:
+            quiet_looks, pause_seconds = 0, min(pause_seconds * 1.5, IDLE_LOOK_SECONDS_MAX)
+        if loop.time() > until:
+            words = [word for runner in runners async for word in runner.busy()]
             raise TimeoutError(
-                f"still busy after {timeout_seconds:.0f} s: {'; '.join(busy[:STILL_BUSY_NAMED_MAX])}"
+                f"still busy after {timeout_seconds:.0f} s: {'; '.join(words[:STILL_BUSY_NAMED_MAX])}"
             )
-        await asyncio.sleep(IDLE_LOOK_SECONDS)
+        await asyncio.sleep(pause_seconds)
+
+
+async def _first_busy(runners: Sequence[ServiceRunner]) -> str | None:
+    for runner in runners:
+        async with contextlib.aclosing(runner.busy()) as words:
+            async for word in words:
+                return word
+    return None
 
 
 def settle_collector() -> None:

@@ -92,7 +92,7 @@ async def test_what_is_emitted_is_consumed_and_then_all_is_idle(
         await wait_until_idle([runner], timeout_seconds=30)
         assert await ledger.hits_total() == 50
         assert runner.not_working() == []
-        assert await runner.busy() == []
+        assert [word async for word in runner.busy()] == []
 
 
 async def test_the_status_tells_outbox_lag_and_state(
