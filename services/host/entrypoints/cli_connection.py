@@ -32,8 +32,10 @@ DRAIN_SECONDS = 600.0
 class Connection:
     """Calls the API. Every failure becomes a ``CommandError`` of one line."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, *, streams: bool = True) -> None:
         self.client = client
+        self.streams = streams
+        """Whether an answer arrives bit by bit: in-process it comes whole, once it has ended."""
         self.has_changed = False
         """Whether anything was asked for that may cause events."""
 
@@ -59,8 +61,12 @@ class Connection:
                 f"{self.client.base_url} does not answer: {error or type(error).__name__}"
             ) from error
         if response.is_error:
-            raise CommandError(_problem_line(response))
+            raise CommandError(self.problem_line(response))
         return response.json() if response.content else None
+
+    def problem_line(self, response: httpx.Response) -> str:
+        """Return the problem that was answered, on one line."""
+        return _problem_line(response)
 
     async def drain(self) -> None:
         """Wait until everything that was caused so far is done, wherever it runs."""
@@ -132,9 +138,8 @@ async def _in_process(settings: "HostSettings", lock: FileLock) -> AsyncIterator
         transport = httpx.ASGITransport(app=host.app)
         base_url = host.app.state.http_settings.base_url
         token = host.directory.read_admin_token()
-        connection = Connection(
-            await stack.enter_async_context(_client(base_url, token, transport=transport))
-        )
+        client = await stack.enter_async_context(_client(base_url, token, transport=transport))
+        connection = Connection(client, streams=False)
         yield connection
         if connection.has_changed:
             await connection.drain()
