@@ -21,13 +21,12 @@ from services.host.entrypoints.cli_options import (
 
 if TYPE_CHECKING:
     from services.host.entrypoints.cli_connection import Connection
+    from services.host.entrypoints.event_tail import EventTail
 
 __all__ = ["add_catalogue"]
 
 CHUNK_BYTES = 1024 * 1024
 LOOK_SECONDS = 0.1
-TAIL_SECONDS = 0.5
-TAIL_EVENTS_MAX = 200
 REJECTIONS_SHOWN_MAX = 20
 
 
@@ -235,37 +234,23 @@ def _add_events(app: typer.Typer) -> None:
         start = cursor or ("latest" if follow else "0")
 
         async def act(connection: "Connection") -> None:
-            await _tail(connection, start, event_type, dataset, follow=follow, as_json=as_json)
+            from services.host.entrypoints.cli_output import tell
+            from services.host.entrypoints.event_tail import EventTail
+
+            tail = EventTail(connection, start, event_type=event_type, dataset=dataset, complain=tell)
+            await _tail(tail, follow=follow, as_json=as_json)
 
         answer_of(Target(data_dir, api, token), act)
 
 
-async def _tail(
-    connection: "Connection",
-    cursor: str,
-    event_type: str | None,
-    dataset: str | None,
-    *,
-    follow: bool,
-    as_json: bool,
-) -> None:
+async def _tail(tail: "EventTail", *, follow: bool, as_json: bool) -> None:
     import json
 
     from services.host.entrypoints.cli_output import say
 
-    position: str | None = None if cursor == "0" else cursor
-    while True:
-        page = await connection.get(
-            "/api/v1/events", cursor=position, type=event_type, dataset=dataset, limit=TAIL_EVENTS_MAX
-        )
-        for event in page["events"]:
-            words = (event.get("time"), event["type"], event.get("subject"))
-            say(json.dumps(event, ensure_ascii=False) if as_json else "  ".join(str(word) for word in words))
-        position = page["next_cursor"]
-        if page["is_last"]:
-            if not follow:
-                return
-            await asyncio.sleep(TAIL_SECONDS)
+    async for event in tail.followed() if follow else tail.known():
+        words = (event.get("time"), event["type"], event.get("subject"))
+        say(json.dumps(event, ensure_ascii=False) if as_json else "  ".join(str(word) for word in words))
 
 
 async def _import(connection: "Connection", kind: str, text: bytes) -> Any:
