@@ -9,7 +9,7 @@ import httpx
 
 from tests.support.cluster import Cluster
 
-__all__ = ["Standing", "standing_of", "wait_for"]
+__all__ = ["Standing", "standing_in", "standing_of", "wait_for"]
 
 SERIES = re.compile(r"^(nutmeg_\w+)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 LOOK_SECONDS = 0.5
@@ -38,6 +38,11 @@ def standing_of(cluster: Cluster) -> Standing:
         for name, process in cluster.processes.items()
         if "-worker" in name
     ]
+    return standing_in(texts)
+
+
+def standing_in(texts: Iterable[str]) -> Standing:
+    """Read metrics in Prometheus's text format, one text for each worker."""
     series = [(name, float(value)) for text in texts for name, value in SERIES.findall(text)]
 
     def values(wanted: str) -> list[float]:
