@@ -20,7 +20,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 BUILD_REQUIRES := $(BIN)/python -c 'import tomllib; \
 	print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")'
 
-.PHONY: help setup demo dev test lint types check-fast format servers bench schemas lock clean
+.PHONY: help setup demo dev test lint types check-fast format servers bench soak schemas lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ servers: dev ## start Kafka, Elasticsearch and PostgreSQL on loopback until Ctrl
 
 bench: dev ## measure, and add the figures to the history
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+soak: dev ## hold a whole cluster to long and heavy use, hours in all; ARGS="steady --minutes 5" for one part
+	$(BIN)/python -m tests.soak $(ARGS)
 
 schemas: dev ## write event schemas, docs/asyncapi.yaml and the tables of docs/operations.md from the code
 	$(BIN)/python -m shared.events.contracts write
