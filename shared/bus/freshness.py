@@ -6,14 +6,15 @@ is applied; it ends the key whatever came before. Other topics: an inbox of ``(s
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 
-from sqlalchemy import insert, select
+from sqlalchemy import Select, Table, bindparam, insert, select
 
 from shared.bus.handling import Outcome
 from shared.errors import InvalidEventError
 from shared.events.envelope import Event
 from shared.events.topics import Freshness, Topic
-from shared.store.membership import any_of
+from shared.store.membership import any_of_parameter, listed
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
@@ -87,19 +88,18 @@ async def remember(arrivals: Sequence[Arrival], unit_of_work: UnitOfWork, group:
 async def _applied_versions(
     arrivals: Sequence[Arrival], unit_of_work: UnitOfWork, group: str
 ) -> dict[tuple[str, str], int]:
-    table = unit_of_work.tables.applied_versions
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     for topic, event in arrivals:
         if topic.freshness is Freshness.VERSION:
             wanted[topic.name].add(event.subject)
+    dialect = unit_of_work.connection.dialect.name
     found: dict[tuple[str, str], int] = {}
     for name, keys in wanted.items():
-        statement = select(table.c.key, table.c.version).where(
-            table.c.group_name == group,
-            table.c.topic == name,
-            any_of(table.c.key, sorted(keys), unit_of_work.connection.dialect.name),
+        rows = await unit_of_work.connection.execute(
+            _versions(unit_of_work.tables.applied_versions, dialect),
+            {"group": group, "topic": name, "keys": listed(sorted(keys), dialect)},
         )
-        for key, version in await unit_of_work.connection.execute(statement):
+        for key, version in rows:
             found[name, key] = version
     return found
 
@@ -107,17 +107,35 @@ async def _applied_versions(
 async def _known_ids(
     arrivals: Sequence[Arrival], unit_of_work: UnitOfWork, group: str
 ) -> set[tuple[str, str]]:
-    table = unit_of_work.tables.inbox
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     for topic, event in arrivals:
         if topic.freshness is Freshness.INBOX:
             wanted[event.source].add(event.id)
+    dialect = unit_of_work.connection.dialect.name
     found: set[tuple[str, str]] = set()
     for source, ids in wanted.items():
-        statement = select(table.c.event_id).where(
-            table.c.group_name == group,
-            table.c.source == source,
-            any_of(table.c.event_id, sorted(ids), unit_of_work.connection.dialect.name),
+        rows = await unit_of_work.connection.execute(
+            _ids(unit_of_work.tables.inbox, dialect),
+            {"group": group, "source": source, "ids": listed(sorted(ids), dialect)},
         )
-        found.update((source, event_id) for (event_id,) in await unit_of_work.connection.execute(statement))
+        found.update((source, event_id) for (event_id,) in rows)
     return found
+
+
+@lru_cache(maxsize=64)
+def _versions(table: Table, dialect: str) -> Select[str, int]:
+    """Built once per service: building it took as long as asking."""
+    return select(table.c.key, table.c.version).where(
+        table.c.group_name == bindparam("group"),
+        table.c.topic == bindparam("topic"),
+        any_of_parameter(table.c.key, "keys", dialect),
+    )
+
+
+@lru_cache(maxsize=64)
+def _ids(table: Table, dialect: str) -> Select[str]:
+    return select(table.c.event_id).where(
+        table.c.group_name == bindparam("group"),
+        table.c.source == bindparam("source"),
+        any_of_parameter(table.c.event_id, "ids", dialect),
+    )

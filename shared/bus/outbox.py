@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, Select, Table, delete, func, select, update
+from sqlalchemy import Row, Select, Table, Update, bindparam, delete, func, select, update
 
 from shared.bus.measuring import BusMetrics, NullBusMetrics
 from shared.bus.ports import EventLog, LogPosition, OutgoingRecord, TopicPartition
@@ -27,7 +27,7 @@ from shared.errors import TransientError
 from shared.events.topics import TOPICS
 from shared.store.bus_tables import OUTBOX_SHARDS
 from shared.store.engine import Store
-from shared.store.membership import any_of
+from shared.store.membership import any_of_parameter, listed
 from shared.store.scrubbing import scrub
 from shared.store.upsert import upsert
 
@@ -115,17 +115,19 @@ class OutboxRelay:
 
     async def publish_all(self) -> int:
         """Publish what is unpublished and return how many rows that was. Raises ``TransientError``."""
-        total = 0
-        while count := await self.publish_batch():
+        total, is_cut = 0, True
+        while is_cut:
+            # What is emitted from here on sets it again, and so is found at the latest by the next wake-up.
+            self._emitted.clear()
+            count, is_cut = await self._publish_batch()
             total += count
         return total
 
-    async def publish_batch(self) -> int:
-        """Publish one batch. Raises ``TransientError`` if the log or the store is away."""
-        self._emitted.clear()
+    async def _publish_batch(self) -> tuple[int, bool]:
+        """Publish one batch; return its size, and whether a limit cut it, so that there is more."""
         rows = await self._unpublished(await self._shards.owned())
         if not rows:
-            return 0
+            return 0, False
         records = [
             OutgoingRecord(
                 row.topic,
@@ -141,7 +143,8 @@ class OutboxRelay:
         await self._mark_published(rows, positions, epoch)
         self.published_count += len(rows)
         self._metrics.published(self._store.service, len(rows))
-        return len(rows)
+        size_bytes = rows[-1].bytes_before + len(rows[-1].value or b"")
+        return len(rows), len(rows) == self._settings.rows_max or size_bytes >= BATCH_BYTES_MAX
 
     async def check_history(self) -> int:
         """Compare the marks with the log, and send the last 24 h again if it lost something.
@@ -229,9 +232,8 @@ class OutboxRelay:
         async with self._store.unit_of_work() as unit_of_work:
             dialect = unit_of_work.connection.dialect.name
             await unit_of_work.connection.execute(
-                update(outbox)
-                .where(any_of(outbox.c.id, [row.id for row in rows], dialect))
-                .values(published_at=self._clock.now())
+                _published(outbox, dialect),
+                {"ids": listed([row.id for row in rows], dialect), "at": self._clock.now()},
             )
             await upsert(unit_of_work.connection, self._store.tables.log_marks, marks)
 
@@ -307,3 +309,9 @@ def _next_rows(outbox: Table, shards: frozenset[int] | None, rows_max: int) -> S
     before = (func.sum(size).over(order_by=first.c.id) - size).label("bytes_before")
     sized = select(first, before).subquery()
     return select(sized).where(sized.c.bytes_before < BATCH_BYTES_MAX).order_by(sized.c.id)
+
+
+@lru_cache(maxsize=64)
+def _published(outbox: Table, dialect: str) -> Update:
+    of_batch = any_of_parameter(outbox.c.id, "ids", dialect)
+    return update(outbox).where(of_batch).values(published_at=bindparam("at"))

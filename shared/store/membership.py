@@ -8,16 +8,31 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import ARRAY, ColumnElement, any_, func, literal, select
+from sqlalchemy import ARRAY, ColumnElement, any_, bindparam, func, literal, select
 
-__all__ = ["any_of"]
+__all__ = ["any_of", "any_of_parameter", "listed"]
 
 
 def any_of(
     column: ColumnElement[Any], values: Sequence[str] | Sequence[int], dialect: str
 ) -> ColumnElement[bool]:
     """Tell whether ``column`` is one of ``values``, on the dialect of that name."""
-    if dialect == "postgresql":
-        return column == any_(literal(list(values), ARRAY(column.type)))
-    given = func.json_each(literal(orjson.dumps(list(values)).decode())).table_valued("value")
-    return column.in_(select(given.c.value))
+    given = listed(values, dialect)
+    return _among(column, literal(given, ARRAY(column.type)) if dialect == "postgresql" else literal(given))
+
+
+def any_of_parameter(column: ColumnElement[Any], name: str, dialect: str) -> ColumnElement[bool]:
+    """The same for a statement that is kept: the parameter ``name`` takes what :func:`listed` returns."""
+    is_postgres = dialect == "postgresql"
+    return _among(column, bindparam(name, type_=ARRAY(column.type)) if is_postgres else bindparam(name))
+
+
+def listed(values: Sequence[str] | Sequence[int], dialect: str) -> Any:
+    """Return values as one parameter of that dialect."""
+    return list(values) if dialect == "postgresql" else orjson.dumps(list(values)).decode()
+
+
+def _among(column: ColumnElement[Any], given: ColumnElement[Any]) -> ColumnElement[bool]:
+    if isinstance(given.type, ARRAY):
+        return column == any_(given)
+    return column.in_(select(func.json_each(given).table_valued("value").c.value))

@@ -240,16 +240,6 @@ async def test_upsert_inserts_and_replaces(store: Store) -> None:
     assert [tuple(row) for row in rows] == [("a", 7), ("b", 1), ("c", 1)]
 
 
-async def test_upsert_only_if_replaces_only_where_the_old_row_agrees(store: Store) -> None:
-    rows = [{"key": "a", "views": 1, "version": 3}, {"key": "b", "views": 1, "version": 8}]
-    async with store.unit_of_work() as unit_of_work:
-        await upsert(unit_of_work.connection, STATES, rows)
-        newer = [{"key": "a", "views": 2, "version": 5}, {"key": "b", "views": 2, "version": 5}]
-        await upsert(unit_of_work.connection, STATES, newer, only_if=STATES.c.version < 5)
-    async with store.read() as connection:
-        assert (await views(connection, "a"), await views(connection, "b")) == (2, 1)
-
-
 async def test_upsert_with_an_empty_update_keeps_the_old_row(store: Store) -> None:
     async with store.unit_of_work() as unit_of_work:
         await upsert(unit_of_work.connection, STATES, [{"key": "a", "views": 1, "version": 1}])
