@@ -25,6 +25,7 @@ __all__ = [
     "ProblemDocument",
     "ProblemError",
     "ProblemPage",
+    "away_problem",
     "install_problem_handlers",
     "is_page_request",
     "problem_response",
@@ -210,16 +211,20 @@ async def _handle_http_error(request: Request, error: HTTPException) -> Response
     return problem_response(request, problem)
 
 
-async def _handle_transient_error(request: Request, error: TransientError) -> Response:
+def away_problem(error: TransientError) -> ProblemError:
+    """Return the problem for a store that cannot be reached, and record why."""
     _log.warning("store_away", error=str(error))
-    problem = ProblemError(
+    return ProblemError(
         503,
         "unavailable",
         "Nutmeg cannot do this just now",
         "A store that is needed cannot be reached. Nothing was changed; try again in a few seconds.",
         headers={"Retry-After": "5"},
     )
-    return problem_response(request, problem)
+
+
+async def _handle_transient_error(request: Request, error: TransientError) -> Response:
+    return problem_response(request, away_problem(error))
 
 
 async def _handle_validation_error(request: Request, error: RequestValidationError) -> Response:

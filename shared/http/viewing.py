@@ -21,8 +21,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.errors import TransientError
 from shared.http.csrf import CSRFTokens, check_csrf, is_same_site
-from shared.http.problems import FieldProblem, ProblemError, is_page_request
+from shared.http.problems import FieldProblem, ProblemError, away_problem, is_page_request
 from shared.identity.principals import Authenticator
 from shared.identity.sessions import SESSION_COOKIE, clear_session
 from shared.identity.tokens import AuthenticationError
@@ -47,7 +48,8 @@ class ViewerMiddleware:
 
     Sets ``request.state.viewer``, ``.is_bearer`` and ``.csrf_token`` (blank without a cookie session). A
     bad Bearer token is a 401 on every route; a bad cookie is one on the API, and on pages it is dropped.
-    The 401 is raised by the route's access, so that a stream of bad tokens meets the rate limit first.
+    The 401 is raised by the route's access, so that a stream of bad tokens meets the rate limit first; so is
+    the 503 where the store that knows the person is away.
     """
 
     def __init__(
@@ -72,6 +74,8 @@ class ViewerMiddleware:
         if token:
             try:
                 viewer = await self._authenticator.authenticate(token)
+            except TransientError as error:
+                state["authentication_problem"] = away_problem(error)
             except AuthenticationError as error:
                 if bearer is not None or request.url.path.startswith("/api/"):
                     state["authentication_problem"] = _bad_token(error)

@@ -7,6 +7,7 @@ import httpx
 from fastapi import APIRouter, FastAPI
 
 from shared.clock import SimulatedClock
+from shared.errors import TransientError
 from shared.http.app import build_app
 from shared.http.networks import Network
 from shared.http.settings import HTTPSettings
@@ -23,13 +24,16 @@ STEWARD = Viewer(
 OPERATOR = Viewer(
     UUID("6a4b1c4e-3333-4d5e-9a11-000000000003"), frozenset({Grant(Role.OPERATOR)}), "operator-token-id"
 )
+AWAY_TOKEN = "away-token"
 VIEWERS: Mapping[str, Viewer] = {"steward-token": STEWARD, "operator-token": OPERATOR}
 
 
 class KnownTokens:
-    """An authenticator that knows two tokens."""
+    """An authenticator that knows two tokens, and whose store is away for a third."""
 
     async def authenticate(self, token: str) -> Viewer:
+        if token == AWAY_TOKEN:
+            raise TransientError("the store of governance is away: it starts up")
         if token not in VIEWERS:
             raise AuthenticationError("expired", "The token has expired. Get a new one and try again.")
         return VIEWERS[token]

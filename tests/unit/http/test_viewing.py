@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 from shared.http.app import routes_without_access
 from shared.http.viewing import ViewerDependency, access, require
 from shared.identity.viewer import Role
-from tests.unit.http.application import AGENCY, build, client
+from tests.unit.http.application import AGENCY, AWAY_TOKEN, build, client
 
 router = APIRouter()
 
@@ -75,6 +75,15 @@ async def test_a_cookie_signs_a_browser_in_on_pages_and_api() -> None:
     async with client(build(router), cookie="steward-token") as http:
         answers = [await http.get(path) for path in ("/page", "/api/v1/mine")]
     assert [answer.json() for answer in answers] == [{"viewer": "Steward"}] * 2
+
+
+async def test_a_store_of_people_that_is_away_is_told_as_passing_and_signs_nobody_out() -> None:
+    async with client(build(router), token=AWAY_TOKEN) as program:
+        answers = [await program.get("/api/v1/open")]
+    async with client(build(router), cookie=AWAY_TOKEN) as browser:
+        answers += [await browser.get(path) for path in ("/api/v1/mine", "/page")]
+    assert {(answer.status_code, answer.headers["retry-after"]) for answer in answers} == {(503, "5")}
+    assert not any("set-cookie" in answer.headers for answer in answers)
 
 
 async def test_an_expired_cookie_is_dropped_on_pages_and_refused_on_the_api() -> None:
