@@ -16,6 +16,8 @@ __all__ = ["CannotListenError", "answering", "ended_by_signal", "first_of", "lis
 
 BACKLOG = 2_048
 OPEN_REQUESTS_SECONDS = 5
+KEEP_ALIVE_SECONDS = 75
+"""Proxies keep idle connections for 60 s. One that we ended just as it is used would fail that request."""
 
 
 class CannotListenError(NutmegError):
@@ -68,6 +70,7 @@ async def answering(app: FastAPI, bound: socket.socket) -> AsyncIterator["asynci
             lifespan="off",
             server_header=False,
             timeout_graceful_shutdown=OPEN_REQUESTS_SECONDS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             proxy_headers=False,
         )
     )

@@ -3,7 +3,11 @@
 import asyncio
 import socket
 
-from shared.process.serving import listening_socket
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from shared.process.serving import answering, listening_socket
 from shared.process.settings import ProcessSettings
 
 
@@ -29,3 +33,22 @@ async def test_an_answer_does_not_wait_for_the_client_to_acknowledge_its_first_h
         await writer.wait_closed()
 
     assert is_sent_at_once
+
+
+async def test_an_idle_connection_is_kept_longer_than_a_proxy_keeps_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[uvicorn.Config] = []
+    prepare = uvicorn.Server.__init__
+
+    def noting(server: uvicorn.Server, config: uvicorn.Config) -> None:
+        asked.append(config)
+        prepare(server, config)
+
+    monkeypatch.setattr(uvicorn.Server, "__init__", noting)
+    with listening_socket(ProcessSettings(port=0)) as bound:
+        async with answering(FastAPI(), bound):
+            pass
+
+    # nginx, its ingress controller and the load balancers of the large clouds keep one for 60 s.
+    assert [config.timeout_keep_alive > 60 for config in asked] == [True]
