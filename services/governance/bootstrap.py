@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from services.governance.adapters.sql_audit import SqlAudit
 from services.governance.adapters.sql_directory import SqlDirectory
 from services.governance.adapters.sql_requests import SqlRequestBook
 from services.governance.adapters.sql_sign_in import SqlSignIn
 from services.governance.adapters.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
+from services.governance.entrypoints.api_audit import build_audit_api
 from services.governance.entrypoints.api_directory import build_directory_api
 from services.governance.entrypoints.api_sharing import build_sharing_api
 from services.governance.entrypoints.pages import build_pages
+from services.governance.entrypoints.sign_in_pages import build_sign_in_pages
 from services.governance.handlers import EVENT_HANDLERS
 from services.governance.ports import GovernancePorts
 from services.governance.settings import GovernanceSettings
@@ -65,6 +68,7 @@ def bootstrap(
         clock=clock,
         datasets=KnownDatasets(KNOWN_DATASETS),
         directory=SqlDirectory(words),
+        audit=SqlAudit(),
         requests=SqlRequestBook(),
         principals=Principals(PRINCIPALS, is_cached=database_url.startswith("sqlite")),
         jurisdiction_words=words,
@@ -74,8 +78,10 @@ def bootstrap(
     authenticator = TokenAuthenticator(tokens, store, ports.principals)
     routers = (
         build_directory_api(store, ports, sign_in, settings),
+        build_audit_api(store),
         build_sharing_api(store, ports),
-        build_pages(store, ports, sign_in, authenticator, settings),
+        build_sign_in_pages(store, ports, sign_in, authenticator, settings),
+        build_pages(store, ports),
     )
     service = Service(
         name="governance",

@@ -4,11 +4,12 @@ Each command runs inside one unit of work: state, audit line and event are commi
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from services.governance.domain.agencies import AgencyName
+from services.governance.domain.auditing import ALL_TOKENS, AuditLine, DirectoryAct, goes_beyond
 from services.governance.domain.directory_import import (
     AgencyRow,
     Parsed,
@@ -16,7 +17,16 @@ from services.governance.domain.directory_import import (
     RowProblem,
     StewardshipRow,
 )
-from services.governance.domain.sharing import Action, NewRequest, SharingRequest, act, submit
+from services.governance.domain.sharing import (
+    Action,
+    FormSentBeforeError,
+    NewRequest,
+    NotAllowedError,
+    SharingRequest,
+    act,
+    request_id_of_form,
+    submit,
+)
 from services.governance.ports import GovernancePorts
 from shared.events.governance import (
     AgencyChanged,
@@ -44,10 +54,11 @@ from shared.events.registry import (
     STEWARDSHIP_CHANGED,
 )
 from shared.identity.principals import write_principals
-from shared.identity.viewer import Role, Viewer
+from shared.identity.viewer import Grant, Role, Viewer
 from shared.store.unit_of_work import UnitOfWork
 
 __all__ = [
+    "INSTALLATION",
     "ImportReport",
     "add_person",
     "ask_for_data",
@@ -57,11 +68,18 @@ __all__ = [
     "import_agencies",
     "import_people",
     "import_stewardships",
+    "note_letting_in",
+    "note_link_used",
     "publish_agency",
     "revoke_tokens",
     "settle_publisher",
     "take_grant",
 ]
+
+INSTALLATION = Viewer()
+"""Who acts where no person does: the first start, and what a command does in a data directory."""
+
+_LETTING_IN_BEYOND = (Role.CHIEF_DATA_OFFICER, Role.OPERATOR)
 
 _STEP_EVENTS = {
     Action.RETURN: (SHARING_REQUEST_RETURNED, SharingRequestReturned),
@@ -82,7 +100,7 @@ class ImportReport:
 
 
 async def import_agencies(
-    work: UnitOfWork, ports: GovernancePorts, parsed: Parsed[AgencyRow]
+    work: UnitOfWork, ports: GovernancePorts, parsed: Parsed[AgencyRow], *, by: Viewer = INSTALLATION
 ) -> ImportReport:
     """Create or change agencies, and give each data officer's mailbox the role for that agency."""
     report = ImportReport(rows=len(parsed.rows), problems=list(parsed.problems))
@@ -101,11 +119,14 @@ async def import_agencies(
                 display_name=f"{row.code} agency data officer",
                 keeps_name=True,
                 grants=[GrantState(role=Role.AGENCY_DATA_OFFICER, agency_id=agency.agency_id)],
+                by=by,
             )
     return report
 
 
-async def import_people(work: UnitOfWork, ports: GovernancePorts, parsed: Parsed[PersonRow]) -> ImportReport:
+async def import_people(
+    work: UnitOfWork, ports: GovernancePorts, parsed: Parsed[PersonRow], *, by: Viewer = INSTALLATION
+) -> ImportReport:
     """Create people and add their grants. A row with an unknown agency code is refused."""
     report = ImportReport(rows=len(parsed.rows), problems=list(parsed.problems))
     codes = {agency.code: agency.agency_id for agency in await ports.directory.agencies(work)}
@@ -115,13 +136,15 @@ async def import_people(work: UnitOfWork, ports: GovernancePorts, parsed: Parsed
             continue
         agency_id = codes[row.agency_code] if row.agency_code else None
         grant = GrantState(role=row.role, agency_id=agency_id)
-        if await add_person(work, ports, email=row.email, display_name=row.display_name, grants=[grant]):
+        if await add_person(
+            work, ports, email=row.email, display_name=row.display_name, grants=[grant], by=by
+        ):
             report.changed += 1
     return report
 
 
 async def import_stewardships(
-    work: UnitOfWork, ports: GovernancePorts, parsed: Parsed[StewardshipRow]
+    work: UnitOfWork, ports: GovernancePorts, parsed: Parsed[StewardshipRow], *, by: Viewer = INSTALLATION
 ) -> ImportReport:
     """Create or change who answers for which dataset. Unknown stewards become people with that role."""
     report = ImportReport(rows=len(parsed.rows), problems=list(parsed.problems))
@@ -132,7 +155,7 @@ async def import_stewardships(
             report.problems.append(_unknown_agency(row.line, row.agency_code))
             continue
         usable.append(row)
-    stewards = await _put_stewards(work, ports, usable, codes)
+    stewards = await _put_stewards(work, ports, usable, codes, by)
     states = [
         StewardshipState(
             identifier=row.identifier,
@@ -164,10 +187,12 @@ async def add_person(
     display_name: str,
     grants: Sequence[GrantState],
     keeps_name: bool = False,
+    by: Viewer = INSTALLATION,
 ) -> bool:
     """Create a person or add grants; tell it if anything changed, and return whether it did.
 
-    With ``keeps_name``, a person who is known already keeps their name: the given one is made up.
+    With ``keeps_name``, a person who is known already keeps their name: the given one is made up. ``by`` is
+    who does it, for the audit.
     """
     put = await ports.directory.put_person(
         work, email=email, display_name=display_name, grants=grants, keeps_name=keeps_name
@@ -175,36 +200,89 @@ async def add_person(
     if put is None:
         return False
     await _tell_person(work, ports, *put)
+    if grants:
+        await _note(
+            work,
+            ports,
+            DirectoryAct.GRANTED,
+            by,
+            put[0].person_id,
+            is_beyond=_is_beyond(by, [Grant(Role(one.role), one.agency_id) for one in grants]),
+            roles=[_role_words(one.role, one.agency_id) for one in grants],
+        )
     return True
 
 
+async def note_letting_in(
+    work: UnitOfWork,
+    ports: GovernancePorts,
+    act: DirectoryAct,
+    person_id: UUID,
+    *,
+    by: Viewer,
+    **details: str | int,
+) -> None:
+    """Write down that somebody was let in, and whether the rights go beyond those of who did it.
+
+    A program may let in nobody with more rights than its own; raises ``NotAllowedError``.
+    """
+    is_beyond = _is_beyond(by, await ports.directory.grants_of(work, person_id))
+    if is_beyond and not by.has(*_LETTING_IN_BEYOND):
+        raise NotAllowedError("a program lets in nobody with more rights than its own; an operator may")
+    await _note(work, ports, act, by, person_id, is_beyond=is_beyond, **details)
+
+
+async def note_link_used(
+    work: UnitOfWork, ports: GovernancePorts, person_id: UUID, *, made_by: UUID | None
+) -> None:
+    """Write down that a person came in by a link, and who made it."""
+    maker = None if made_by is None else str(made_by)
+    await _note(work, ports, DirectoryAct.LINK_USED, Viewer(person_id), person_id, made_by=maker)
+
+
 async def revoke_tokens(
-    work: UnitOfWork, ports: GovernancePorts, person_id: UUID, token_id: str | None
+    work: UnitOfWork,
+    ports: GovernancePorts,
+    person_id: UUID,
+    token_id: str | None,
+    *,
+    by: Viewer = INSTALLATION,
 ) -> None:
     """Revoke one token, or all issued so far, everywhere. Raises ``LookupError`` for an unknown person."""
     await _tell_person(work, ports, *await ports.directory.revoke_tokens(work, person_id, token_id))
+    await _note(work, ports, DirectoryAct.TOKENS_REVOKED, by, person_id, token=token_id or ALL_TOKENS)
 
 
 async def take_grant(
-    work: UnitOfWork, ports: GovernancePorts, person_id: UUID, role: Role, agency_id: UUID | None
+    work: UnitOfWork,
+    ports: GovernancePorts,
+    person_id: UUID,
+    role: Role,
+    agency_id: UUID | None,
+    *,
+    by: Viewer = INSTALLATION,
 ) -> None:
     """Take one grant away, everywhere. Raises ``LookupError`` for an unknown person or grant."""
     await _tell_person(work, ports, *await ports.directory.take_grant(work, person_id, role, agency_id))
+    await _note(work, ports, DirectoryAct.GRANT_TAKEN, by, person_id, roles=[_role_words(role, agency_id)])
 
 
 async def end_session(work: UnitOfWork, ports: GovernancePorts, person_id: UUID, token_id: str) -> None:
     """Revoke the token of a browser that signed in by a link; a token that was pasted in lives on."""
     if await ports.directory.is_session(work, person_id, token_id):
-        await revoke_tokens(work, ports, person_id, token_id)
+        await _tell_person(work, ports, *await ports.directory.revoke_tokens(work, person_id, token_id))
 
 
-async def erase_person(work: UnitOfWork, ports: GovernancePorts, person_id: UUID) -> None:
+async def erase_person(
+    work: UnitOfWork, ports: GovernancePorts, person_id: UUID, *, by: Viewer = INSTALLATION
+) -> None:
     """Remove a person here and, by a tombstone, everywhere. Raises ``LookupError``."""
     version = await ports.directory.erase_person(work, person_id)
     await write_principals(work, ports.principals, [], erased=[person_id])
     work.emit_tombstone(
         PERSON_CHANGED, subject=str(person_id), partition_key=str(person_id), subjectversion=version
     )
+    await _note(work, ports, DirectoryAct.ERASED, by, person_id)
 
 
 async def settle_publisher(
@@ -231,11 +309,22 @@ async def ask_for_data(
     dataset_title: str,
     agency_id: UUID | None,
     requester_id: UUID,
+    form_key: str | None = None,
 ) -> SharingRequest:
-    """Open a sharing request and tell it."""
+    """Open a sharing request and tell it.
+
+    A form that carries a key opens one request however often it is sent: again, the request that it opened
+    is returned. Raises ``FormSentBeforeError`` if it says something else by now.
+    """
+    request_id = uuid4() if form_key is None else request_id_of_form(form_key, requester_id)
+    known = None if form_key is None else await ports.requests.find(work, request_id)
+    if known is not None:
+        if (known.dataset_id, known.content) != (dataset_id, content):
+            raise FormSentBeforeError(request_id)
+        return known
     request = submit(
         content,
-        request_id=uuid4(),
+        request_id=request_id,
         dataset_id=dataset_id,
         dataset_title=dataset_title,
         agency_id=agency_id,
@@ -294,6 +383,29 @@ def publish_agency(work: UnitOfWork, agency: AgencyName, version: int) -> None:
     )
 
 
+async def _note(
+    work: UnitOfWork,
+    ports: GovernancePorts,
+    act: DirectoryAct,
+    by: Viewer,
+    person_id: UUID,
+    *,
+    is_beyond: bool = False,
+    **details: str | int | list[str] | None,
+) -> None:
+    line = AuditLine(act, by.person_id, person_id, ports.clock.now(), is_beyond, details)
+    await ports.audit.note(work, line)
+
+
+def _is_beyond(by: Viewer, given: Collection[Grant]) -> bool:
+    # The installation itself has no rights of its own: its first start and its demonstration let people in.
+    return by is not INSTALLATION and goes_beyond(by.grants, given)
+
+
+def _role_words(role: str, agency_id: UUID | None) -> str:
+    return f"{role} of {agency_id or '*'}"
+
+
 async def _tell_person(work: UnitOfWork, ports: GovernancePorts, state: PersonState, version: int) -> None:
     # Governance owns people, so its own rights follow at once; the other services learn them by the event.
     await write_principals(work, ports.principals, [state])
@@ -303,7 +415,11 @@ async def _tell_person(work: UnitOfWork, ports: GovernancePorts, state: PersonSt
 
 
 async def _put_stewards(
-    work: UnitOfWork, ports: GovernancePorts, rows: Sequence[StewardshipRow], codes: dict[str, UUID]
+    work: UnitOfWork,
+    ports: GovernancePorts,
+    rows: Sequence[StewardshipRow],
+    codes: dict[str, UUID],
+    by: Viewer,
 ) -> dict[str, UUID]:
     wanted: dict[str, set[str]] = defaultdict(set)
     for row in rows:
@@ -321,6 +437,7 @@ async def _put_stewards(
             display_name=f"{label} data steward ({email.split('@', 1)[0]})".strip(),
             keeps_name=True,
             grants=grants,
+            by=by,
         )
     return await ports.directory.person_ids_by_email(work, wanted)
 

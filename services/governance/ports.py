@@ -11,15 +11,16 @@ from typing import Protocol
 from uuid import UUID
 
 from services.governance.domain.agencies import AgencyName, PublisherMatch
+from services.governance.domain.auditing import AuditLine
 from services.governance.domain.sharing import Action, SharingRequest
 from shared.clock import Clock
 from shared.datasets.read_model import KnownDatasets
 from shared.events.governance import GrantState, PersonState, StewardshipState
 from shared.identity.principals import Principals
-from shared.identity.viewer import Role
+from shared.identity.viewer import Grant, Role
 from shared.store.unit_of_work import UnitOfWork
 
-__all__ = ["SESSION_LABEL", "Directory", "GovernancePorts", "RequestBook", "RequestStep"]
+__all__ = ["SESSION_LABEL", "Audit", "Directory", "GovernancePorts", "RequestBook", "RequestStep"]
 
 SESSION_LABEL = "sign-in by link"
 """What tokens are called that a browser got for a link; signing out ends them."""
@@ -76,6 +77,10 @@ class Directory(Protocol):
         """Take a grant away. Raises ``LookupError`` for an unknown person, or a grant not held."""
         ...
 
+    async def grants_of(self, work: UnitOfWork, person_id: UUID) -> frozenset[Grant]:
+        """Return what a person may; nothing for an unknown one."""
+        ...
+
     async def is_session(self, work: UnitOfWork, person_id: UUID, token_id: str) -> bool:
         """Tell whether a token was issued for a sign-in by link, and still counts."""
         ...
@@ -111,8 +116,20 @@ class Directory(Protocol):
         ...
 
 
+class Audit(Protocol):
+    """Keeps who let whom in. Lines are added and never changed."""
+
+    async def note(self, work: UnitOfWork, line: AuditLine) -> None:
+        """Add a line."""
+        ...
+
+
 class RequestBook(Protocol):
     """Keeps sharing requests and their steps."""
+
+    async def find(self, work: UnitOfWork, request_id: UUID) -> SharingRequest | None:
+        """Return a request, or None where there is none of this id."""
+        ...
 
     async def add(self, work: UnitOfWork, request: SharingRequest, *, event_id: str) -> None:
         """Write a new request and its first step."""
@@ -143,6 +160,7 @@ class GovernancePorts:
     clock: Clock
     datasets: KnownDatasets
     directory: Directory
+    audit: Audit
     requests: RequestBook
     principals: Principals
     jurisdiction_words: frozenset[str]

@@ -63,6 +63,8 @@ def look(page: Page, shots: Path, name: str) -> None:
 def signed_in(context: BrowserContext, link: str, path: str) -> Page:
     page = context.new_page()
     page.goto(link)
+    page.get_by_role("main").get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
     page.goto(link.split("/sign-in/")[0] + path)
     return page
 

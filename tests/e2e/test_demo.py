@@ -54,7 +54,8 @@ def test_a_person_can_break_repair_kill_and_restart_the_demo(tmp_path: Path) -> 
         assert len(links) == 4
         visitor = httpx.Client(trust_env=False, timeout=60)
         with visitor:
-            assert visitor.get(links[0]).status_code == 303
+            assert visitor.get(links[0]).status_code == 200
+            assert visitor.post(links[0]).status_code == 303
             assert visitor.get(f"{client.base_url}/inbox").status_code == 200
 
 

@@ -23,7 +23,7 @@ from services.governance.domain.agencies import AgencyName, PublisherMatch
 from services.governance.ports import SESSION_LABEL
 from shared.datasets.publisher_names import normalise_publisher
 from shared.events.governance import GrantState, PersonState, StewardshipState
-from shared.identity.viewer import Role
+from shared.identity.viewer import Grant, Role
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
@@ -184,6 +184,10 @@ class SqlDirectory:
             .values(version=PEOPLE.c.version + 1, changed_at=work.clock.now())
         )
         return await self._person(work.connection, person_id)
+
+    async def grants_of(self, work: UnitOfWork, person_id: UUID) -> frozenset[Grant]:
+        held = await self._grants(work.connection, person_id)
+        return frozenset(Grant(Role(role), agency_id) for role, agency_id in held)
 
     async def is_session(self, work: UnitOfWork, person_id: UUID, token_id: str) -> bool:
         found = await work.connection.scalar(

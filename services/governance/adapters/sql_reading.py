@@ -93,6 +93,7 @@ class TokenView:
     issued_at: datetime
     expires_at: datetime
     revoked_at: datetime | None
+    issued_by: UUID | None
 
 
 async def visible_dataset(
@@ -208,7 +209,9 @@ async def open_token_views(connection: AsyncConnection, person_id: UUID | None) 
 
 
 def _token_view(row: Any) -> TokenView:
-    return TokenView(row.token_id, row.person_id, row.label, row.issued_at, row.expires_at, row.revoked_at)
+    return TokenView(
+        row.token_id, row.person_id, row.label, row.issued_at, row.expires_at, row.revoked_at, row.issued_by
+    )
 
 
 def _requests_of(viewer: Viewer) -> ColumnElement[bool]:

@@ -24,6 +24,14 @@ class SqlRequestBook:
             insert(SHARING_STEPS), [_step(request, "submit", request.requester_id, None, event_id)]
         )
 
+    async def find(self, work: UnitOfWork, request_id: UUID) -> SharingRequest | None:
+        row = (
+            await work.connection.execute(
+                select(SHARING_REQUESTS).where(SHARING_REQUESTS.c.request_id == request_id)
+            )
+        ).one_or_none()
+        return None if row is None else request_of(row)
+
     async def locked(self, work: UnitOfWork, request_id: UUID) -> SharingRequest:
         row = (
             await work.connection.execute(

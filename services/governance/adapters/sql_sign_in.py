@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,9 +12,17 @@ from services.governance.adapters.tables import PEOPLE, SIGN_IN_CODES, TOKENS
 from shared.identity.tokens import Tokens
 from shared.store.unit_of_work import UnitOfWork
 
-__all__ = ["SqlSignIn"]
+__all__ = ["SqlSignIn", "UsedCode"]
 
 CODE_BYTES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class UsedCode:
+    """Whose sign-in code was used, and who made it; None for the installation itself."""
+
+    person_id: UUID
+    issued_by: UUID | None
 
 
 class SqlSignIn:
@@ -22,8 +31,19 @@ class SqlSignIn:
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
 
-    async def issue_token(self, work: UnitOfWork, person_id: UUID, *, label: str, lifetime: timedelta) -> str:
-        """Issue a token and note it. Raises ``LookupError`` for an unknown or erased person."""
+    async def issue_token(
+        self,
+        work: UnitOfWork,
+        person_id: UUID,
+        *,
+        label: str,
+        lifetime: timedelta,
+        issued_by: UUID | None = None,
+    ) -> str:
+        """Issue a token and note it. Raises ``LookupError`` for an unknown or erased person.
+
+        ``issued_by`` is None where the installation issues it itself.
+        """
         await self._check_person(work, person_id)
         token = self._tokens.issue(person_id, lifetime)
         claims = self._tokens.verify(token)
@@ -37,13 +57,20 @@ class SqlSignIn:
                     "issued_at": claims.issued_at,
                     "expires_at": claims.expires_at,
                     "revoked_at": None,
+                    "issued_by": issued_by,
                 }
             ],
         )
         return token
 
     async def issue_code(
-        self, work: UnitOfWork, person_id: UUID, *, lifetime: timedelta, uses_max: int
+        self,
+        work: UnitOfWork,
+        person_id: UUID,
+        *,
+        lifetime: timedelta,
+        uses_max: int,
+        issued_by: UUID | None = None,
     ) -> str:
         """Return a code for a sign-in link. Raises ``LookupError`` for an unknown or erased person."""
         await self._check_person(work, person_id)
@@ -56,20 +83,23 @@ class SqlSignIn:
                     "person_id": person_id,
                     "expires_at": work.clock.now() + lifetime,
                     "uses_left": uses_max,
+                    "issued_by": issued_by,
                 }
             ],
         )
         return code
 
-    async def use_code(self, work: UnitOfWork, code: str) -> UUID | None:
+    async def use_code(self, work: UnitOfWork, code: str) -> UsedCode | None:
         """Return whose code it is and count its use; ``None`` if it is unknown, expired or used up."""
         now = work.clock.now()
         await work.connection.execute(delete(SIGN_IN_CODES).where(SIGN_IN_CODES.c.expires_at <= now))
-        found: UUID | None = await work.connection.scalar(
-            select(SIGN_IN_CODES.c.person_id)
-            .where(SIGN_IN_CODES.c.code_sha256 == _hash(code), SIGN_IN_CODES.c.uses_left > 0)
-            .with_for_update()
-        )
+        found = (
+            await work.connection.execute(
+                select(SIGN_IN_CODES.c.person_id, SIGN_IN_CODES.c.issued_by)
+                .where(SIGN_IN_CODES.c.code_sha256 == _hash(code), SIGN_IN_CODES.c.uses_left > 0)
+                .with_for_update()
+            )
+        ).one_or_none()
         if found is None:
             return None
         await work.connection.execute(
@@ -77,7 +107,7 @@ class SqlSignIn:
             .where(SIGN_IN_CODES.c.code_sha256 == _hash(code))
             .values(uses_left=SIGN_IN_CODES.c.uses_left - 1)
         )
-        return found
+        return UsedCode(found.person_id, found.issued_by)
 
     async def _check_person(self, work: UnitOfWork, person_id: UUID) -> None:
         known = await work.connection.scalar(

@@ -87,6 +87,7 @@ TOKENS = Table(
     Column("issued_at", UTCDateTime, nullable=False),
     Column("expires_at", UTCDateTime, nullable=False),
     Column("revoked_at", UTCDateTime, nullable=True),
+    Column("issued_by", Uuid, nullable=True),
 )
 
 SIGN_IN_CODES = Table(
@@ -96,7 +97,21 @@ SIGN_IN_CODES = Table(
     Column("person_id", Uuid, nullable=False),
     Column("expires_at", UTCDateTime, nullable=False),
     Column("uses_left", Integer, nullable=False),
+    Column("issued_by", Uuid, nullable=True),
 )
+
+DIRECTORY_AUDIT = Table(
+    "directory_audit",
+    METADATA,
+    Column("line_id", Integer, primary_key=True, autoincrement=True),
+    Column("act", String(30), nullable=False),
+    Column("actor_id", Uuid, nullable=True, index=True),
+    Column("person_id", Uuid, nullable=False, index=True),
+    Column("happened_at", UTCDateTime, nullable=False),
+    Column("is_beyond", Boolean, nullable=False),
+    Column("details", JSONDocument, nullable=False),
+)
+"""Who let whom in: ids of people only, so that it may stay when a person is erased."""
 
 STEWARDSHIPS = Table(
     "stewardships",

@@ -7,13 +7,14 @@ decides on a request of their own. Every step leaves a line in the audit table.
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from shared.identity.viewer import Role, Viewer
 
 __all__ = [
     "DECIDING_ROLES",
     "Action",
+    "FormSentBeforeError",
     "NewRequest",
     "NotAllowedError",
     "SharingRequest",
@@ -22,11 +23,14 @@ __all__ = [
     "act",
     "may_decide",
     "may_see",
+    "request_id_of_form",
     "submit",
 ]
 
 ANSWER_DAYS = 30
 """An answer is due this many days after a request came in; Connecticut's playbook names no shorter term."""
+
+_FORMS = UUID("0d1b9a8e-6f0b-4c7e-9f4e-7d1f0f6e2a11")
 
 DECIDING_ROLES = (Role.STEWARD, Role.AGENCY_DATA_OFFICER, Role.CHIEF_DATA_OFFICER)
 
@@ -49,6 +53,14 @@ class Action(StrEnum):
     DENY = "deny"
     RESUBMIT = "resubmit"
     WITHDRAW = "withdraw"
+
+
+class FormSentBeforeError(Exception):
+    """The form opened a request before, with other content; ``request_id`` is that request's."""
+
+    def __init__(self, request_id: UUID) -> None:
+        super().__init__("this form was sent before, with other words")
+        self.request_id = request_id
 
 
 class NotAllowedError(Exception):
@@ -103,6 +115,11 @@ _FROM = {
     Action.WITHDRAW: {Status.SUBMITTED, Status.RETURNED},
 }
 _DECISIONS = frozenset({Action.RETURN, Action.APPROVE, Action.DENY})
+
+
+def request_id_of_form(form_key: str, requester_id: UUID) -> UUID:
+    """The id of the request that one person's form opens: the same however often the form is sent."""
+    return uuid5(_FORMS, f"{requester_id}/{form_key}")
 
 
 def submit(

@@ -23,15 +23,18 @@ from services.governance.commands import (
     import_agencies,
     import_people,
     import_stewardships,
+    note_letting_in,
     revoke_tokens,
     settle_publisher,
     take_grant,
 )
+from services.governance.domain.auditing import DirectoryAct
 from services.governance.domain.directory_import import (
     parse_agencies,
     parse_people,
     parse_stewardships,
 )
+from services.governance.domain.sharing import NotAllowedError
 from services.governance.ports import GovernancePorts
 from services.governance.settings import GovernanceSettings
 from shared.http.conditional import conditional_response
@@ -143,11 +146,11 @@ def _add_imports(router: APIRouter, store: Store, ports: GovernancePorts) -> Non
         text = await _csv_text(request)
         async with store.unit_of_work() as work:
             if kind == "agencies":
-                report = await import_agencies(work, ports, parse_agencies(text))
+                report = await import_agencies(work, ports, parse_agencies(text), by=viewer)
             elif kind == "people":
-                report = await import_people(work, ports, parse_people(text))
+                report = await import_people(work, ports, parse_people(text), by=viewer)
             else:
-                report = await import_stewardships(work, ports, parse_stewardships(text))
+                report = await import_stewardships(work, ports, parse_stewardships(text), by=viewer)
         return _import_answer(report)
 
 
@@ -211,7 +214,7 @@ def _add_people(router: APIRouter, store: Store, ports: GovernancePorts) -> None
         try:
             async with store.unit_of_work() as work:
                 agency_id = None if agency == "*" else await _agency_of_code(work, ports, agency)
-                await take_grant(work, ports, person_id, role, agency_id)
+                await take_grant(work, ports, person_id, role, agency_id, by=viewer)
         except LookupError as error:
             raise _not_found("grant", str(error), "agency") from error
 
@@ -221,7 +224,7 @@ def _add_people(router: APIRouter, store: Store, ports: GovernancePorts) -> None
         require(viewer, *_ADMINISTRATORS)
         try:
             async with store.unit_of_work() as work:
-                await erase_person(work, ports, person_id)
+                await erase_person(work, ports, person_id, by=viewer)
         except LookupError as error:
             raise _not_found("person", str(error), "person_id") from error
 
@@ -248,9 +251,18 @@ def _add_tokens(
             )
         try:
             async with store.unit_of_work() as work:
-                token = await sign_in.issue_token(
-                    work, order.person_id, label=order.label, lifetime=timedelta(days=order.days)
+                await note_letting_in(
+                    work, ports, DirectoryAct.TOKEN_ISSUED, order.person_id, by=viewer, days=order.days
                 )
+                token = await sign_in.issue_token(
+                    work,
+                    order.person_id,
+                    label=order.label,
+                    lifetime=timedelta(days=order.days),
+                    issued_by=viewer.person_id,
+                )
+        except NotAllowedError as error:
+            raise ProblemError(403, "forbidden", "You may not let this person in", str(error)) from error
         except LookupError as error:
             raise _not_found("person", str(error), "#/person_id") from error
         response.headers["Cache-Control"] = "no-store"
@@ -260,7 +272,7 @@ def _add_tokens(
     async def list_tokens(
         request: Request, viewer: ViewerDependency, person_id: Annotated[UUID | None, Query()] = None
     ) -> Response:
-        """Tokens that were issued: ids, labels and times, never the tokens themselves."""
+        """Tokens that were issued: ids, labels, times and who issued them, never the tokens themselves."""
         require(viewer, *_ADMINISTRATORS)
         async with store.read() as connection:
             tokens = await open_token_views(connection, person_id)
@@ -274,20 +286,29 @@ def _add_tokens(
         require(viewer, *_ADMINISTRATORS)
         try:
             async with store.unit_of_work() as work:
-                await revoke_tokens(work, ports, person_id, token_id)
+                await revoke_tokens(work, ports, person_id, token_id, by=viewer)
         except LookupError as error:
             raise _not_found("person", str(error), "person_id") from error
 
     @router.post("/sign-in-codes", status_code=201)
     async def make_sign_in_link(order: CodeOrder, viewer: ViewerDependency, response: Response) -> CodeAnswer:
-        """Make a sign-in link for a person. Whoever opens it is signed in as that person."""
+        """Make a sign-in link for a person. Whoever opens it and presses its button is signed in as them."""
         require(viewer, *_ADMINISTRATORS)
         lifetime = timedelta(hours=settings.sign_in_code_hours)
         try:
             async with store.unit_of_work() as work:
-                code = await sign_in.issue_code(
-                    work, order.person_id, lifetime=lifetime, uses_max=order.uses_max
+                await note_letting_in(
+                    work, ports, DirectoryAct.LINK_MADE, order.person_id, by=viewer, uses_max=order.uses_max
                 )
+                code = await sign_in.issue_code(
+                    work,
+                    order.person_id,
+                    lifetime=lifetime,
+                    uses_max=order.uses_max,
+                    issued_by=viewer.person_id,
+                )
+        except NotAllowedError as error:
+            raise ProblemError(403, "forbidden", "You may not let this person in", str(error)) from error
         except LookupError as error:
             raise _not_found("person", str(error), "#/person_id") from error
         response.headers["Cache-Control"] = "no-store"

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import IntegrityError
 
 from services.governance.adapters.sql_reading import (
     DatasetView,
@@ -17,6 +18,7 @@ from services.governance.adapters.tables import IDEMPOTENCY
 from services.governance.commands import ask_for_data, decide_on_request
 from services.governance.domain.sharing import (
     Action,
+    FormSentBeforeError,
     NewRequest,
     NotAllowedError,
     SharingRequest,
@@ -32,7 +34,7 @@ from shared.identity.viewer import Viewer
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
 
-__all__ = ["RequestContent", "build_sharing_api", "carry_on", "open_request", "public_answer"]
+__all__ = ["RequestContent", "build_sharing_api", "carry_on", "open_request_once", "public_answer"]
 
 TEXT_MAX = 4_000
 
@@ -130,7 +132,12 @@ def build_sharing_api(store: Store, ports: GovernancePorts) -> APIRouter:
 
 
 async def open_request(
-    work: UnitOfWork, ports: GovernancePorts, viewer: Viewer, dataset_id: UUID, content: NewRequest
+    work: UnitOfWork,
+    ports: GovernancePorts,
+    viewer: Viewer,
+    dataset_id: UUID,
+    content: NewRequest,
+    form_key: str | None = None,
 ) -> tuple[DatasetView, SharingRequest | None]:
     """Open a request, unless the data is public. Raises the 404 problem for a dataset nobody may see."""
     dataset = await visible_dataset(work.connection, viewer, dataset_id)
@@ -146,8 +153,43 @@ async def open_request(
         dataset_title=dataset.title,
         agency_id=dataset.agency_id,
         requester_id=viewer.person_id,
+        form_key=form_key,
     )
     return dataset, request
+
+
+async def open_request_once(
+    store: Store,
+    ports: GovernancePorts,
+    viewer: Viewer,
+    dataset_id: UUID,
+    content: NewRequest,
+    *,
+    form_key: str,
+) -> tuple[DatasetView, SharingRequest | None]:
+    """Open the request of a form: sent twice, even at the same moment, it opens one.
+
+    Raises the 409 problem where the form was sent before with other words.
+    """
+    try:
+        try:
+            async with store.unit_of_work() as work:
+                return await open_request(work, ports, viewer, dataset_id, content, form_key)
+        except IntegrityError:
+            # The same form went in at the same moment through another process: its request is there now.
+            async with store.unit_of_work() as work:
+                return await open_request(work, ports, viewer, dataset_id, content, form_key)
+    except FormSentBeforeError as error:
+        raise ProblemError(
+            409,
+            "form-sent-before",
+            "This form was sent before",
+            "It opened a request then, with other words. What you changed now was not sent.",
+            next_steps=[
+                ("See the request that it opened", f"/sharing-requests/{error.request_id}"),
+                ("Write another request", f"/sharing-requests/new?dataset={dataset_id}"),
+            ],
+        ) from error
 
 
 async def carry_on(

@@ -1,14 +1,15 @@
-"""Governance's pages: signing in, asking for data, following and deciding a request, settling publishers."""
+"""Governance's pages: asking for data, following and deciding a request, settling publishers, the audit."""
 
+import secrets
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from pydantic import ValidationError
 
+from services.governance.adapters.sql_audit import audit_lines
 from services.governance.adapters.sql_reading import (
     agency_views,
     display_names,
@@ -18,23 +19,19 @@ from services.governance.adapters.sql_reading import (
     visible_dataset,
 )
 from services.governance.adapters.sql_requests import steps_of
-from services.governance.adapters.sql_sign_in import SqlSignIn
-from services.governance.commands import end_session, settle_publisher
+from services.governance.commands import settle_publisher
 from services.governance.domain.sharing import Action, SharingRequest, Status, may_decide
 from services.governance.entrypoints.api_sharing import (
     RequestContent,
     carry_on,
     no_such_dataset,
     no_such_request,
-    open_request,
+    open_request_once,
 )
-from services.governance.ports import SESSION_LABEL, GovernancePorts, RequestStep
-from services.governance.settings import GovernanceSettings
+from services.governance.entrypoints.audit_words import audit_words, link_maker
+from services.governance.ports import GovernancePorts, RequestStep
 from shared.http.problems import ProblemError
 from shared.http.viewing import ViewerDependency, access
-from shared.identity.principals import Authenticator
-from shared.identity.sessions import clear_session, set_session
-from shared.identity.tokens import AuthenticationError
 from shared.identity.viewer import Role
 from shared.store.engine import Store
 from shared.web.elements import FieldError
@@ -44,7 +41,9 @@ from shared.web.templating import Templates, build_templates
 __all__ = ["build_pages"]
 
 TEMPLATES = Path(__file__).parent / "templates"
-TOKEN_CHARACTERS_MAX = 4_096
+FORM_KEY_BYTES = 16
+FORM_KEY_CHARACTERS_MAX = 100
+AUDIT_LINES = 50
 TEXT_CHARACTERS_MAX = 20_000
 
 STATUS_KINDS = {
@@ -69,85 +68,15 @@ Text = Annotated[str, Form(max_length=TEXT_CHARACTERS_MAX)]
 def build_pages(
     store: Store,
     ports: GovernancePorts,
-    sign_in: SqlSignIn,
-    authenticator: Authenticator,
-    settings: GovernanceSettings,
 ) -> APIRouter:
     """Return the page routes. Forms carry a CSRF token; every page works without scripts."""
     templates = build_templates(TEMPLATES)
     router = APIRouter(include_in_schema=False)
-    _add_sign_in(router, store, ports, sign_in, authenticator, settings, templates)
     _add_asking(router, store, ports, templates)
     _add_following(router, store, ports, templates)
     _add_publishers(router, store, ports, templates)
+    _add_audit(router, store, templates)
     return router
-
-
-def _add_sign_in(
-    router: APIRouter,
-    store: Store,
-    ports: GovernancePorts,
-    sign_in: SqlSignIn,
-    authenticator: Authenticator,
-    settings: GovernanceSettings,
-    templates: Templates,
-) -> None:
-    @router.get("/sign-in", dependencies=[access("public")])
-    async def show_sign_in(request: Request, next: Annotated[str, Query(max_length=2_000)] = "/") -> Response:  # noqa: A002
-        return templates.render(request, "sign_in.html", next=_local(next), error="")
-
-    @router.post("/sign-in", dependencies=[access("public")])
-    async def take_token(
-        request: Request,
-        token: Annotated[str, Form(max_length=TOKEN_CHARACTERS_MAX)],
-        next: Annotated[str, Form(max_length=2_000)] = "/",  # noqa: A002
-    ) -> Response:
-        try:
-            await authenticator.authenticate(token.strip())
-        except AuthenticationError as error:
-            return templates.render(
-                request, "sign_in.html", status_code=422, next=_local(next), error=str(error)
-            )
-        response = RedirectResponse(_local(next), status_code=303)
-        set_session(response, token.strip(), is_https=request.app.state.http_settings.is_https)
-        return response
-
-    @router.get("/sign-in/with/{code}", dependencies=[access("public")])
-    async def use_link(
-        code: str,
-        request: Request,
-        next: Annotated[str, Query(max_length=2_000)] = "/",  # noqa: A002
-    ) -> Response:
-        async with store.unit_of_work() as work:
-            person_id = await sign_in.use_code(work, code)
-            if person_id is None:
-                raise ProblemError(
-                    410,
-                    "sign-in-link-used",
-                    "This sign-in link no longer works",
-                    "A link works for a limited time. Ask whoever sent it for a new one.",
-                    next_steps=[("Sign in with a token", "/sign-in")],
-                )
-            token = await sign_in.issue_token(
-                work, person_id, label=SESSION_LABEL, lifetime=settings.session_lifetime
-            )
-        response = RedirectResponse(_local(next), status_code=303)
-        set_session(
-            response,
-            token,
-            is_https=request.app.state.http_settings.is_https,
-            lifetime=settings.session_lifetime,
-        )
-        return response
-
-    @router.post("/sign-out", dependencies=[access("public")])
-    async def sign_out(request: Request, viewer: ViewerDependency) -> Response:
-        if viewer.person_id is not None and viewer.token_id is not None:
-            async with store.unit_of_work() as work:
-                await end_session(work, ports, viewer.person_id, viewer.token_id)
-        response = RedirectResponse("/", status_code=303)
-        clear_session(response, is_https=request.app.state.http_settings.is_https)
-        return response
 
 
 def _add_asking(router: APIRouter, store: Store, ports: GovernancePorts, templates: Templates) -> None:
@@ -158,13 +87,15 @@ def _add_asking(router: APIRouter, store: Store, ports: GovernancePorts, templat
         if found is None:
             raise no_such_dataset()
         template = "here_it_is.html" if found.access_level == "public" else "ask.html"
-        return templates.render(request, template, dataset=found, values={}, errors=[])
+        form_key = secrets.token_urlsafe(FORM_KEY_BYTES)
+        return templates.render(request, template, dataset=found, values={}, errors=[], form_key=form_key)
 
     @router.post("/sharing-requests/new", dependencies=[access("signed-in")])
     async def take_form(
         request: Request,
         viewer: ViewerDependency,
         dataset: Annotated[UUID, Form()],
+        form_key: Annotated[str, Form(min_length=1, max_length=FORM_KEY_CHARACTERS_MAX)],
         purpose: Text = "",
         data_wanted: Text = "",
         legal_basis: Text = "",
@@ -183,10 +114,17 @@ def _add_asking(router: APIRouter, store: Store, ports: GovernancePorts, templat
             if found is None:
                 raise no_such_dataset()
             return templates.render(
-                request, "ask.html", status_code=422, dataset=found, values=values, errors=content
+                request,
+                "ask.html",
+                status_code=422,
+                dataset=found,
+                values=values,
+                errors=content,
+                form_key=form_key,
             )
-        async with store.unit_of_work() as work:
-            found, opened = await open_request(work, ports, viewer, dataset, content.to_domain())
+        found, opened = await open_request_once(
+            store, ports, viewer, dataset, content.to_domain(), form_key=form_key
+        )
         if opened is None:
             return templates.render(request, "here_it_is.html", dataset=found)
         return RedirectResponse(f"/sharing-requests/{opened.request_id}", status_code=303)
@@ -278,6 +216,30 @@ def _add_publishers(router: APIRouter, store: Store, ports: GovernancePorts, tem
         return RedirectResponse("/directory/publishers", status_code=303)
 
 
+def _add_audit(router: APIRouter, store: Store, templates: Templates) -> None:
+    @router.get("/directory/audit", dependencies=[access(Role.CHIEF_DATA_OFFICER, Role.OPERATOR)])
+    async def show_audit(
+        request: Request, before: Annotated[int | None, Query(ge=1)] = None, person: UUID | None = None
+    ) -> Response:
+        async with store.read() as connection:
+            found = await audit_lines(connection, limit=AUDIT_LINES + 1, before=before, person_id=person)
+            shown = found[:AUDIT_LINES]
+            people = {one.line.person_id for one in shown} | {one.line.actor_id for one in shown}
+            people |= {maker for one in shown if (maker := link_maker(one.line)) is not None}
+            names = await display_names(connection, [one for one in people if one is not None])
+            agencies = {str(one.agency_id): one.name for one in await agency_views(connection)}
+        older = shown[-1].number if len(found) > AUDIT_LINES else None
+        return templates.render(
+            request,
+            "audit.html",
+            lines=[audit_words(one.line, names, agencies) for one in shown],
+            person=person,
+            names=names,
+            before=before,
+            older=older,
+        )
+
+
 def _content(values: dict[str, str]) -> RequestContent | list[FieldError]:
     try:
         return RequestContent.model_validate(values)
@@ -331,11 +293,3 @@ def _who(request: SharingRequest, step: RequestStep, names: dict[UUID, str], *, 
     if step.person_id == request.requester_id and not is_decider:
         return ""
     return names.get(step.person_id, "")
-
-
-def _local(address: str) -> str:
-    """Return ``address`` if it leads to a page of this installation, else the home page."""
-    parts = urlsplit(address)
-    if parts.scheme or parts.netloc or not address.startswith("/") or address.startswith(("//", "/\\")):
-        return "/"
-    return address
