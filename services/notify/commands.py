@@ -3,7 +3,8 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Literal
 from uuid import UUID, uuid5
 
 import structlog
@@ -44,6 +45,15 @@ class Sender:
         return self.address.rpartition("@")[2]
 
 
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What became of one attempt. ``again_at``: when a deferred message is tried again."""
+
+    state: Literal["sent", "deferred", "dead"]
+    words: str
+    again_at: datetime | None = None
+
+
 @dataclass(slots=True)
 class MessageOffice:
     """Turns what is to be told into messages, and sees each one through."""
@@ -69,28 +79,38 @@ class MessageOffice:
         async with self.store.unit_of_work() as work:
             now = self.clock.now()
             people = await self.book.due_people(work, now, PEOPLE_PER_TURN)
-            for person_id in people:
-                await self.book.gather(work, person_id, now, channel=self.transport.channel)
+            if people:
+                await self.book.gather(work, people, now, channel=self.transport.channel)
         return len(people)
 
     async def send_due(self) -> int:
         """Send some messages that are due, one after another; return how many were tried.
 
         A process that is killed between a server's answer and the row that keeps it sends that message
-        again. Side by side, it would be all that were under way.
+        again. Side by side, it would be all that were under way. The row and the next message's lease are
+        one transaction: a busy post waits for the disk once per message.
         """
-        for tried in range(MESSAGES_PER_TURN):
+        async with self.store.unit_of_work() as work:
+            sending = await self._lease(work)
+        tried = 0
+        while sending is not None:
+            tried += 1
+            attempt = await self._try(sending)
             async with self.store.unit_of_work() as work:
-                sendings = await self.book.lease(work, self.clock.now(), lease_for=LEASE, limit=1)
-            if not sendings:
-                return tried
-            await self._send(sendings[0])
-        return MESSAGES_PER_TURN
+                await self._settle(work, sending, attempt)
+                following = await self._lease(work) if tried < MESSAGES_PER_TURN else None
+            self._told(sending, attempt)
+            sending = following
+        return tried
 
-    async def _send(self, sending: Sending) -> None:
+    async def _lease(self, work: UnitOfWork) -> Sending | None:
+        leased = await self.book.lease(work, self.clock.now(), lease_for=LEASE, limit=1)
+        return leased[0] if leased else None
+
+    async def _try(self, sending: Sending) -> _Attempt:
+        """Hand one message over, and return what became of it."""
         if sending.address is None or not sending.told:
-            await self._settle_dead(sending, "the person has no address any more")
-            return
+            return _Attempt("dead", "the person has no address any more")
         message = compose(
             sending,
             sender=self.sender.address,
@@ -99,50 +119,38 @@ class MessageOffice:
             installation=self.sender.installation,
         )
         try:
-            words = await self.transport.send(message)
+            return _Attempt("sent", await self.transport.send(message))
         except RefusedError as error:
-            await self._settle_dead(sending, str(error))
+            return _Attempt("dead", str(error))
         except DeferredError as error:
-            await self._settle_deferred(sending, str(error))
-        else:
-            async with self.store.unit_of_work() as work:
-                await self.book.settle(work, sending, state="sent", result=words, next_attempt_at=None)
-                self._emit_each(work, sending, words, "sent")
-            self._count("sent")
+            at = next_attempt(sending.attempts + 1, self.clock.now(), jitter=self.random())
+            if at is None:
+                return _Attempt("dead", f"given up after {sending.attempts + 1} attempts: {error}")
+            return _Attempt("deferred", str(error), at)
 
-    async def _settle_deferred(self, sending: Sending, words: str) -> None:
-        at = next_attempt(sending.attempts + 1, self.clock.now(), jitter=self.random())
-        if at is None:
-            await self._settle_dead(sending, f"given up after {sending.attempts + 1} attempts: {words}")
-            return
-        async with self.store.unit_of_work() as work:
-            await self.book.settle(work, sending, state="deferred", result=words, next_attempt_at=at)
-            for delivery in self._deliveries(sending, words):
-                work.emit(
-                    DELIVERY_DEFERRED,
-                    DeliveryDeferred(delivery=delivery, next_attempt_at=at),
-                    subject=str(delivery.delivery_id),
-                )
-        self._count("deferred")
-        logger.warning("delivery deferred", delivery_id=str(sending.delivery_id), result=words)
-
-    async def _settle_dead(self, sending: Sending, words: str) -> None:
-        async with self.store.unit_of_work() as work:
-            await self.book.settle(work, sending, state="dead", result=words, next_attempt_at=None)
-            self._emit_each(work, sending, words, "dead")
-        self._count("dead")
-        logger.error("delivery dead", delivery_id=str(sending.delivery_id), result=words)
-
-    def _count(self, outcome: str) -> None:
-        self.metrics.count("nutmeg_deliveries_total", channel=self.transport.channel, outcome=outcome)
-
-    def _emit_each(self, work: UnitOfWork, sending: Sending, words: str, state: str) -> None:
-        for delivery in self._deliveries(sending, words):
+    async def _settle(self, work: UnitOfWork, sending: Sending, attempt: _Attempt) -> None:
+        """Write what became of a message, and tell it once per matter."""
+        await self.book.settle(
+            work, sending, state=attempt.state, result=attempt.words, next_attempt_at=attempt.again_at
+        )
+        for delivery in self._deliveries(sending, attempt.words):
             subject = str(delivery.delivery_id)
-            if state == "sent":
+            if attempt.again_at is not None:
+                deferred = DeliveryDeferred(delivery=delivery, next_attempt_at=attempt.again_at)
+                work.emit(DELIVERY_DEFERRED, deferred, subject=subject)
+            elif attempt.state == "sent":
                 work.emit(DELIVERY_SENT, DeliverySent(delivery=delivery), subject=subject)
             else:
                 work.emit(DELIVERY_DEAD, DeliveryDead(delivery=delivery), subject=subject)
+
+    def _told(self, sending: Sending, attempt: _Attempt) -> None:
+        """Count what became of a message, and log what somebody may have to look into."""
+        self.metrics.count("nutmeg_deliveries_total", channel=self.transport.channel, outcome=attempt.state)
+        told = {"delivery_id": str(sending.delivery_id), "result": attempt.words}
+        if attempt.state == "deferred":
+            logger.warning("delivery deferred", **told)
+        elif attempt.state == "dead":
+            logger.error("delivery dead", **told)
 
     def _deliveries(self, sending: Sending, words: str) -> list[Delivery]:
         """One event per matter in the message, so that each matter's path can be followed to its end."""

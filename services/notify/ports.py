@@ -135,8 +135,10 @@ class MatterBook(Protocol):
         """Return people who have something due to be told, whoever waits longest first."""
         ...
 
-    async def gather(self, work: UnitOfWork, person_id: UUID, now: datetime, *, channel: str) -> UUID | None:
-        """Put all that is due for a person into one message to send; return its delivery id."""
+    async def gather(
+        self, work: UnitOfWork, person_ids: Sequence[UUID], now: datetime, *, channel: str
+    ) -> None:
+        """Put all that waits for each of these people into one message to send."""
         ...
 
     async def lease(

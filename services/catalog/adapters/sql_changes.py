@@ -50,17 +50,9 @@ class SqlChangesFeed:
     async def append(self, work: UnitOfWork, lines: Sequence[NewFeedLine]) -> None:
         owners = await self._owners(work, {line.dataset_id for line in lines})
         told = await self._with_withdrawals(work, lines)
-        # The row lock makes numbers visible in their order, whichever consumer writes.
-        await upsert(work.connection, COUNTERS, [{"name": _LAST_NUMBER, "value": 0}], update=[])
-        last = await work.connection.scalar(
-            select(COUNTERS.c.value).where(COUNTERS.c.name == _LAST_NUMBER).with_for_update()
-        )
-        first = (last or 0) + 1
+        first = await self._take_numbers(work, len(told))
         rows = [_row(number, line, owners) for number, line in enumerate(told, first)]
         await work.connection.execute(insert(CHANGES), rows)
-        await work.connection.execute(
-            update(COUNTERS).where(COUNTERS.c.name == _LAST_NUMBER).values(value=first + len(rows) - 1)
-        )
 
     async def read(
         self,
@@ -96,6 +88,24 @@ class SqlChangesFeed:
     async def prune(self, work: UnitOfWork, before: datetime) -> int:
         done = await work.connection.execute(delete(CHANGES).where(CHANGES.c.happened_at < before))
         return done.rowcount
+
+    async def _take_numbers(self, work: UnitOfWork, count: int) -> int:
+        """Return the first of ``count`` new numbers.
+
+        The counter's row stays locked to the end of the transaction, which makes numbers visible in their
+        order, whichever consumer writes.
+        """
+        take = (
+            update(COUNTERS)
+            .where(COUNTERS.c.name == _LAST_NUMBER)
+            .values(value=COUNTERS.c.value + count)
+            .returning(COUNTERS.c.value)
+        )
+        last: int | None = await work.connection.scalar(take)
+        if last is None:
+            await upsert(work.connection, COUNTERS, [{"name": _LAST_NUMBER, "value": 0}], update=[])
+            last = (await work.connection.execute(take)).scalar_one()
+        return last - count + 1
 
     async def _number(self, statement: Select[tuple[int]]) -> int:
         async with self._store.read() as connection:

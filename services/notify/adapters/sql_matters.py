@@ -120,45 +120,44 @@ class SqlMatterBook:
         )
         return list(rows)
 
-    async def gather(self, work: UnitOfWork, person_id: UUID, now: datetime, *, channel: str) -> UUID | None:
-        waiting = (TELLINGS.c.person_id == person_id) & TELLINGS.c.delivery_id.is_(None)
+    async def gather(
+        self, work: UnitOfWork, person_ids: Sequence[UUID], now: datetime, *, channel: str
+    ) -> None:
         rows = (
             await work.connection.execute(
                 select(TELLINGS, MATTERS)
                 .join(MATTERS, MATTERS.c.matter_id == TELLINGS.c.matter_id)
-                .where(waiting)
+                .where(TELLINGS.c.person_id.in_(person_ids), TELLINGS.c.delivery_id.is_(None))
                 .order_by(TELLINGS.c.not_before, TELLINGS.c.telling_id)
             )
         ).all()
         if not rows:
-            return None
-        address = await work.connection.scalar(select(PEOPLE.c.email).where(PEOPLE.c.person_id == person_id))
-        delivery_id = uuid4()
+            return
+        with_address = select(PEOPLE.c.person_id).where(
+            PEOPLE.c.person_id.in_(person_ids), PEOPLE.c.email.is_not(None), PEOPLE.c.email != ""
+        )
+        reachable = set(await work.connection.scalars(with_address))
+        deliveries = {row.person_id: uuid4() for row in rows}
         await work.connection.execute(
             insert(DELIVERIES),
             [
-                {
-                    "delivery_id": delivery_id,
-                    "person_id": person_id,
-                    # Somebody without an address reads the inbox; that is all there is to deliver.
-                    "channel": channel if address else "inbox",
-                    "state": "queued" if address else "sent",
-                    "attempts": 0,
-                    "result": None if address else "in the inbox",
-                    "created_at": now,
-                    "next_attempt_at": now if address else None,
-                    "leased_until": None,
-                    "finished_at": None if address else now,
-                }
+                _delivery_row(delivery_id, person_id, now, channel if person_id in reachable else None)
+                for person_id, delivery_id in deliveries.items()
             ],
         )
         await work.connection.execute(
             update(TELLINGS)
             .where(TELLINGS.c.telling_id == bindparam("told"))
-            .values(delivery_id=delivery_id, snapshot=bindparam("as_told")),
-            [{"told": row.telling_id, "as_told": _snapshot(matter_of_row(row))} for row in rows],
+            .values(delivery_id=bindparam("in_delivery"), snapshot=bindparam("as_told")),
+            [
+                {
+                    "told": row.telling_id,
+                    "in_delivery": deliveries[row.person_id],
+                    "as_told": _snapshot(matter_of_row(row)),
+                }
+                for row in rows
+            ],
         )
-        return delivery_id if address else None
 
     async def lease(
         self, work: UnitOfWork, now: datetime, *, lease_for: timedelta, limit: int
@@ -288,6 +287,22 @@ def matter_of_row(row: Any) -> Matter:
 
 def _matter_row(matter: Matter) -> dict[str, Any]:
     return {**asdict(matter), "state": matter.state.value, "details": [list(one) for one in matter.details]}
+
+
+def _delivery_row(delivery_id: UUID, person_id: UUID, now: datetime, channel: str | None) -> dict[str, Any]:
+    """Somebody without an address (``channel``: None) reads the inbox; that is all there is to deliver."""
+    return {
+        "delivery_id": delivery_id,
+        "person_id": person_id,
+        "channel": channel or "inbox",
+        "state": "queued" if channel else "sent",
+        "attempts": 0,
+        "result": None if channel else "in the inbox",
+        "created_at": now,
+        "next_attempt_at": now if channel else None,
+        "leased_until": None,
+        "finished_at": None if channel else now,
+    }
 
 
 def _snapshot(matter: Matter) -> Any:
