@@ -86,6 +86,6 @@ def run_brokers(minutes: float, shown: Shown) -> Findings:
     found.must_hold("at least one leader was killed", killing.kills > 0)
     found.add("all copies in step after a start at most", max(killing.in_sync_seconds, default=0.0), "s")
     found.add("published in all", published, "events")
-    found.add("lag in time at most", max(row["lag_seconds"] for row in run.samples), "s")
-    found.add("outbox at most", max(row["outbox_records"] for row in run.samples), "records")
+    found.add("lag in time at most", run.most("lag_seconds"), "s")
+    found.add("outbox at most", run.most("outbox_records"), "records")
     return found

@@ -6,7 +6,7 @@ from tests.soak.checks import check_counts, check_rest
 from tests.soak.load import DATASETS, EVENTS_PER_SECOND
 from tests.soak.processes import growth_of
 from tests.soak.results import Findings, write_table
-from tests.soak.running import Run, put_under_load, running_whole, settle, wait_until_idle
+from tests.soak.running import BACKLOG, Run, put_under_load, running_whole, settle, wait_until_idle
 from tests.soak.showing import Shown
 
 __all__ = ["run_steady"]
@@ -35,8 +35,8 @@ def run_steady(minutes: float, output: Path, shown: Shown) -> Findings:
         found.add("published in all", published, "events")
         found.add("published rate", published / (minutes * 60), "events/s")
         found.add("latest start of a batch", run.late_seconds_max, "s")
-        found.add("lag at most", max(row["lag_records"] for row in run.samples), "records")
-        found.add("lag in time at most", max(row["lag_seconds"] for row in run.samples), "s")
+        found.add("lag at most", run.most("lag_records"), "records")
+        found.add("lag in time at most", run.most("lag_seconds"), "s")
     _judge_memory(found, run, minutes)
     return found
 
@@ -45,7 +45,7 @@ def _judge_memory(found: Findings, run: Run, minutes: float) -> None:
     """Growth of each of Nutmeg's processes is a figure and judged; the servers' is a figure alone."""
     seconds = [row["seconds"] for row in run.samples]
     for name in run.samples[0]:
-        if name in {"seconds", "lag_records", "lag_seconds", "outbox_records"}:
+        if name in {"seconds", *BACKLOG}:
             continue
         growth = growth_of(seconds, [row[name] for row in run.samples])
         found.add(f"memory of {name}", growth.median_mib, "MiB")
