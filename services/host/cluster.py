@@ -17,10 +17,8 @@ from services.usage.settings import UsageSettings
 from shared.bus.kafka_log import KafkaEventLog
 from shared.bus.kafka_settings import KafkaSettings
 from shared.clock import SystemClock
-from shared.errors import NutmegError
-from shared.events.topics import TOPICS
+from shared.events.topics import CLUSTER_TOPICS, TOPICS
 from shared.process.ground import BuildService, cluster_ground
-from shared.process.settings import SERVICE_MARK
 
 __all__ = [
     "CLUSTER_SERVICES",
@@ -46,15 +44,11 @@ SERVICE_SETTINGS = (CatalogSettings, GovernanceSettings, NotifySettings, Quality
 async def migrate(service: str | None = None) -> list[str]:
     """Bring one service's database up to date, or all; return whose.
 
-    Raises ``NutmegError`` where all are meant, but the setting names one database.
+    Raises ``NutmegError`` where all are meant, but the settings name one database.
     """
     ground = cluster_ground(own_settings=SERVICE_SETTINGS)
     names = [service] if service else list(CLUSTER_SERVICES)
-    if len(names) > 1 and SERVICE_MARK not in ground.settings.database_url.get_secret_value():
-        raise NutmegError(
-            "each service has a database of its own: write {service} into NUTMEG_DATABASE_URL, or name one "
-            "service with --service"
-        )
+    ground.settings.check_databases_of(names)
     for name in names:
         store = CLUSTER_SERVICES[name](ground).service.store
         await store.open()
@@ -66,7 +60,7 @@ async def create_topics() -> int:
     """Create the topics that are missing, dead letters included; return how many the registry has."""
     log = KafkaEventLog(KafkaSettings(), clock=SystemClock())
     try:
-        await log.ensure_topics(list(TOPICS.values()))
+        await log.ensure_topics(CLUSTER_TOPICS)
     finally:
         await log.close()
     return len(TOPICS)
@@ -76,7 +70,7 @@ async def topic_drift() -> list[str]:
     """Return, in words, where topics of the cluster differ from the registry."""
     log = KafkaEventLog(KafkaSettings(), clock=SystemClock())
     try:
-        return await log.drift(list(TOPICS.values()))
+        return await log.drift(CLUSTER_TOPICS)
     finally:
         await log.close()
 

@@ -135,7 +135,7 @@ async def _read_from_log(log: ObservedLog, correlation_id: str) -> list[Publishe
         except KeyError:
             continue  # no service that runs here has created it
         for place, end in ends.items():
-            offset = max(0, end - SCANNED_OFFSETS_MAX)
+            offset = max(0, end - SCANNED_OFFSETS_MAX // len(ends))
             while offset < end:
                 records = await log.read(place, from_offset=offset, records_max=READ_RECORDS)
                 if not records:

@@ -1,22 +1,27 @@
 """Is it well? Everything an operator asks, in one reading: of the page, the API and the command line."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import BaseModel
 
-from services.host.running import Host
+from services.host.observed_log import ObservedLog
 from shared.bus.consumer import LoopState
+from shared.bus.dead_letters import DeadLetters
 from shared.bus.replays import ReplayState
-from shared.bus.running import ServiceStatus
+from shared.clock import Clock
+from shared.telemetry.metrics import Metrics
 
 __all__ = [
     "ConsumerHealth",
     "DeadLetterCounts",
     "LabelledCount",
+    "Operated",
     "OperationsStatus",
     "OutboxHealth",
+    "Readings",
     "WorkHealth",
     "operations_status",
 ]
@@ -26,7 +31,7 @@ OUTBOX_SECONDS_WARN = 10.0
 
 
 class ConsumerHealth(BaseModel):
-    """One consumer group. ``cause`` says why it does not run."""
+    """One consumer group. ``cause`` says why it does not run; ``handled`` is null where others count it."""
 
     service: str
     group: str
@@ -34,7 +39,7 @@ class ConsumerHealth(BaseModel):
     cause: str | None
     lag_records: int
     lag_seconds: float
-    handled: int
+    handled: int | None
 
 
 class OutboxHealth(BaseModel):
@@ -47,13 +52,16 @@ class OutboxHealth(BaseModel):
 
 
 class WorkHealth(BaseModel):
-    """A piece of recurring work since the start. ``pending`` is null while it cannot be counted."""
+    """A piece of recurring work since the start.
+
+    ``pending`` is null while it cannot be counted; the others are where only its own process knows.
+    """
 
     service: str
     name: str
-    runs: int
-    failures: int
-    done: int
+    runs: int | None
+    failures: int | None
+    done: int | None
     pending: int | None
     last_error: str | None
 
@@ -93,57 +101,81 @@ class OperationsStatus(BaseModel):
     event_loop_delay_seconds: float
 
 
-async def operations_status(host: Host, version: str) -> OperationsStatus:
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """How consumers, outboxes and recurring work do at one moment."""
+
+    consumers: Sequence[ConsumerHealth]
+    outboxes: Sequence[OutboxHealth]
+    works: Sequence[WorkHealth]
+
+
+class Operated(Protocol):
+    """A whole installation, as an operator sees it: in one process, or as a cluster seen from outside."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def metrics(self) -> Metrics: ...
+
+    @property
+    def log(self) -> ObservedLog: ...
+
+    @property
+    def dead_letters(self) -> DeadLetters: ...
+
+    @property
+    def started_at(self) -> datetime: ...
+
+    @property
+    def groups(self) -> list[str]:
+        """Every consumer group."""
+        ...
+
+    @property
+    def runs_consumers(self) -> bool:
+        """Whether consumers run in this process, so that it can start one again."""
+        ...
+
+    async def readings(self) -> Readings:
+        """Look at everything. Raises ``TransientError`` if a store or the log is away."""
+        ...
+
+    async def wait_until_idle(self, *, timeout_seconds: float = 60.0) -> None:
+        """Return once all that was caused is done. Raises ``TimeoutError``, ``NutmegError``."""
+        ...
+
+    def restart_consumer(self, group: str) -> None:
+        """Start a consumer that stopped. Raises ``KeyError`` for a group that does not run here."""
+        ...
+
+
+async def operations_status(operated: Operated, version: str) -> OperationsStatus:
     """Return the reading of this moment. Raises ``TransientError`` if a store or the log is away."""
-    for runner in host.runners:
-        for measure in runner.service.extra_metrics:
-            await measure()
-    statuses = await host.statuses()
-    counts = await _dead_letters(host)
-    consumers = [
-        ConsumerHealth(
-            service=status.service,
-            group=each.loop.group,
-            state=str(each.loop.state),
-            cause=each.loop.cause,
-            lag_records=each.lag_records,
-            lag_seconds=each.lag_seconds,
-            handled=each.loop.handled_count,
-        )
-        for status in statuses
-        for each in status.subscriptions
-    ]
-    outboxes = [
-        OutboxHealth(
-            service=status.service,
-            records=status.outbox_records,
-            oldest_age_seconds=status.outbox_oldest_age_seconds,
-            cause=status.relay_cause,
-        )
-        for status in statuses
-    ]
-    works = _works(statuses)
-    causes = [*_consumer_causes(consumers), *_other_causes(outboxes, works, counts)]
+    found = await operated.readings()
+    counts = await _dead_letters(operated)
+    causes = [*_consumer_causes(found.consumers), *_other_causes(found.outboxes, found.works, counts)]
     return OperationsStatus(
         status="attention" if causes else "ok",
         causes=causes,
         version=version,
-        now=host.clock.now(),
-        started_at=host.started_at,
-        consumers=consumers,
-        outboxes=outboxes,
-        works=works,
+        now=operated.clock.now(),
+        started_at=operated.started_at,
+        consumers=list(found.consumers),
+        outboxes=list(found.outboxes),
+        works=list(found.works),
         dead_letters=counts,
-        index=_series(host, "nutmeg_index_documents"),
-        index_drift=_series(host, "nutmeg_index_drift_documents"),
-        deliveries=_series(host, "nutmeg_deliveries_total"),
-        event_loop_delay_seconds=host.metrics.value("nutmeg_event_loop_delay_seconds"),
+        index=_series(operated, "nutmeg_index_documents"),
+        index_drift=_series(operated, "nutmeg_index_drift_documents"),
+        deliveries=_series(operated, "nutmeg_deliveries_total"),
+        event_loop_delay_seconds=operated.metrics.value("nutmeg_event_loop_delay_seconds"),
     )
 
 
-async def _dead_letters(host: Host) -> DeadLetterCounts:
+async def _dead_letters(operated: Operated) -> DeadLetterCounts:
     async def count(state: ReplayState) -> int:
-        return (await host.dead_letters.list(state=state, limit=1)).total
+        return (await operated.dead_letters.list(state=state, limit=1)).total
 
     return DeadLetterCounts(
         open=await count(ReplayState.OPEN),
@@ -152,22 +184,6 @@ async def _dead_letters(host: Host) -> DeadLetterCounts:
         replayed=await count(ReplayState.REPLAYED),
         superseded=await count(ReplayState.SUPERSEDED),
     )
-
-
-def _works(statuses: Sequence[ServiceStatus]) -> list[WorkHealth]:
-    return [
-        WorkHealth(
-            service=status.service,
-            name=work.name,
-            runs=work.runs,
-            failures=work.failures,
-            done=work.items_done,
-            pending=work.pending,
-            last_error=work.last_error,
-        )
-        for status in statuses
-        for work in status.works
-    ]
 
 
 def _consumer_causes(consumers: Sequence[ConsumerHealth]) -> list[str]:
@@ -201,10 +217,10 @@ def _other_causes(
     return causes
 
 
-def _series(host: Host, name: str) -> list[LabelledCount]:
+def _series(operated: Operated, name: str) -> list[LabelledCount]:
     return [
         LabelledCount(labels=dict(sample.labels), value=sample.value)
-        for metric in host.metrics.registry.collect()
+        for metric in operated.metrics.registry.collect()
         for sample in metric.samples
         if sample.name == name
     ]

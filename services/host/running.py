@@ -11,11 +11,13 @@ from fastapi import FastAPI
 
 from services.host.data_directory import DataDirectory
 from services.host.observed_log import ObservedLog
+from services.host.operations import ConsumerHealth, OutboxHealth, Readings, WorkHealth
 from services.host.settings import HostSettings
 from shared.bus.dead_letters import DeadLetters
 from shared.bus.locks import FileLock
-from shared.bus.running import ServiceRunner, ServiceStatus, wait_until_idle
+from shared.bus.running import ServiceRunner, ServiceStatus, SubscriptionStatus, wait_until_idle
 from shared.bus.sqlite_log import SQLiteEventLog
+from shared.bus.working import WorkStatus
 from shared.clock import Clock
 from shared.errors import TransientError
 from shared.telemetry.loop_health import watch_event_loop
@@ -129,6 +131,33 @@ class Host:
         """Return how every service is. Raises ``TransientError``."""
         return [await runner.status() for runner in self.runners]
 
+    async def readings(self) -> Readings:
+        """See :class:`~services.host.operations.Operated`."""
+        for runner in self.runners:
+            for measure in runner.service.extra_metrics:
+                await measure()
+        statuses = await self.statuses()
+        return Readings(
+            consumers=[
+                _consumer_health(status, each) for status in statuses for each in status.subscriptions
+            ],
+            outboxes=[_outbox_health(status) for status in statuses],
+            works=[_work_health(status, work) for status in statuses for work in status.works],
+        )
+
+    def restart_consumer(self, group: str) -> None:
+        """Start a stopped consumer. Raises ``KeyError`` for a group that does not run here."""
+        for runner in self.runners:
+            if group in runner.loops:
+                runner.restart_consumer(group)
+                return
+        raise KeyError(f"no consumer group is called {group!r}")
+
+    @property
+    def runs_consumers(self) -> bool:
+        """Consumers run in this process."""
+        return True
+
     async def measure(self) -> None:
         """Set the gauges that only a look can tell; for a scrape, which must not fail with a store."""
         with suppress(TransientError):
@@ -180,3 +209,36 @@ class Host:
                 # Ended in silence, a log would grow for ever: say it, and try again when it is due.
                 logger.exception("recurring work failed", work=act.__name__)
             await asyncio.sleep(seconds)
+
+
+def _consumer_health(status: ServiceStatus, each: SubscriptionStatus) -> ConsumerHealth:
+    return ConsumerHealth(
+        service=status.service,
+        group=each.loop.group,
+        state=str(each.loop.state),
+        cause=each.loop.cause,
+        lag_records=each.lag_records,
+        lag_seconds=each.lag_seconds,
+        handled=each.loop.handled_count,
+    )
+
+
+def _outbox_health(status: ServiceStatus) -> OutboxHealth:
+    return OutboxHealth(
+        service=status.service,
+        records=status.outbox_records,
+        oldest_age_seconds=status.outbox_oldest_age_seconds,
+        cause=status.relay_cause,
+    )
+
+
+def _work_health(status: ServiceStatus, work: WorkStatus) -> WorkHealth:
+    return WorkHealth(
+        service=status.service,
+        name=work.name,
+        runs=work.runs,
+        failures=work.failures,
+        done=work.items_done,
+        pending=work.pending,
+        last_error=work.last_error,
+    )

@@ -12,10 +12,11 @@ was made anew has another one, and a topic that was made anew ends below the rel
 noticed when a relay starts, and the last 24 h are sent again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from shared.bus.kafka_client import administering, limit_client_logs, once_coordinated
+from shared.bus.kafka_client import administering, limit_client_logs
 from shared.bus.kafka_consumer import KafkaLogConsumer
+from shared.bus.kafka_groups import GroupStanding, committed_offsets, group_standing
 from shared.bus.kafka_publisher import KafkaPublisher
 from shared.bus.kafka_reader import KafkaReader
 from shared.bus.kafka_settings import KafkaSettings
@@ -24,7 +25,7 @@ from shared.bus.ports import LogPosition, LogRecord, OutgoingRecord, StartAt, To
 from shared.clock import Clock
 from shared.errors import TransientError
 from shared.events.envelope import partition_for
-from shared.events.topics import DEAD_LETTER_SUFFIX, Topic, dead_letter_topic
+from shared.events.topics import TOPICS, Topic, dead_letter_topic
 
 __all__ = ["KafkaEventLog"]
 
@@ -92,14 +93,15 @@ class KafkaEventLog:
 
     async def committed(self, group: str) -> Mapping[TopicPartition, int]:
         """See :class:`~shared.bus.ports.EventLog`."""
-        name, prefix = self._settings.prefixed(group), self._settings.prefix
-        async with administering(self._settings, f"tell the offsets of {name}") as admin:
-            offsets = await once_coordinated(lambda: admin.list_consumer_group_offsets(name))
-        return {
-            TopicPartition(place.topic.removeprefix(prefix), place.partition): kept.offset
-            for place, kept in offsets.items()
-            if kept.offset >= 0
-        }
+        async with administering(
+            self._settings, f"tell the offsets of {self._settings.prefixed(group)}"
+        ) as admin:
+            return await committed_offsets(admin, self._settings, group)
+
+    async def standings(self, groups: Iterable[str]) -> Mapping[str, GroupStanding]:
+        """Return how groups stand, members and offsets, seen from outside. Raises ``TransientError``."""
+        async with administering(self._settings, "tell how groups stand") as admin:
+            return {group: await group_standing(admin, self._settings, group) for group in groups}
 
     async def epochs(self) -> Sequence[str]:
         """See :class:`~shared.bus.ports.EventLog`. The cluster's id is the only one."""
@@ -121,7 +123,4 @@ class KafkaEventLog:
 
 
 def _with_dead_letters(topics: Sequence[Topic]) -> list[Topic]:
-    return [
-        *topics,
-        *(dead_letter_topic(each) for each in topics if not each.name.endswith(DEAD_LETTER_SUFFIX)),
-    ]
+    return [*topics, *(dead_letter_topic(each) for each in topics if each.name in TOPICS)]

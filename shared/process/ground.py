@@ -1,10 +1,11 @@
 """What a service is built on in a cluster, and what its bootstrap gives back."""
 
+import asyncio
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from pydantic_settings import BaseSettings
 
@@ -21,7 +22,15 @@ from shared.process.settings import ClusterSettings
 from shared.runtime import Service
 from shared.telemetry.metrics import Metrics
 
-__all__ = ["BuildService", "Ground", "ServedService", "SettingMissingError", "cluster_ground", "cluster_log"]
+__all__ = [
+    "BuildService",
+    "Ground",
+    "ServedService",
+    "SettingMissingError",
+    "WorkRunner",
+    "cluster_ground",
+    "cluster_log",
+]
 
 PROFILE = "cluster"
 
@@ -49,12 +58,42 @@ class Ground:
         )
 
 
+class WorkRunner(Protocol):
+    """Does a service's work in the background: its loops, or its stream processor."""
+
+    fenced: asyncio.Event
+    """Set once this process has to end, most often because another one has taken its replica's name."""
+
+    @property
+    def end_cause(self) -> str:
+        """Why it has to end, in words."""
+        ...
+
+    async def start(self) -> None:
+        """Set everything going. Raises ``TransientError`` while something that is needed is away."""
+        ...
+
+    async def stop(self, *, grace_seconds: float = 30.0) -> None:
+        """Finish what was begun, and close. Idempotent."""
+        ...
+
+    def not_working(self) -> list[str]:
+        """Return, in words, what does not work; empty if all does."""
+        ...
+
+    async def status(self) -> object:
+        """Set the gauges that only a question can tell. Raises ``TransientError``."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ServedService:
     """A service, and who tells whose tokens its routes are asked with."""
 
     service: Service
     authenticator: Authenticator
+    build_runner: Callable[[EventLog], WorkRunner] | None = None
+    """What does its work, where that is not the usual :class:`~shared.bus.running.ServiceRunner`."""
 
 
 BuildService: TypeAlias = Callable[[Ground], ServedService]
@@ -76,7 +115,7 @@ def cluster_ground(
         prefixes_of_others=prefixes_of_services() - own_prefixes,
     )
     settings = settings or ClusterSettings()
-    if not settings.database_url.get_secret_value():
+    if not (settings.database_url.get_secret_value() or settings.database_urls):
         raise SettingMissingError(
             "NUTMEG_DATABASE_URL is not set; write postgresql+asyncpg://user:password@host/name"
         )

@@ -19,14 +19,21 @@ from shared.bus.ports import EventLog
 from shared.bus.running import ServiceRunner, settle_collector
 from shared.errors import NutmegError, TransientError
 from shared.http.app import build_app
-from shared.process.ground import BuildService, Ground, ServedService, cluster_ground, cluster_log
+from shared.process.ground import (
+    BuildService,
+    Ground,
+    ServedService,
+    WorkRunner,
+    cluster_ground,
+    cluster_log,
+)
 from shared.process.serving import answering, ended_by_signal, first_of, listening_socket
 from shared.runtime import Service
 from shared.telemetry.bus_metrics import PrometheusBusMetrics
 from shared.telemetry.logging import configure_logging
 from shared.telemetry.loop_health import watch_event_loop
 
-__all__ = ["run_api", "run_worker"]
+__all__ = ["run_api", "run_process", "run_worker", "serve_until"]
 
 logger = structlog.get_logger(__name__)
 
@@ -47,9 +54,24 @@ def run_api(build: BuildService, *settings: type[BaseSettings]) -> None:
     _run(_serve_api, build, "api", settings)
 
 
-def run_worker(build: BuildService, *settings: type[BaseSettings]) -> None:
-    """Handle a service's events and do its recurring work until a signal, or until it is fenced."""
-    _run(_serve_worker, build, "worker", settings)
+def run_worker(build: BuildService, *settings: type[BaseSettings], part: str = "worker") -> None:
+    """Handle a service's events and do its recurring work until a signal, or until it has to end."""
+    _run(_serve_worker, build, part, settings)
+
+
+def run_process(
+    serve: Callable[[Ground, asyncio.Event], Awaitable[None]], *settings: type[BaseSettings]
+) -> None:
+    """Await ``serve`` with the ground and an event that a signal sets. Ends with 1 if it can't begin."""
+
+    async def main() -> None:
+        await serve(cluster_ground(own_settings=settings), ended_by_signal())
+
+    try:
+        asyncio.run(main())
+    except (NutmegError, OSError, ValueError) as error:
+        sys.stderr.write(f"nutmeg: {' '.join(str(error).split())}\n")
+        sys.exit(FAILED)
 
 
 def _run(
@@ -58,17 +80,12 @@ def _run(
     part: str,
     settings: Sequence[type[BaseSettings]],
 ) -> None:
-    async def main() -> None:
-        ground = cluster_ground(own_settings=settings)
+    async def begin(ground: Ground, ended: asyncio.Event) -> None:
         built = build(ground)
         configure_logging(f"{built.service.name}-{part}", level=ground.settings.log_level)
-        await serve(ground, built, ended_by_signal())
+        await serve(ground, built, ended)
 
-    try:
-        asyncio.run(main())
-    except (NutmegError, OSError, ValueError) as error:
-        sys.stderr.write(f"nutmeg: {' '.join(str(error).split())}\n")
-        sys.exit(FAILED)
+    run_process(begin, *settings)
 
 
 async def _serve_api(ground: Ground, built: ServedService, ended: asyncio.Event) -> None:
@@ -92,21 +109,27 @@ async def _serve_api(ground: Ground, built: ServedService, ended: asyncio.Event)
 
     try:
         app = _app(ground, built, service.routers, readiness)
-        await _serve(ground, app, ended, open_service, service)
+        await serve_until(ended, ground, app, service.name, open_service)
     finally:
         if is_open.is_set():
             await service.close()
         await service.store.close()
 
 
-async def _serve_worker(ground: Ground, built: ServedService, ended: asyncio.Event) -> None:
-    log = cluster_log(ground.clock)
-    runner = ServiceRunner(
-        built.service,
+def _service_runner(ground: Ground, service: Service, log: EventLog) -> ServiceRunner:
+    return ServiceRunner(
+        service,
         log=log,
         clock=ground.clock,
         metrics=PrometheusBusMetrics(ground.metrics),
         relay_settings=RelaySettings(poll_seconds=POLL_SECONDS),
+    )
+
+
+async def _serve_worker(ground: Ground, built: ServedService, ended: asyncio.Event) -> None:
+    log = cluster_log(ground.clock)
+    runner: WorkRunner = (
+        built.build_runner(log) if built.build_runner else _service_runner(ground, built.service, log)
     )
 
     async def readiness() -> Sequence[str]:
@@ -118,30 +141,27 @@ async def _serve_worker(ground: Ground, built: ServedService, ended: asyncio.Eve
 
     try:
         app = _app(ground, built, (), readiness, measure)
-        await _serve(ground, app, ended, runner.start, built.service, runner.fenced)
+        await serve_until(ended, ground, app, built.service.name, runner.start, runner.fenced)
     finally:
         await runner.stop(grace_seconds=ground.settings.stop_seconds)
         await _close(log)
     if runner.fenced.is_set():
-        raise NutmegError(
-            f"another process runs as this replica of {built.service.name}; "
-            "give each its own NUTMEG_KAFKA_REPLICA"
-        )
+        raise NutmegError(runner.end_cause)
 
 
-async def _serve(
+async def serve_until(
+    ended: asyncio.Event,
     ground: Ground,
     app: FastAPI,
-    ended: asyncio.Event,
+    name: str,
     start: Start,
-    service: Service,
     *others: asyncio.Event,
 ) -> None:
     """Answer at once, start as soon as everything that is needed is there, and stay until an event is set."""
     with listening_socket(ground.settings) as bound:
-        logger.info("listens", service=service.name, port=bound.getsockname()[1])
+        logger.info("listens", service=name, port=bound.getsockname()[1])
         async with answering(app, bound) as serving:
-            starting = asyncio.create_task(_started(start, service.name), name="start")
+            starting = asyncio.create_task(_started(start, name), name="start")
             watching = asyncio.create_task(
                 watch_event_loop(ground.metrics, ground.clock, ended), name="event loop"
             )

@@ -1,11 +1,14 @@
 """What any process of an installation may be told: ``NUTMEG_…`` in the environment."""
 
+from collections.abc import Collection
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import NutmegError
 
 __all__ = ["ClusterSettings", "ProcessSettings"]
 
@@ -52,6 +55,11 @@ class ClusterSettings(ProcessSettings):
         description="Cluster: postgresql+asyncpg://user:password@host/name of a service's own database; "
         "{service} in it becomes the service's name.",
     )
+    database_urls: dict[str, SecretStr] = Field(
+        default={},
+        description="Cluster: for commands and operations, which open several: each service's address "
+        "by its name, where they do not follow one pattern.",
+    )
     signing_key: SecretStr = Field(
         default=SecretStr(""),
         description="Cluster: the installation's secret, 32 random bytes in hex, the same in each process.",
@@ -60,10 +68,14 @@ class ClusterSettings(ProcessSettings):
     @field_validator("database_url")
     @classmethod
     def _check_database_url(cls, value: SecretStr) -> SecretStr:
-        # An address is never repeated in a message: it may hold a password.
-        url = value.get_secret_value()
-        if url and urlsplit(url).scheme != "postgresql+asyncpg":
-            raise ValueError("must begin with postgresql+asyncpg://")
+        _check_scheme(value)
+        return value
+
+    @field_validator("database_urls")
+    @classmethod
+    def _check_database_urls(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for url in value.values():
+            _check_scheme(url)
         return value
 
     @field_validator("signing_key")
@@ -80,4 +92,21 @@ class ClusterSettings(ProcessSettings):
 
     def database_url_of(self, service: str) -> str:
         """Return the address of one service's database."""
-        return self.database_url.get_secret_value().replace(SERVICE_MARK, service)
+        own = self.database_urls.get(service, self.database_url)
+        return own.get_secret_value().replace(SERVICE_MARK, service)
+
+    def check_databases_of(self, services: Collection[str]) -> None:
+        """Raise ``NutmegError`` unless each of these services has a database of its own."""
+        urls = [self.database_url_of(service) for service in services]
+        if "" in urls or len({*urls}) < len(urls):
+            raise NutmegError(
+                "each service has a database of its own: write {service} into NUTMEG_DATABASE_URL, or name "
+                "the addresses in NUTMEG_DATABASE_URLS"
+            )
+
+
+def _check_scheme(value: SecretStr) -> None:
+    # An address is never repeated in a message: it may hold a password.
+    url = value.get_secret_value()
+    if url and urlsplit(url).scheme != "postgresql+asyncpg":
+        raise ValueError("must begin with postgresql+asyncpg://")

@@ -1,5 +1,8 @@
 """The whole thread on Kafka, PostgreSQL and Elasticsearch, process by process: from a harvest to a mail."""
 
+import asyncio
+import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -7,10 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
-from tests.support.cluster import Cluster, run_cluster
+from shared.bus.kafka_log import KafkaEventLog
+from shared.bus.kafka_settings import KafkaSettings
+from shared.bus.ports import OutgoingRecord
+from shared.clock import SystemClock
+from shared.events.topics import GROUPS
+from tests.support.cluster import SERVICES, Cluster, run_cluster
 from tests.support.file_server import FileServer, csv_of, run_file_server
 from tests.support.journeys import answer_of, dataset_titled, eventually, sent_about
 from tests.support.mail_server import MailServer, run_mail_server
@@ -80,6 +89,7 @@ def place(
                 kafka=real_kafka,
                 postgres=real_postgres,
                 elasticsearch=real_elasticsearch,
+                has_operations=True,
                 NUTMEG_NOTIFY_SMTP_HOST="127.0.0.1",
                 NUTMEG_NOTIFY_SMTP_PORT=str(mail.port),
                 NUTMEG_NOTIFY_GROUP_WAIT_SECONDS="0",
@@ -182,6 +192,66 @@ def test_a_file_that_lost_its_rows_is_told_to_its_steward_by_one_mail(place: Pla
     eventually(lambda: sent_about(place.mail.accepted, "Road counts 0"), "a mail about the rows")
     (message,) = sent_about(place.mail.accepted, "Road counts 0")
     assert message["To"] == STEWARD
+
+
+def publish(place: Place, topic: str, value: bytes) -> None:
+    """Put a record on the cluster's log that no service wrote."""
+    settings = KafkaSettings(
+        bootstrap_servers=place.cluster.environment["NUTMEG_KAFKA_BOOTSTRAP_SERVERS"],
+        prefix=place.cluster.environment["NUTMEG_KAFKA_PREFIX"],
+    )
+
+    async def send() -> None:
+        log = KafkaEventLog(settings, clock=SystemClock())
+        try:
+            await log.publish([OutgoingRecord(topic, "poison", "poison", [], value)])
+        finally:
+            await log.close()
+
+    asyncio.run(send())
+
+
+def test_operators_see_the_whole_and_have_the_group_that_failed_handle_a_record_again(place: Place) -> None:
+    readers = {group.name for group in GROUPS.values() if "catalog.datasets" in group.topics}
+    publish(place, "catalog.datasets", b"no event")
+    with place.cluster.client() as admin:
+
+        def letters() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = answer_of(admin.get("/api/v1/ops/dead-letters"))["items"]
+            return found
+
+        eventually(lambda: {one["group"] for one in letters()} == readers, "each reader to put it aside")
+        status = answer_of(admin.get("/api/v1/ops/status"))
+        assert {one["state"] for one in status["consumers"]} == {"running"}
+        assert status["dead_letters"]["open"] == len(readers)
+        assert admin.get("/ops").status_code == 200
+        one = next(each for each in letters() if each["group"] == "usage.directory")
+        replayed = place.cluster.run("dlq", "replay", one["id"], "--profile", "cluster", "--json")
+        assert replayed.returncode == 1, replayed.stderr
+        assert [each["state"] for each in json.loads(replayed.stdout)["items"]] == ["failed"]
+        states = {each["group"]: each["state"] for each in letters()}
+        assert states == {**dict.fromkeys(readers, "open"), "usage.directory": "failed"}
+        listed = place.cluster.run("dlq", "list", "--profile", "cluster", "--json")
+        assert json.loads(listed.stdout)["items"] == letters()
+    with place.cluster.client("") as anybody:
+        assert anybody.get("/api/v1/ops/status").status_code == 401
+
+
+def test_one_document_describes_the_api_of_all_services(place: Place) -> None:
+    with place.cluster.client("") as anybody:
+        paths = answer_of(anybody.get("/api/v1/openapi.json"))["paths"].keys()
+        assert "/api/v1/ops/status" in paths
+        for path in ("datasets", "directory/agencies", "inbox", "quality/datasets", "usage/hits:batch"):
+            assert any(one.startswith(f"/api/v1/{path}") for one in paths), path
+        assert "/api/v1/usage/hits:batch" in anybody.get("/docs").text
+
+
+def test_workers_tell_what_waits_and_what_is_due(place: Place) -> None:
+    for service in SERVICES:
+        port = place.cluster.processes[f"{service}-worker"].port
+        told = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
+        for metric in ("nutmeg_work_pending", "nutmeg_consumer_lag_records", "nutmeg_outbox_records"):
+            assert re.search(rf"^{metric}{{.*}} [0-9]", told, re.MULTILINE), (service, metric)
 
 
 def test_pages_of_each_service_answer_in_their_own_api(place: Place) -> None:

@@ -1,5 +1,6 @@
 """What the files of a deployment say, read once: the image, compose, the kustomize base, rules and paths."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ __all__ = [
     "COMPOSE",
     "EDGE",
     "MONITORING",
+    "OPERATIONS",
     "PROCESSES",
     "PROMETHEUS",
     "RULES",
+    "SERVICE_PROCESSES",
     "Process",
     "compose_processes",
     "compose_services",
@@ -37,10 +40,17 @@ PROMETHEUS = Path("deploy/compose/prometheus.yml")
 RULES = Path("deploy/prometheus/rules.yml")
 BASE = Path("deploy/k8s/base")
 MONITORING = Path("deploy/k8s/components/monitoring")
-PROCESSES = [f"{service}-{part}" for service in EVENT_SERVICES for part in ("api", "worker")]
+SERVICE_PROCESSES = [f"{service}-{part}" for service in EVENT_SERVICES for part in ("api", "worker")]
+OPERATIONS = "operations"
+"""The one process that belongs to no service: it shows the whole to operators."""
+
+PROCESSES = sorted([*SERVICE_PROCESSES, OPERATIONS])
 _GIVEN = {
     "NUTMEG_SIGNING_KEY": "ab" * 32,
     "NUTMEG_DATABASE_URL": "postgresql+asyncpg://one:secret@postgres:5432/one",
+    "NUTMEG_DATABASE_URLS": json.dumps(
+        {service: f"postgresql+asyncpg://one:secret@postgres:5432/{service}" for service in EVENT_SERVICES}
+    ),
     "NUTMEG_BASE_URL": "http://127.0.0.1:8080",
 }
 

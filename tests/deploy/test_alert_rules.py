@@ -14,7 +14,7 @@ import yaml
 from shared.events.topics import GROUPS, TOPICS
 from shared.telemetry.metric_names import COUNTERS, GAUGES, HISTOGRAMS, MetricDefinition
 from tests.architecture.project import PROJECT_ROOT, read
-from tests.deploy.files import MONITORING, RULES, of_kind, resources
+from tests.deploy.files import MONITORING, PROCESSES, RULES, of_kind, resources
 
 METRICS: dict[str, MetricDefinition] = dict([*COUNTERS.items(), *GAUGES.items(), *HISTOGRAMS.items()])
 OF_A_TARGET = {"job", "instance"}
@@ -89,7 +89,7 @@ def test_the_monitor_finds_every_process() -> None:
         for one in of_kind("Service")
         if one["metadata"]["labels"]["app.kubernetes.io/component"] in wanted["values"]
     ]
-    assert len(found) == 2 * len({one["metadata"]["labels"]["app.kubernetes.io/name"] for one in found}) == 10
+    assert sorted(one["metadata"]["name"] for one in found) == [f"nutmeg-{name}" for name in PROCESSES]
     (endpoint,) = monitor["spec"]["endpoints"]
     assert all(endpoint["port"] in {port["name"] for port in one["spec"]["ports"]} for one in found)
 

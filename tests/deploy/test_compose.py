@@ -18,13 +18,20 @@ from check_jsonschema.builtin_schemas import get_builtin_schema
 from shared.process.settings import ProcessSettings
 from shared.store.engine import CONNECTIONS_MAX
 from tests.architecture.project import EVENT_SERVICES, PROJECT_ROOT, read
-from tests.deploy.files import COMPOSE, EDGE, PROCESSES, compose_processes, compose_services
+from tests.deploy.files import (
+    COMPOSE,
+    EDGE,
+    PROCESSES,
+    SERVICE_PROCESSES,
+    compose_processes,
+    compose_services,
+)
 from tests.servers.missing import ServerMissingError, require_program
 from tests.servers.postgres import Postgres
 
 VALIDATOR = jsonschema.Draft7Validator(get_builtin_schema("vendor.compose-spec"))
 FILE = yaml.safe_load(read(COMPOSE))
-HELPERS = {"edge", "prometheus"}
+HELPERS = {"edge", "operations", "prometheus"}
 """What nothing waits for."""
 
 
@@ -121,7 +128,8 @@ def test_postgres_lets_all_processes_in_twice_over() -> None:
     program, option, setting = compose_services()["postgres"]["command"]
     name, number = setting.split("=")
     assert (program, option, name) == ("postgres", "-c", "max_connections")
-    assert int(number) >= 2 * len(PROCESSES) * CONNECTIONS_MAX
+    stores = 2 * len(SERVICE_PROCESSES) + len(EVENT_SERVICES)  # operations opens one of each
+    assert int(number) >= stores * CONNECTIONS_MAX
 
 
 @pytest.mark.cluster

@@ -18,6 +18,7 @@ from tests.architecture.project import EVENT_SERVICES, PROJECT_ROOT, project_fil
 from tests.deploy.files import (
     BASE,
     MONITORING,
+    OPERATIONS,
     PROCESSES,
     compose_processes,
     dockerfile,
@@ -81,7 +82,7 @@ def test_each_service_has_a_file_and_each_file_is_listed() -> None:
         listed = yaml.safe_load(read(folder / "kustomization.yaml"))["resources"]
         files = {one.name for one in project_files() if one.parent == folder}
         assert {name for name in listed if "/" not in name} == files - {"kustomization.yaml"}
-    for service in EVENT_SERVICES:
+    for service in (*EVENT_SERVICES, OPERATIONS):
         text = list(yaml.safe_load_all(read(BASE / f"{service}.yaml")))
         assert {one["metadata"]["name"].split("-")[1] for one in text} == {service}
 
@@ -134,8 +135,8 @@ def test_a_process_has_the_time_that_its_stop_takes() -> None:
 
 
 def test_workers_keep_their_names_which_are_their_places_in_groups() -> None:
-    kinds = {named(one).split("-")[-1]: one["kind"] for one in SERVED}
-    assert kinds == {"api": "Deployment", "worker": "StatefulSet"}
+    kinds = {labels_of(one)["app.kubernetes.io/component"]: one["kind"] for one in SERVED}
+    assert kinds == {"api": "Deployment", "operations": "Deployment", "worker": "StatefulSet"}
     assert [one for one in SERVED if one["kind"] == "StatefulSet" and not one["spec"]["serviceName"]] == []
     assert "NUTMEG_KAFKA_REPLICA" not in settings()
 
@@ -155,7 +156,8 @@ def test_what_is_scaled_by_load_does_not_also_set_its_number() -> None:
     assert scaled == {"nutmeg-catalog-api", "nutmeg-usage-api"}
     replicas = {one["metadata"]["name"]: one["spec"].get("replicas") for one in SERVED}
     assert {name for name, number in replicas.items() if number is None} == scaled
-    assert {number for number in replicas.values() if number is not None} == {2}
+    assert {number for number in replicas.values() if number is not None} == {1, 2}
+    assert [name for name, number in replicas.items() if number == 1] == ["nutmeg-operations"]
 
 
 def test_a_process_is_given_the_secrets_of_its_own_service_only() -> None:
@@ -199,7 +201,7 @@ def test_everything_is_denied_but_what_a_process_needs() -> None:
         egress = _allowed(named(one), "egress")
         assert {53, 5432} <= egress
         assert (kafka in egress) == (not name.endswith("-api"))
-        assert (search in egress) == name.startswith("catalog")
+        assert (search in egress) == (name.startswith("catalog") or name == "operations")
         assert (mail in egress) == (name == "notify-worker")
         assert (443 in egress) == (name in {"catalog-worker", "quality-worker"})
         assert _allowed(named(one), "ingress") == {8080}

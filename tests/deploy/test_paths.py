@@ -2,20 +2,27 @@
 
 import re
 from functools import cache
+from typing import cast
 
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from pydantic import SecretStr
 
+from services.catalog.commands.indexing import IndexWorker
 from services.host.cluster import CLUSTER_SERVICES
+from services.host.entrypoints.api_docs import build_api_docs
+from services.host.entrypoints.api_operations import build_operations_api
+from services.host.entrypoints.operations_pages import build_operations_pages
+from services.host.operations import Operated
+from shared.http.app import OPENAPI_PATH
 from shared.http.probes import probe_router
 from shared.process.ground import cluster_ground
 from shared.process.settings import ClusterSettings
 from shared.telemetry.metrics import Metrics
 from shared.web.static_files import STATIC_PATH
 from tests.architecture.project import read
-from tests.deploy.files import EDGE, compose_services, kubernetes_processes, of_kind
+from tests.deploy.files import EDGE, OPERATIONS, compose_services, kubernetes_processes, of_kind
 
 DEFAULT = "catalog"
 
@@ -35,13 +42,23 @@ def paths_of_services() -> list[tuple[str, str]]:
         found += [
             (re.sub(r"\{[^}]*\}", "x1", str(one.path)), name) for one in iter_route_contexts(app.routes)
         ]
-    return found
+    shown = FastAPI(openapi_url=OPENAPI_PATH, docs_url=None, redoc_url=None)
+    operations = cast("Operated", None)
+    for router in (
+        build_api_docs(),
+        build_operations_api(operations),
+        build_operations_pages(operations, cast("IndexWorker", None)),
+    ):
+        shown.include_router(router)
+    return found + [
+        (re.sub(r"\{[^}]*\}", "x1", str(one.path)), OPERATIONS) for one in iter_route_contexts(shown.routes)
+    ]
 
 
 @cache
 def _edge_patterns() -> list[tuple[re.Pattern[str], str]]:
-    lines = re.findall(r"^\s+~(\S+) (\S+)-api;$", read(EDGE), re.MULTILINE)
-    return [(re.compile(pattern), service) for pattern, service in lines]
+    lines = re.findall(r"^\s+~(\S+) (\S+);$", read(EDGE), re.MULTILINE)
+    return [(re.compile(pattern), name.removesuffix("-api")) for pattern, name in lines]
 
 
 def at_edge(path: str) -> list[str]:
@@ -64,7 +81,7 @@ def at_ingress(path: str) -> str:
 
 
 def test_there_are_paths_of_every_service() -> None:
-    assert {service for _, service in paths_of_services()} == CLUSTER_SERVICES.keys()
+    assert {service for _, service in paths_of_services()} == {*CLUSTER_SERVICES, OPERATIONS}
     assert len(paths_of_services()) > 50
 
 
@@ -96,7 +113,8 @@ def test_everything_that_the_maps_name_is_there() -> None:
     backends = {one["backend"]["service"]["name"] for one in ingress["spec"]["rules"][0]["http"]["paths"]}
     services = {one["metadata"]["name"] for one in of_kind("Service")}
     assert backends <= services
-    assert {f"{service}-api" for _, service in _edge_patterns()} <= compose_services().keys()
+    named = set(re.findall(r"^\s+~\S+ (\S+);$", read(EDGE), re.MULTILINE))
+    assert named <= compose_services().keys()
 
 
 async def _ready() -> list[str]:

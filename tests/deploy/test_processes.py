@@ -8,11 +8,14 @@ from collections.abc import Sequence
 import pytest
 import typer
 import yaml
+from fastapi.routing import iter_route_contexts
 from starlette.requests import Request
 
 from services.host.cluster import CLUSTER_SERVICES
 from services.host.entrypoints.cli import app
+from services.host.operations_process import bootstrap_operations
 from shared.bus.kafka_settings import KafkaSettings
+from shared.errors import NutmegError
 from shared.events.topics import DEAD_LETTER_SUFFIX, TOPICS
 from shared.http.gates import HostMiddleware
 from shared.http.settings import HTTPSettings
@@ -25,8 +28,10 @@ from tests.architecture.project import EVENT_SERVICES, read
 from tests.contracts.code_facts import settings_fields
 from tests.deploy.files import (
     COMPOSE,
+    OPERATIONS,
     PROCESSES,
     PROMETHEUS,
+    SERVICE_PROCESSES,
     Process,
     compose_processes,
     compose_services,
@@ -45,7 +50,7 @@ EVERY = [pytest.param(one, id=place) for place, one in PROCESSES_BY_PLACE.items(
 SERVED = [
     pytest.param(one, id=place)
     for place, one in PROCESSES_BY_PLACE.items()
-    if one.name.split("/")[0] in PROCESSES
+    if one.name.split("/")[0] in SERVICE_PROCESSES
 ]
 JOBS = [
     pytest.param(one, id=place)
@@ -80,11 +85,11 @@ def understood(arguments: Sequence[str]) -> bool:
 
 
 def test_every_process_of_every_service_is_in_both_descriptions() -> None:
-    assert set(PROCESSES) == {f"{service}-{part}" for service in CLUSTER_SERVICES for part in RUNS}
+    assert set(SERVICE_PROCESSES) == {f"{service}-{part}" for service in CLUSTER_SERVICES for part in RUNS}
     assert set(PROCESSES) == set(compose_processes()) - {"migrate", "topics"}
     named = [one.name for one in kubernetes_processes()]
     assert sorted(named) == sorted(
-        [*(f"{name}/{name.split('-')[1]}" for name in PROCESSES), "topics/topics"]
+        [*(f"{name}/{name.split('-')[-1]}" for name in PROCESSES), "topics/topics"]
         + [f"migrate/{service}" for service in EVENT_SERVICES]
     )
 
@@ -98,6 +103,31 @@ def test_a_service_is_started_by_its_own_entry_point(process: Process) -> None:
     assert name.startswith(f"services.{service}.entrypoints.")
     assert vars(module)[RUNS[part].__name__] is RUNS[part]
     assert vars(module)["bootstrap_cluster"] is CLUSTER_SERVICES[service]
+
+
+@pytest.mark.parametrize(
+    "process",
+    [pytest.param(one, id=place) for place, one in PROCESSES_BY_PLACE.items() if OPERATIONS in one.name],
+)
+def test_operations_is_built_over_all_databases_and_describes_the_api_of_all_services(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert process.command == ("python", "-m", "services.host.entrypoints.serve")
+    built = bootstrap_operations(given(process, monkeypatch))
+    assert {service.name for service in built.operations.services} == CLUSTER_SERVICES.keys()
+    databases = [str(service.store.url).rsplit("/", 1)[1] for service in built.operations.services]
+    assert sorted(databases) == sorted(EVENT_SERVICES)
+    routes = {str(one.path) for one in iter_route_contexts(built.app.routes)}
+    described = built.app.openapi()["paths"].keys()
+    assert "/api/v1/ops/status" in routes & described
+    assert "/api/v1/datasets" in described - routes
+
+
+def test_operations_with_one_database_for_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = kubernetes_processes()[0]
+    ground = given(process, monkeypatch)
+    with pytest.raises(NutmegError, match="NUTMEG_DATABASE_URLS"):
+        bootstrap_operations(ground)
 
 
 @pytest.mark.parametrize("process", JOBS)
@@ -136,7 +166,8 @@ def test_every_entry_point_refuses_a_variable_that_is_no_setting(
 ) -> None:
     process = compose_processes()[name]
     given(process, monkeypatch)
-    variable = wrong.format(name.split("-")[0].upper())
+    service = "usage" if name == OPERATIONS else name.split("-")[0]
+    variable = wrong.format(service.upper())
     monkeypatch.setenv(variable, "1")
     monkeypatch.delitem(sys.modules, process.command[2], raising=False)
     with pytest.raises(SystemExit) as ended:

@@ -23,7 +23,12 @@ from tests.support.installation import NUTMEG, free_port
 __all__ = ["SERVICES", "Cluster", "run_cluster"]
 
 SERVICES = ("catalog", "governance", "notify", "quality", "usage")
+OPERATIONS = "operations"
 ROUTES = (
+    ("/ops", OPERATIONS),
+    ("/docs", OPERATIONS),
+    ("/api/v1/ops", OPERATIONS),
+    ("/api/v1/openapi.json", OPERATIONS),
     ("/api/v1/quality", "quality"),
     ("/quality", "quality"),
     ("/api/v1/usage", "usage"),
@@ -78,7 +83,13 @@ class Cluster:
     def start(self, service: str, part: str, *, replica: str = "") -> Process:
         """Start one process, or again one that ended, on its port of before; it need not be ready yet."""
         module = f"services.{service}.entrypoints.{'serve' if part == 'api' else part}"
-        name = f"{service}-{part}{replica}"
+        return self._start(f"{service}-{part}{replica}", module)
+
+    def start_operations(self) -> Process:
+        """Start what shows the whole to operators."""
+        return self._start(OPERATIONS, "services.host.entrypoints.serve")
+
+    def _start(self, name: str, module: str) -> Process:
         port = self.processes[name].port if name in self.processes else free_port()
         with (self.folder / f"{name}.log").open("ab") as log:
             popen = subprocess.Popen(
@@ -111,7 +122,8 @@ class Cluster:
         """A client of the whole, by default the operator's; ``""`` is anonymous. Paths find their service."""
         secret = self.token if token is None else token
         headers = {"Authorization": f"Bearer {secret}"} if secret else {}
-        apis = {name: f"{name}-api" for name in SERVICES if f"{name}-api" in self.processes}
+        names = {**{name: f"{name}-api" for name in SERVICES}, OPERATIONS: OPERATIONS}
+        apis = {service: name for service, name in names.items() if name in self.processes}
         mounts = _Ingress({name: self.processes[api].port for name, api in apis.items()})
         return httpx.Client(base_url="http://127.0.0.1", headers=headers, timeout=120, transport=mounts)
 
@@ -171,6 +183,7 @@ def run_cluster(
     elasticsearch: str,
     services: Sequence[str] = SERVICES,
     prepare: Callable[[Cluster], str] = first_token,
+    has_operations: bool = False,
     **environment: str,
 ) -> Iterator[Cluster]:
     """Start apis and workers over new databases and topics; all ends with the block.
@@ -202,6 +215,8 @@ def run_cluster(
         for service in services:
             for part in ("api", "worker"):
                 cluster.start(service, part)
+        if has_operations:
+            cluster.start_operations()
         cluster.wait_until_ready()
         yield cluster
     finally:

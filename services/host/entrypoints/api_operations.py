@@ -10,8 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.host.event_paths import EventPath, path_of
-from services.host.operations import OperationsStatus, operations_status
-from services.host.running import Host
+from services.host.operations import Operated, OperationsStatus, operations_status
 from shared.bus.dead_letters import DeadLetterView
 from shared.bus.replays import ReplayState
 from shared.errors import NutmegError
@@ -116,21 +115,21 @@ class PathDocument(BaseModel):
     events: list[PathEventDocument]
 
 
-def build_operations_api(host: Host) -> APIRouter:
+def build_operations_api(operated: Operated) -> APIRouter:
     """Return the routes below ``/api/v1/ops``."""
     router = APIRouter(
         prefix="/api/v1/ops", tags=["operations"], dependencies=[access(Role.OPERATOR, Role.SERVICE)]
     )
-    _add_status(router, host)
-    _add_dead_letters(router, host)
+    _add_status(router, operated)
+    _add_dead_letters(router, operated)
     return router
 
 
-def _add_status(router: APIRouter, host: Host) -> None:
+def _add_status(router: APIRouter, operated: Operated) -> None:
     @router.get("/status")
     async def tell_status() -> OperationsStatus:
         """Is it well? Lags, outboxes, recurring work, dead letters, index and deliveries in one answer."""
-        return await operations_status(host, version("nutmeg"))
+        return await operations_status(operated, version("nutmeg"))
 
     @router.post("/drain")
     async def wait_until_done(
@@ -138,7 +137,7 @@ def _add_status(router: APIRouter, host: Host) -> None:
     ) -> DrainAnswer:
         """Answer once everything that was caused so far is published, handled and worked off."""
         try:
-            await host.wait_until_idle(timeout_seconds=timeout_seconds)
+            await operated.wait_until_idle(timeout_seconds=timeout_seconds)
         except (TimeoutError, NutmegError) as error:
             return DrainAnswer(idle=False, busy=str(error))
         return DrainAnswer(idle=True)
@@ -146,15 +145,15 @@ def _add_status(router: APIRouter, host: Host) -> None:
     @router.post("/consumers/{group}/restart", status_code=204)
     async def start_again(group: str) -> None:
         """Start a consumer that stopped on purpose, with a fresh budget of dead letters."""
-        restart_consumer(host, group)
+        restart_consumer(operated, group)
 
     @router.get("/paths/{correlation_id}")
     async def tell_path(correlation_id: UUID) -> PathDocument:
         """The way of one event: what followed from it, who handled it, and how long that took."""
-        return _path_document(str(correlation_id), await event_path_or_problem(host, correlation_id))
+        return _path_document(str(correlation_id), await event_path_or_problem(operated, correlation_id))
 
 
-def _add_dead_letters(router: APIRouter, host: Host) -> None:
+def _add_dead_letters(router: APIRouter, operated: Operated) -> None:
     @router.get("/dead-letters")
     async def list_dead_letters(
         topic: Annotated[str | None, Query(max_length=120)] = None,
@@ -165,7 +164,7 @@ def _add_dead_letters(router: APIRouter, host: Host) -> None:
     ) -> Page[DeadLetterSummary]:
         """Records that could not be handled, the latest first."""
         try:
-            page = await host.dead_letters.list(
+            page = await operated.dead_letters.list(
                 topic=topic,
                 group=group,
                 state=state,
@@ -184,7 +183,7 @@ def _add_dead_letters(router: APIRouter, host: Host) -> None:
     async def replay(order: ReplayOrder) -> ReplayAnswer:
         """Have dead letters handled again, by the group that failed and by no other."""
         try:
-            requested = await host.dead_letters.replay(
+            requested = await operated.dead_letters.replay(
                 None if order.ids is None else [str(one) for one in order.ids],
                 topic=order.topic,
                 group=order.group,
@@ -196,13 +195,13 @@ def _add_dead_letters(router: APIRouter, host: Host) -> None:
     @router.get("/dead-letters/{dead_letter_id}")
     async def show_dead_letter(dead_letter_id: UUID) -> DeadLetterDetail:
         """One record with its reason, its headers and its value."""
-        return await dead_letter_detail(host, dead_letter_id)
+        return await dead_letter_detail(operated, dead_letter_id)
 
 
-async def dead_letter_detail(host: Host, dead_letter_id: UUID) -> DeadLetterDetail:
+async def dead_letter_detail(operated: Operated, dead_letter_id: UUID) -> DeadLetterDetail:
     """Return one dead letter. Raises the 404 problem."""
     try:
-        view = await host.dead_letters.show(str(dead_letter_id))
+        view = await operated.dead_letters.show(str(dead_letter_id))
     except KeyError as error:
         raise _unknown(error, "dead_letter_id") from error
     source = view.letter.source
@@ -217,18 +216,24 @@ async def dead_letter_detail(host: Host, dead_letter_id: UUID) -> DeadLetterDeta
     )
 
 
-def restart_consumer(host: Host, group: str) -> None:
-    """Start a stopped consumer. Raises the 404 problem for a group that does not run here."""
-    for runner in host.runners:
-        if group in runner.loops:
-            runner.restart_consumer(group)
-            return
-    raise _unknown(KeyError(f"no consumer group is called {group!r}"), "group")
+def restart_consumer(operated: Operated, group: str) -> None:
+    """Start a stopped consumer. Raises the 404 or 409 problem for a group that does not run here."""
+    if not operated.runs_consumers and group in operated.groups:
+        raise ProblemError(
+            409,
+            "elsewhere",
+            "This consumer runs in a process of its own",
+            f"Restart the worker that reads as {group}; it begins where it stopped.",
+        )
+    try:
+        operated.restart_consumer(group)
+    except KeyError as error:
+        raise _unknown(error, "group") from error
 
 
-async def event_path_or_problem(host: Host, correlation_id: UUID) -> EventPath:
+async def event_path_or_problem(operated: Operated, correlation_id: UUID) -> EventPath:
     """Return an event's path. Raises the 404 problem if the log has nothing of it."""
-    path = await path_of(host.log, str(correlation_id), host.groups)
+    path = await path_of(operated.log, str(correlation_id), operated.groups)
     if path is None:
         raise ProblemError(
             404,

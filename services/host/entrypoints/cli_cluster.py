@@ -10,14 +10,15 @@ from services.host.entrypoints.cli_errors import IN_PART, run
 __all__ = ["add_cluster"]
 
 
-class Profile(StrEnum):
+class ClusterProfile(StrEnum):
     """Which profile a job is for. The embedded one migrates by itself, at every start."""
 
     CLUSTER = "cluster"
 
 
 ProfileOption = Annotated[
-    Profile, typer.Option("--profile", help="Only a cluster needs this: one process does it at its start.")
+    ClusterProfile,
+    typer.Option("--profile", help="Only a cluster needs this: one process does it at its start."),
 ]
 ServiceOption = Annotated[str | None, typer.Option("--service", help="Only this service. Default: all.")]
 EmailOption = Annotated[
@@ -31,7 +32,7 @@ def add_cluster(app: typer.Typer) -> None:
     app.add_typer(topics, name="topics")
 
     @app.command()
-    def migrate(_profile: ProfileOption = Profile.CLUSTER, service: ServiceOption = None) -> None:
+    def migrate(_profile: ProfileOption = ClusterProfile.CLUSTER, service: ServiceOption = None) -> None:
         """Bring every service's PostgreSQL database up to date."""
         from services.host.cluster import CLUSTER_SERVICES
         from services.host.cluster import migrate as migrate_databases

@@ -2,13 +2,16 @@
 
 A command takes the data directory's lock. If it gets it, no server runs there: it starts the host without a
 socket, does the work by the same API, and waits for all that it caused. If another process has the lock and
-serves, the command goes through that. ``--api`` names a server elsewhere.
+serves, the command goes through that. ``--api`` names a server elsewhere. ``--profile cluster`` runs the API
+of operations in-process, over the cluster's own databases and Kafka.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from secrets import compare_digest, token_hex
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import httpx
 
@@ -16,12 +19,14 @@ from services.host.data_directory import DataDirectory, ServerAddress
 from services.host.entrypoints.cli_errors import CommandError
 from shared.bus.locks import FileLock
 from shared.errors import LogBusyError
+from shared.identity.tokens import AuthenticationError
+from shared.identity.viewer import Grant, Role, Viewer
 
 if TYPE_CHECKING:
     from services.host.running import Host
     from services.host.settings import HostSettings
 
-__all__ = ["Connection", "connected"]
+__all__ = ["Connection", "connected", "in_cluster"]
 
 API_SECONDS = 900.0
 BUSY_WAIT_SECONDS = 5.0
@@ -94,6 +99,40 @@ async def connected(
         return
     async with _client(found.local_url, token or _admin_token(settings)) as client:
         yield Connection(client)
+
+
+@asynccontextmanager
+async def in_cluster() -> AsyncIterator[Connection]:
+    """Connect to a cluster's operations. Who has its secrets may do everything, so no token is asked for."""
+    # Imported only where they are needed: other installations have no client for Kafka.
+    from services.host.cluster import SERVICE_SETTINGS
+    from services.host.operations_process import bootstrap_operations
+    from shared.process.ground import cluster_ground
+    from shared.telemetry.logging import configure_logging
+
+    ground = cluster_ground(own_settings=SERVICE_SETTINGS)
+    configure_logging("cli", level=ground.settings.log_level)
+    secret = token_hex()
+    process = bootstrap_operations(ground, authenticator=_Insider(secret))
+    try:
+        await process.operations.open()
+        transport = httpx.ASGITransport(app=process.app)
+        async with _client(ground.http.base_url, secret, transport=transport) as client:
+            yield Connection(client)
+    finally:
+        await process.close()
+
+
+class _Insider:
+    """An authenticator that knows one token, for as long as the command runs."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+
+    async def authenticate(self, token: str) -> Viewer:
+        if not compare_digest(token, self._secret):
+            raise AuthenticationError("unknown", "The token belongs to nobody who is known here.")
+        return Viewer(UUID(int=0), frozenset({Grant(Role.OPERATOR)}), None)
 
 
 async def _server_or_lock(settings: "HostSettings") -> ServerAddress | FileLock:

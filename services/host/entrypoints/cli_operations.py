@@ -1,5 +1,6 @@
 """``nutmeg status``, ``dlq`` and ``token``: what operators do."""
 
+import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -10,6 +11,8 @@ from services.host.entrypoints.cli_errors import FAILED, CommandError
 from services.host.entrypoints.cli_options import (
     AsJson,
     DataDir,
+    Profile,
+    ProfileOption,
     RemoteAPI,
     RemoteToken,
     Target,
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["add_operations"]
 
 LETTERS_PER_PAGE = 100
+REPLAY_SECONDS_MAX = 600.0
+REPLAY_LOOK_SECONDS = 0.25
 TOPIC_HELP = "Only of this topic."
 GROUP_HELP = "Only of this consumer group."
 
@@ -42,13 +47,17 @@ def add_operations(app: typer.Typer) -> None:
 def _add_status(app: typer.Typer) -> None:
     @app.command()
     def status(
-        as_json: AsJson = False, data_dir: DataDir = None, api: RemoteAPI = None, token: RemoteToken = None
+        as_json: AsJson = False,
+        data_dir: DataDir = None,
+        api: RemoteAPI = None,
+        token: RemoteToken = None,
+        profile: ProfileOption = Profile.EMBEDDED,
     ) -> None:
         """Is it well? Exit code 1 if something needs a person."""
         from services.host.entrypoints.cli_output import say, show_json, show_table
 
         found = answer_of(
-            Target(data_dir, api, token), lambda connection: connection.get("/api/v1/ops/status")
+            Target(data_dir, api, token, profile), lambda connection: connection.get("/api/v1/ops/status")
         )
         if as_json:
             show_json(found)
@@ -74,28 +83,15 @@ def _add_reading(group: typer.Typer) -> None:
         data_dir: DataDir = None,
         api: RemoteAPI = None,
         token: RemoteToken = None,
+        profile: ProfileOption = Profile.EMBEDDED,
     ) -> None:
         """List dead letters, the latest first."""
         from services.host.entrypoints.cli_output import show_json, show_table
 
-        async def act(connection: "Connection") -> list[dict[str, Any]]:
-            items: list[dict[str, Any]] = []
-            cursor = None
-            while True:
-                page = await connection.get(
-                    "/api/v1/ops/dead-letters",
-                    topic=topic,
-                    group=consumer_group,
-                    state=state,
-                    cursor=cursor,
-                    limit=LETTERS_PER_PAGE,
-                )
-                items += page["items"]
-                cursor = page["next_cursor"]
-                if cursor is None:
-                    return items
-
-        items = answer_of(Target(data_dir, api, token), act)
+        items = answer_of(
+            Target(data_dir, api, token, profile),
+            lambda connection: _letters(connection, topic=topic, group=consumer_group, state=state),
+        )
         if as_json:
             show_json({"items": items, "total": len(items)})
             return
@@ -109,12 +105,13 @@ def _add_reading(group: typer.Typer) -> None:
         data_dir: DataDir = None,
         api: RemoteAPI = None,
         token: RemoteToken = None,
+        profile: ProfileOption = Profile.EMBEDDED,
     ) -> None:
         """Show one dead letter with its reason, headers and value."""
         from services.host.entrypoints.cli_output import show_json, show_table
 
         letter = answer_of(
-            Target(data_dir, api, token),
+            Target(data_dir, api, token, profile),
             lambda connection: connection.get(f"/api/v1/ops/dead-letters/{dead_letter_id}"),
         )
         if as_json:
@@ -134,6 +131,7 @@ def _add_replay(group: typer.Typer) -> None:
         data_dir: DataDir = None,
         api: RemoteAPI = None,
         token: RemoteToken = None,
+        profile: ProfileOption = Profile.EMBEDDED,
     ) -> None:
         """Have dead letters handled again by the group that failed. Exit code 1 if one fails again."""
         if not (ids or everything or topic or consumer_group):
@@ -144,10 +142,36 @@ def _add_replay(group: typer.Typer) -> None:
             if ids:
                 order["ids"] = [str(one) for one in ids]
             asked = await connection.call("POST", "/api/v1/ops/dead-letters/replay", json=order)
-            await connection.drain()
-            return [await connection.get(f"/api/v1/ops/dead-letters/{one}") for one in asked["requested"]]
+            return await _until_replayed(connection, set(asked["requested"]))
 
-        _tell_replayed(answer_of(Target(data_dir, api, token), act), as_json=as_json)
+        _tell_replayed(answer_of(Target(data_dir, api, token, profile), act), as_json=as_json)
+
+
+async def _until_replayed(connection: "Connection", ids: set[str]) -> list[dict[str, Any]]:
+    """Return these letters once none of them waits for its group any more."""
+    until = asyncio.get_running_loop().time() + REPLAY_SECONDS_MAX
+    while ids:
+        letters = [one for one in await _letters(connection) if one["id"] in ids]
+        waiting = sum(one["state"] == "requested" for one in letters)
+        if not waiting:
+            return letters
+        if asyncio.get_running_loop().time() > until:
+            raise CommandError(f"{waiting:,} still wait for their group; does it run? See nutmeg status")
+        await asyncio.sleep(REPLAY_LOOK_SECONDS)
+    return []
+
+
+async def _letters(connection: "Connection", **chosen: Any) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    cursor = None
+    while True:
+        page = await connection.get(
+            "/api/v1/ops/dead-letters", cursor=cursor, limit=LETTERS_PER_PAGE, **chosen
+        )
+        items += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return items
 
 
 def _tell_replayed(letters: list[dict[str, Any]], *, as_json: bool) -> None:

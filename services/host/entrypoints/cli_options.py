@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -13,7 +14,17 @@ if TYPE_CHECKING:
     from services.host.entrypoints.cli_connection import Connection
     from services.host.settings import HostSettings
 
-__all__ = ["AsJson", "DataDir", "RemoteAPI", "RemoteToken", "Target", "answer_of", "settings_with"]
+__all__ = [
+    "AsJson",
+    "DataDir",
+    "Profile",
+    "ProfileOption",
+    "RemoteAPI",
+    "RemoteToken",
+    "Target",
+    "answer_of",
+    "settings_with",
+]
 
 T = TypeVar("T")
 
@@ -32,6 +43,22 @@ RemoteToken = Annotated[
 ]
 
 
+class Profile(StrEnum):
+    """How an installation runs."""
+
+    EMBEDDED = "embedded"
+    CLUSTER = "cluster"
+
+
+ProfileOption = Annotated[
+    Profile,
+    typer.Option(
+        "--profile",
+        help="cluster: look at its databases and at Kafka oneself, by the settings in the environment.",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Which Nutmeg a command speaks to."""
@@ -39,6 +66,7 @@ class Target:
     data_dir: Path | None
     api: str | None = None
     token: str | None = None
+    profile: Profile = Profile.EMBEDDED
     may_create: bool = False
     """Whether the command may begin a new data directory; one that only asks must not."""
 
@@ -52,6 +80,8 @@ def settings_with(**given: Any) -> "HostSettings":
 
 def answer_of(target: Target, act: Callable[["Connection"], Awaitable[T]]) -> T:
     """Connect, do ``act``, and return its answer. Raises ``CommandError``."""
+    if target.profile is Profile.CLUSTER and target.api is None:
+        return run(_answer_in_cluster(act))
     from services.host.entrypoints.cli_connection import connected
 
     with told_in_one_line():
@@ -63,6 +93,13 @@ def answer_of(target: Target, act: Callable[["Connection"], Awaitable[T]]) -> T:
             return await act(connection)
 
     return run(connect_and_act())
+
+
+async def _answer_in_cluster(act: Callable[["Connection"], Awaitable[T]]) -> T:
+    from services.host.entrypoints.cli_connection import in_cluster
+
+    async with in_cluster() as connection:
+        return await act(connection)
 
 
 def _check_directory(data_dir: Path, target: Target) -> None:

@@ -17,8 +17,7 @@ from services.host.entrypoints.api_operations import (
     restart_consumer,
 )
 from services.host.event_paths import hops_of
-from services.host.operations import operations_status
-from services.host.running import Host
+from services.host.operations import Operated, operations_status
 from shared.bus.dead_letters import DeadLetterPage
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.viewing import access
@@ -42,25 +41,26 @@ STATE_KINDS = {
 }
 
 
-def build_operations_pages(host: Host, indexing: IndexWorker) -> APIRouter:
+def build_operations_pages(operated: Operated, indexing: IndexWorker) -> APIRouter:
     """Return the pages below ``/ops``, for operators."""
     templates = build_templates(TEMPLATES)
     router = APIRouter(prefix="/ops", include_in_schema=False, dependencies=[access(Role.OPERATOR)])
-    _add_overview(router, host, indexing, templates)
-    _add_dead_letters(router, host, templates)
-    _add_paths(router, host, templates)
+    _add_overview(router, operated, indexing, templates)
+    _add_dead_letters(router, operated, templates)
+    _add_paths(router, operated, templates)
     return router
 
 
-def _add_overview(router: APIRouter, host: Host, indexing: IndexWorker, templates: Templates) -> None:
+def _add_overview(router: APIRouter, operated: Operated, indexing: IndexWorker, templates: Templates) -> None:
     async def overview(request: Request, *, cursor: UUID | None = None, index_words: str = "") -> Response:
         return templates.render(
             request,
             "operations.html",
-            status=await operations_status(host, version("nutmeg")),
-            letters=await _letters(host, cursor),
+            status=await operations_status(operated, version("nutmeg")),
+            letters=await _letters(operated, cursor),
             kinds=STATE_KINDS,
             index_words=index_words,
+            can_restart=operated.runs_consumers,
         )
 
     @router.get("")
@@ -89,14 +89,14 @@ def _add_overview(router: APIRouter, host: Host, indexing: IndexWorker, template
 
     @router.post("/consumers/{group}/restart")
     async def start_again(group: str) -> Response:
-        restart_consumer(host, group)
+        restart_consumer(operated, group)
         return RedirectResponse("/ops", status_code=303)
 
 
-def _add_dead_letters(router: APIRouter, host: Host, templates: Templates) -> None:
+def _add_dead_letters(router: APIRouter, operated: Operated, templates: Templates) -> None:
     @router.get("/dead-letters/{dead_letter_id}")
     async def show_dead_letter(request: Request, dead_letter_id: UUID) -> Response:
-        letter = await dead_letter_detail(host, dead_letter_id)
+        letter = await dead_letter_detail(operated, dead_letter_id)
         value = orjson.dumps(letter.value, option=orjson.OPT_INDENT_2).decode()
         correlation_id = letter.headers.get("ce_correlationid") or letter.headers.get("ce_id") or ""
         return templates.render(
@@ -111,7 +111,7 @@ def _add_dead_letters(router: APIRouter, host: Host, templates: Templates) -> No
     @router.post("/dead-letters/replay")
     async def replay(dead_letter_id: Annotated[UUID | None, Form()] = None) -> Response:
         try:
-            await host.dead_letters.replay(None if dead_letter_id is None else [str(dead_letter_id)])
+            await operated.dead_letters.replay(None if dead_letter_id is None else [str(dead_letter_id)])
         except KeyError as error:
             raise ProblemError(
                 404, "not-found", "There is no such dead letter", str(error.args[0])
@@ -120,12 +120,12 @@ def _add_dead_letters(router: APIRouter, host: Host, templates: Templates) -> No
         return RedirectResponse(back, status_code=303)
 
 
-def _add_paths(router: APIRouter, host: Host, templates: Templates) -> None:
+def _add_paths(router: APIRouter, operated: Operated, templates: Templates) -> None:
     @router.get("/paths/{correlation_id}")
     async def show_path(
         request: Request, correlation_id: UUID, part: Annotated[bool, Query()] = False
     ) -> Response:
-        path = await event_path_or_problem(host, correlation_id)
+        path = await event_path_or_problem(operated, correlation_id)
         hops, milliseconds = hops_of(path)
         return templates.render(
             request,
@@ -139,14 +139,14 @@ def _add_paths(router: APIRouter, host: Host, templates: Templates) -> None:
         )
 
 
-async def _letters(host: Host, cursor: UUID | None) -> DeadLetterPage:
+async def _letters(operated: Operated, cursor: UUID | None) -> DeadLetterPage:
     try:
-        return await host.dead_letters.list(
+        return await operated.dead_letters.list(
             limit=DEAD_LETTERS_SHOWN, cursor=None if cursor is None else str(cursor)
         )
     except KeyError:
         # The one that the cursor names has left the log: begin again.
-        return await host.dead_letters.list(limit=DEAD_LETTERS_SHOWN)
+        return await operated.dead_letters.list(limit=DEAD_LETTERS_SHOWN)
 
 
 def _correlation_id(text: str) -> UUID:

@@ -26,7 +26,7 @@ from shared.bus.ports import EventLog
 from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import SystemClock
 from shared.errors import NutmegError
-from shared.events.topics import TOPICS
+from shared.events.topics import CLUSTER_TOPICS
 from shared.process.ground import Ground, cluster_ground, cluster_log
 from shared.store.engine import Store
 
@@ -82,6 +82,7 @@ async def import_installation(folder: Path) -> Imported:
     """
     manifest = await asyncio.to_thread(_read_manifest, folder)
     ground = cluster_ground(own_settings=SERVICE_SETTINGS)
+    ground.settings.check_databases_of(CLUSTER_SERVICES.keys())
     catalog = build_for_cluster(ground)
     async with AsyncExitStack() as stack:
         log = cluster_log(ground.clock)
@@ -90,7 +91,7 @@ async def import_installation(folder: Path) -> Imported:
             await store.open()
             stack.push_async_callback(store.close)
             await load_store(store, folder / name, manifest.tables.get(name, {}))
-        await log.ensure_topics(list(TOPICS.values()))
+        await log.ensure_topics(CLUSTER_TOPICS)
         await load_records(log, folder / LOG_FOLDER, manifest.records)
         await start_groups_at_the_end(log)
         await catalog.service.open()

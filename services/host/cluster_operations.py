@@ -1,0 +1,220 @@
+"""A cluster as its operators see it: by its databases and by Kafka, from a process that handles nothing.
+
+What only a worker knows of itself (how much it has handled, why its consumer is paused) is in its ``/readyz``
+and ``/metrics``. What matters most is known from outside as well: whether anybody is in a group, how far it
+is behind, what waits in an outbox, and which records were put aside. A replay is a row in the store of the
+service whose group failed, so that group alone handles the record again.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from services.host.observed_log import ObservedLog
+from services.host.operations import ConsumerHealth, OutboxHealth, Readings, WorkHealth
+from shared.bus.consumer import LoopState
+from shared.bus.dead_letters import DeadLetters
+from shared.bus.kafka_groups import GroupStanding
+from shared.bus.outbox import OutboxRelay
+from shared.bus.ports import EventLog, Lag, TopicPartition
+from shared.bus.replays import ReplayQueue
+from shared.clock import Clock
+from shared.errors import TransientError
+from shared.events.topics import GROUPS, ConsumerGroup
+from shared.runtime import RecurringWork, Service
+from shared.store.engine import Store
+from shared.telemetry.metrics import Metrics
+
+__all__ = ["ClusterLog", "ClusterOperations"]
+
+LOOK_SECONDS = 1.0
+BUSY_NAMED_MAX = 8
+NOBODY_THERE = "nobody is in the group; the worker's /readyz and its log say why"
+
+
+class ClusterLog(EventLog, Protocol):
+    """A log whose groups can be looked at from outside."""
+
+    async def standings(self, groups: Iterable[str]) -> Mapping[str, GroupStanding]:
+        """Return how groups stand. Raises ``TransientError``."""
+        ...
+
+
+class ClusterOperations:
+    """Implements :class:`services.host.operations.Operated` for a cluster. Call :meth:`open` first."""
+
+    def __init__(
+        self,
+        services: Sequence[Service],
+        *,
+        log: ClusterLog,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self.clock = clock
+        self.metrics = metrics
+        self.started_at: datetime = clock.now()
+        self.services = tuple(services)
+        stores = {service.name: service.store for service in services}
+        self.log = ObservedLog(log, clock)
+        self.dead_letters = DeadLetters(log=log, stores=stores)
+        self._cluster = log
+        self._relays = {
+            name: OutboxRelay(store=store, log=log, clock=clock) for name, store in stores.items()
+        }
+        self._replays = {name: ReplayQueue(store, log) for name, store in stores.items()}
+        self._groups = [group for group in GROUPS.values() if group.service in stores]
+        self._opened: list[Store] = []
+        (catalog,) = [service for service in services if service.name == "catalog"]
+        self._open_index, self._close_index = catalog.open, catalog.close
+        self._index_is_open = False
+
+    async def open(self) -> None:
+        """Open every store that is not open yet, and the index. Raises ``TransientError`` if one is away."""
+        missing: TransientError | None = None
+        for service in self.services:
+            if self.has_opened(service.store):
+                continue
+            try:
+                await service.store.open()
+            except TransientError as error:
+                missing = missing or error
+            else:
+                self._opened.append(service.store)
+        if missing is not None:
+            raise missing
+        if not self._index_is_open:
+            await self._open_index()
+            self._index_is_open = True
+
+    async def close(self) -> None:
+        """Close everything. Idempotent."""
+        if self._index_is_open:
+            self._index_is_open = False
+            await self._close_index()
+        while self._opened:
+            await self._opened.pop().close()
+
+    def has_opened(self, store: Store) -> bool:
+        """Tell whether a service's store is open."""
+        return store in self._opened
+
+    @property
+    def groups(self) -> list[str]:
+        """See :class:`~services.host.operations.Operated`."""
+        return [group.name for group in self._groups]
+
+    @property
+    def runs_consumers(self) -> bool:
+        """Consumers run in the services' workers."""
+        return False
+
+    def restart_consumer(self, group: str) -> None:
+        """Raise ``KeyError``: no consumer runs here."""
+        raise KeyError(f"{group!r} does not run in this process")
+
+    async def readings(self) -> Readings:
+        """See :class:`~services.host.operations.Operated`."""
+        for service in self.services:
+            for measure in service.extra_metrics:
+                await measure()
+        consumers, outboxes, works = await asyncio.gather(
+            self._consumers(),
+            asyncio.gather(*(self._outbox(name) for name in self._relays)),
+            asyncio.gather(*(_work(service, work) for service in self.services for work in service.works)),
+        )
+        return Readings(consumers, outboxes, works)
+
+    async def wait_until_idle(self, *, timeout_seconds: float = 60.0) -> None:
+        """See :class:`~services.host.operations.Operated`. Idle is what was seen so twice in a row."""
+        until = self.clock.monotonic_seconds() + timeout_seconds
+        was_quiet = False
+        while True:
+            busy = await self._busy()
+            if not busy and was_quiet:
+                return
+            was_quiet = not busy
+            if self.clock.monotonic_seconds() > until:
+                words = "; ".join(busy[:BUSY_NAMED_MAX])
+                raise TimeoutError(f"still busy after {timeout_seconds:.0f} s: {words}")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _busy(self) -> list[str]:
+        found = await self.readings()
+        words = [f"{one.service}: {one.records} events to publish" for one in found.outboxes if one.records]
+        words += [f"{one.group}: behind" for one in found.consumers if one.lag_records]
+        words += [f"{one.service}: {one.name} is due" for one in found.works if one.pending]
+        for group in self._groups:
+            if await self._replays[group.service].any_waiting(group.name):
+                words.append(f"{group.name}: has dead letters to handle again")
+        return words
+
+    async def _consumers(self) -> list[ConsumerHealth]:
+        standings = await self._cluster.standings(self.groups)
+        topics = {topic for group in self._groups for topic in group.topics}
+        ends = {topic: await self._ends(topic) for topic in sorted(topics)}
+        return [await self._consumer(group, standings[group.name], ends) for group in self._groups]
+
+    async def _consumer(
+        self,
+        group: ConsumerGroup,
+        standing: GroupStanding,
+        ends: Mapping[str, Mapping[TopicPartition, int]],
+    ) -> ConsumerHealth:
+        lags = [
+            await self._lag(place, standing.committed.get(place, 0), end)
+            for topic in group.topics
+            for place, end in ends[topic].items()
+        ]
+        is_there = standing.members > 0
+        return ConsumerHealth(
+            service=group.service,
+            group=group.name,
+            state=str(LoopState.RUNNING if is_there else LoopState.STOPPED),
+            cause=None if is_there else NOBODY_THERE,
+            lag_records=sum(lag.records for lag in lags),
+            lag_seconds=max((lag.seconds for lag in lags), default=0.0),
+            handled=None,
+        )
+
+    async def _lag(self, place: TopicPartition, offset: int, end: int) -> Lag:
+        """Measure one partition. Offsets have gaps, so whether anything is left has to be looked at."""
+        if end <= offset:
+            return Lag(0, 0.0)
+        waiting = await self._cluster.read(place, from_offset=offset, records_max=1)
+        if not waiting:
+            return Lag(0, 0.0)
+        age = (self.clock.now() - waiting[0].published_at).total_seconds()
+        return Lag(end - waiting[0].offset, max(age, 0.0))
+
+    async def _ends(self, topic: str) -> Mapping[TopicPartition, int]:
+        try:
+            return await self._cluster.end_offsets(topic)
+        except KeyError:
+            return {}  # the job that creates topics has not run yet
+
+    async def _outbox(self, service: str) -> OutboxHealth:
+        relay = self._relays[service]
+        return OutboxHealth(
+            service=service,
+            records=await relay.depth(),
+            oldest_age_seconds=await relay.oldest_age_seconds(),
+            cause=None,
+        )
+
+
+async def _work(service: Service, work: RecurringWork) -> WorkHealth:
+    try:
+        pending: int | None = await work.pending()
+    except TransientError:
+        pending = None
+    return WorkHealth(
+        service=service.name,
+        name=work.name,
+        runs=None,
+        failures=None,
+        done=None,
+        pending=pending,
+        last_error=None,
+    )
