@@ -1,16 +1,16 @@
 """Usage, built: the only place that makes its real objects."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from services.usage.adapters.meter import MetricsMeter
+from services.usage.adapters.meter import WATCH_WORK, MetricsMeter
 from services.usage.adapters.sql_intake import SqlDatasetNames, SqlIntake
 from services.usage.adapters.sql_pending import datasets_due, rollups_unpublished, salts_of_closed_days
 from services.usage.adapters.sql_tally import SqlTally
-from services.usage.adapters.sql_watch import SqlAlertBook, SqlWatch
+from services.usage.adapters.sql_watch import SqlAlertBook, SqlDailyUses, SqlWatch
 from services.usage.adapters.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
 from services.usage.commands import close_days, forget_old, publish_rollups, watch_use
 from services.usage.domain.clients import ClientRules
@@ -19,22 +19,24 @@ from services.usage.entrypoints.api_hits import build_hits_api
 from services.usage.entrypoints.api_use import build_use_api
 from services.usage.handlers import COUNTING_HANDLERS, DIRECTORY_HANDLERS, LOOK_AFTER
 from services.usage.ports import UsagePorts
-from services.usage.settings import UsageSettings
+from services.usage.settings import UsageSettings, UsageStreamSettings
 from shared.bus.handling import Subscription, bind
+from shared.bus.kafka_settings import KafkaSettings
 from shared.clock import Clock
 from shared.datasets.read_model import KnownDatasets
 from shared.events.topics import GROUPS
 from shared.http.idempotency import prune_idempotency_keys
 from shared.identity.principals import Principals, TokenAuthenticator
 from shared.identity.tokens import Tokens
-from shared.process.ground import Ground, ServedService
+from shared.process.ground import Ground, ServedService, SettingMissingError
 from shared.runtime import RecurringWork, Service
 from shared.store.engine import Store
 from shared.store.scrubbing import scrub
 from shared.store.unit_of_work import UnitOfWork
+from shared.telemetry.bus_metrics import PrometheusBusMetrics
 from shared.telemetry.metrics import Metrics
 
-__all__ = ["Usage", "bootstrap", "bootstrap_cluster"]
+__all__ = ["Usage", "bootstrap", "bootstrap_cluster", "bootstrap_stream"]
 
 MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
 PUBLISH_SECONDS = 0.5
@@ -51,8 +53,13 @@ class Usage:
     ports: UsagePorts
 
 
-def bootstrap(settings: UsageSettings, *, database_url: str, clock: Clock, metrics: Metrics) -> Usage:
-    """Build usage. Nothing is opened yet; see :class:`shared.runtime.Service`."""
+def bootstrap(
+    settings: UsageSettings, *, database_url: str, clock: Clock, metrics: Metrics, is_watching: bool = True
+) -> Usage:
+    """Build usage. Nothing is opened yet; see :class:`shared.runtime.Service`.
+
+    ``is_watching=False``: another process, a stream processor, looks for spikes and silence.
+    """
     store = Store(
         database_url, service="usage", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock
     )
@@ -64,6 +71,7 @@ def bootstrap(settings: UsageSettings, *, database_url: str, clock: Clock, metri
         intake=SqlIntake(),
         tally=SqlTally(),
         watch=SqlWatch(),
+        uses=SqlDailyUses(),
         alerts=SqlAlertBook(),
         meter=MetricsMeter(metrics),
         clients=ClientRules(settings.crawler_patterns, settings.program_patterns),
@@ -83,23 +91,61 @@ def bootstrap(settings: UsageSettings, *, database_url: str, clock: Clock, metri
             Subscription(GROUPS["usage.counting"], bind(COUNTING_HANDLERS, ports)),
         ],
         routers=[build_hits_api(store, ports), build_use_api(store, ports)],
-        works=_works(store, ports, settings),
+        works=[*_works(store, ports, settings), *([_watching(store, ports)] if is_watching else [])],
         open=partial(_close_days, store, ports),
     )
     return Usage(service, ports)
 
 
 def bootstrap_cluster(ground: Ground) -> ServedService:
-    """Build usage for a process of its own, by the settings of its environment."""
-    built = bootstrap(
+    """Build usage for an api or worker of its own, by the settings of its environment."""
+    built = _built_for_cluster(ground)
+    return ServedService(built.service, _authenticator(ground, built))
+
+
+def bootstrap_stream(ground: Ground) -> ServedService:
+    """Build usage's stream processor, by the settings of its environment.
+
+    Raises ``SettingMissingError`` where Faust is not installed.
+    """
+    # Imported here: an installation without a cluster does not have Faust.
+    try:
+        from services.usage.adapters.rollup_stream import StreamPatience
+        from services.usage.adapters.stream_runner import build_stream_runner
+    except ModuleNotFoundError as error:
+        raise SettingMissingError("Faust is not installed: install nutmeg[cluster]") from error
+    built, settings = _built_for_cluster(ground), UsageStreamSettings()
+    store = built.service.store
+    return ServedService(
+        replace(built.service, subscriptions=[], routers=[], works=[]),
+        _authenticator(ground, built),
+        partial(
+            build_stream_runner,
+            store=store,
+            ports=built.ports,
+            kafka=KafkaSettings(),
+            patience=StreamPatience(settings.records_max, settings.gather_seconds),
+            fresh_seconds=settings.fresh_seconds,
+            folder=ground.settings.data_dir / "stream",
+            bus_metrics=PrometheusBusMetrics(ground.metrics),
+            watching=partial(_watching, store),
+        ),
+    )
+
+
+def _built_for_cluster(ground: Ground) -> Usage:
+    return bootstrap(
         UsageSettings(),
         database_url=ground.settings.database_url_of("usage"),
         clock=ground.clock,
         metrics=ground.metrics,
+        is_watching=False,
     )
-    tokens = Tokens(ground.signing_key, ground.clock)
-    return ServedService(
-        built.service, TokenAuthenticator(tokens, built.service.store, built.ports.principals)
+
+
+def _authenticator(ground: Ground, built: Usage) -> TokenAuthenticator:
+    return TokenAuthenticator(
+        Tokens(ground.signing_key, ground.clock), built.service.store, built.ports.principals
     )
 
 
@@ -112,12 +158,6 @@ def _works(store: Store, ports: UsagePorts, settings: UsageSettings) -> list[Rec
             "usage.publish", PUBLISH_SECONDS, partial(_do, store, publish, unpublished), unpublished
         ),
         RecurringWork(
-            "usage.watch",
-            WATCH_SECONDS,
-            partial(_do, store, partial(watch_use, ports=ports), partial(_due_now, store, ports)),
-            partial(_due_soon, store, ports),
-        ),
-        RecurringWork(
             "usage.days",
             DAY_CHECK_SECONDS,
             partial(_mark_day, store, ports),
@@ -125,6 +165,17 @@ def _works(store: Store, ports: UsagePorts, settings: UsageSettings) -> list[Rec
         ),
         RecurringWork("usage.prune", HOUR_SECONDS, partial(_prune, store, ports), _nothing_pending),
     ]
+
+
+def _watching(store: Store, ports: UsagePorts) -> RecurringWork:
+    return RecurringWork(
+        WATCH_WORK,
+        WATCH_SECONDS,
+        partial(_do, store, partial(watch_use, ports=ports), partial(_due_now, store, ports)),
+        partial(_due_soon, store, ports),
+        # Each replica takes rows that it locks; of a stream, those whose uses it has.
+        is_divided=True,
+    )
 
 
 async def _do(

@@ -1,17 +1,19 @@
 """What usage is asked to do: record hits, publish counts, watch for spikes and silence, forget in time."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
-from services.usage.domain.alerts import AlertStep, next_steps
+import structlog
+
+from services.usage.domain.alerts import AlertStep, KnownAlert, Subject, next_steps
 from services.usage.domain.clients import AccessMethod
 from services.usage.domain.counter import hour_of
 from services.usage.domain.reports import HitProblem, HitResult, Receipt, ReportedHit, moment_problem
-from services.usage.domain.signals import DAYS_LOOKED_BACK, signals
+from services.usage.domain.signals import DAYS_LOOKED_BACK, SignalRules, signals
 from services.usage.domain.visitors import bucket_of, derived_hit_id, visitor_hash
-from services.usage.ports import CountedWindow, NamedDataset, UsagePorts
+from services.usage.ports import CountedWindow, NamedDataset, UsagePorts, WatchedDataset
 from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved
 from shared.events.registry import (
     HIT_RECORDED,
@@ -27,11 +29,14 @@ from shared.store.unit_of_work import UnitOfWork
 
 __all__ = ["close_days", "forget_old", "publish_rollups", "record_hits", "watch_use"]
 
+logger = structlog.get_logger(__name__)
+
 ROLLUPS_PER_TURN_MAX = 500
 DATASETS_PER_TURN_MAX = 200
 WAITING_MAX = timedelta(seconds=10)
 """Counts that never rest are published at least this often."""
 
+JUDGED_AGAIN_AFTER = timedelta(seconds=5)
 TRAILS_KEPT = timedelta(days=2)
 HOURS_KEPT = timedelta(days=400)
 IMPORTER_ROLES = (Role.SERVICE, Role.OPERATOR)
@@ -102,39 +107,46 @@ async def publish_rollups(work: UnitOfWork, ports: UsagePorts, *, debounce: time
 
 
 async def watch_use(work: UnitOfWork, ports: UsagePorts) -> int:
-    """Look at the datasets that are due, open and resolve alerts, and return how many were looked at."""
+    """Look at the datasets that are due, open and resolve alerts, and return how many were looked at.
+
+    The one writer of ``usage.alerts``: a process that knows the uses from a stream runs it as well as one
+    that counts them. A dataset whose uses cannot be judged is told of, looked at again later, and holds up
+    no other.
+    """
     now = ports.clock.now()
-    today = now.astimezone(UTC).date()
-    since = today - timedelta(days=DAYS_LOOKED_BACK)
-    due = await ports.watch.due(work, now=now, rows_max=DATASETS_PER_TURN_MAX)
+    since = now.astimezone(UTC).date() - timedelta(days=DAYS_LOOKED_BACK)
+    due = await ports.watch.due(work, now=now, rows_max=DATASETS_PER_TURN_MAX, is_wanted=ports.uses.at_hand())
     if not due:
         return 0
     ids = [one.dataset_id for one in due]
-    uses = await ports.watch.daily_uses(work, ids, since=since)
+    uses = await ports.uses.daily_uses(work, ids, since=since)
     observed = await ports.watch.observed_days(work, since=since)
     subjects = await ports.watch.subjects(work, ids)
     open_alerts = await ports.alerts.open_alerts(work, ids)
+    failed: set[UUID] = set()
     for one in due:
-        own = uses.get(one.dataset_id, {})
-        found = signals(
-            own,
-            observed_days=observed,
-            counted_since=one.counted_since,
-            today=today,
-            rules=ports.signal_rules,
-        )
-        for step in next_steps(
-            found,
-            open_alerts.get(one.dataset_id, []),
-            own,
-            subject=subjects.get(one.dataset_id),
-            now=now,
-        ):
+        try:
+            steps = _judged(
+                one,
+                uses.get(one.dataset_id, {}),
+                observed,
+                subject=subjects.get(one.dataset_id),
+                open_alerts=open_alerts.get(one.dataset_id, []),
+                rules=ports.signal_rules,
+                now=now,
+            )
+        except Exception:
+            logger.exception("use could not be judged", dataset_id=str(one.dataset_id))
+            failed.add(one.dataset_id)
+            continue
+        for step in steps:
             await _tell(work, ports, step)
     # Counting makes a dataset due by itself; what nobody used for long can only be noticed by that.
     idle = {dataset_id for dataset_id in ids if dataset_id not in uses and dataset_id not in open_alerts}
-    await ports.watch.looked_at(work, set(ids) - idle, due_at=hour_of(now) + timedelta(hours=1))
-    await ports.watch.looked_at(work, idle, due_at=now + timedelta(days=1))
+    await ports.watch.looked_at(work, failed, due_at=now + JUDGED_AGAIN_AFTER)
+    await ports.watch.looked_at(work, set(ids) - idle - failed, due_at=hour_of(now) + timedelta(hours=1))
+    await ports.watch.looked_at(work, idle - failed, due_at=now + timedelta(days=1))
+    work.after_commit(lambda: ports.meter.not_judged(len(failed)))
     return len(due)
 
 
@@ -161,6 +173,26 @@ async def forget_old(work: UnitOfWork, ports: UsagePorts) -> int:
             subjectversion=version,
         )
     return gone + len(ended)
+
+
+def _judged(
+    watched: WatchedDataset,
+    uses: Mapping[date, int],
+    observed: Sequence[date],
+    *,
+    subject: Subject | None,
+    open_alerts: Sequence[KnownAlert],
+    rules: SignalRules,
+    now: datetime,
+) -> list[AlertStep]:
+    found = signals(
+        uses,
+        observed_days=observed,
+        counted_since=watched.counted_since,
+        today=now.astimezone(UTC).date(),
+        rules=rules,
+    )
+    return next_steps(found, open_alerts, uses, subject=subject, now=now)
 
 
 def _moment(hit: ReportedHit, now: datetime) -> datetime:

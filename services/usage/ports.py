@@ -3,7 +3,7 @@
 Each is implemented on SQLAlchemy once, and that runs on SQLite and on PostgreSQL.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
@@ -22,6 +22,7 @@ from shared.store.unit_of_work import UnitOfWork
 __all__ = [
     "AlertBook",
     "CountedWindow",
+    "DailyUses",
     "DatasetNames",
     "HitMeter",
     "Intake",
@@ -135,18 +136,19 @@ class Watch(Protocol):
         """Watch these datasets from ``due_at`` or earlier on; the earliest day given counts."""
         ...
 
-    async def due(self, work: UnitOfWork, *, now: datetime, rows_max: int) -> list[WatchedDataset]:
-        """Return datasets to look at, longest due first."""
+    async def due(
+        self,
+        work: UnitOfWork,
+        *,
+        now: datetime,
+        rows_max: int,
+        is_wanted: Callable[[UUID], bool] | None = None,
+    ) -> list[WatchedDataset]:
+        """Return datasets to look at, longest due first, under a row lock; ``None`` wants all of them."""
         ...
 
     async def looked_at(self, work: UnitOfWork, dataset_ids: Collection[UUID], *, due_at: datetime) -> None:
         """Set when to look again."""
-        ...
-
-    async def daily_uses(
-        self, work: UnitOfWork, dataset_ids: Collection[UUID], *, since: date
-    ) -> dict[UUID, dict[date, int]]:
-        """Return the uses per dataset and day, days without use left out."""
         ...
 
     async def observed_days(self, work: UnitOfWork, *, since: date) -> list[date]:
@@ -155,6 +157,20 @@ class Watch(Protocol):
 
     async def subjects(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> dict[UUID, Subject]:
         """Return what alerts tell of these datasets; retired ones are left out."""
+        ...
+
+
+class DailyUses(Protocol):
+    """Tells the uses that signals are looked for in: from the counts, or from a stream of rollups."""
+
+    def at_hand(self) -> Callable[[UUID], bool] | None:
+        """Return what tells whose uses this process knows, up to a moment ago; ``None``: everyone's."""
+        ...
+
+    async def daily_uses(
+        self, work: UnitOfWork, dataset_ids: Collection[UUID], *, since: date
+    ) -> Mapping[UUID, Mapping[date, int]]:
+        """Return the uses per dataset and day, days without use left out."""
         ...
 
 
@@ -179,7 +195,7 @@ class AlertBook(Protocol):
 
 
 class HitMeter(Protocol):
-    """Counts hits and alerts for operators."""
+    """Counts hits, alerts and failures for operators."""
 
     def hits(self, kind: str, result: str, count: int) -> None:
         """``result``: counted, duplicate, robot or rejected."""
@@ -187,6 +203,10 @@ class HitMeter(Protocol):
 
     def alert(self, kind: str, change: str) -> None:
         """``change``: opened, severity or resolved."""
+        ...
+
+    def not_judged(self, count: int) -> None:
+        """So many datasets' uses could not be judged, and are looked at again soon."""
         ...
 
 
@@ -201,6 +221,7 @@ class UsagePorts:
     intake: Intake
     tally: Tally
     watch: Watch
+    uses: DailyUses
     alerts: AlertBook
     meter: HitMeter
     clients: ClientRules

@@ -5,7 +5,7 @@ import re
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["UsageSettings"]
+__all__ = ["UsageSettings", "UsageStreamSettings"]
 
 
 class UsageSettings(BaseSettings):
@@ -52,3 +52,24 @@ class UsageSettings(BaseSettings):
             except re.error as error:
                 raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
         return patterns
+
+
+class UsageStreamSettings(BaseSettings):
+    """How the stream processor of a cluster takes rollups in, and when it trusts what it has."""
+
+    model_config = SettingsConfigDict(env_prefix="NUTMEG_USAGE_STREAM_", extra="forbid", frozen=True)
+
+    records_max: int = Field(
+        default=500, ge=1, le=10_000, description="Cluster: rollups that are taken in at once, at most."
+    )
+    gather_seconds: float = Field(
+        default=0.05,
+        ge=0.0,
+        le=5.0,
+        description="Cluster: how long the stream waits for more rollups of the same batch.",
+    )
+    fresh_seconds: float = Field(
+        default=60.0,
+        gt=0.0,
+        description="Cluster: uses are not judged while a rollup of their partition that is older waits.",
+    )

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 __all__ = [
+    "CLUSTER_TOPICS",
     "DEAD_LETTER_SUFFIX",
     "GROUPS",
+    "STREAM_TABLES",
     "TOPICS",
     "ConsumerGroup",
     "Freshness",
@@ -201,6 +203,24 @@ _ALL = (
 
 TOPICS: dict[str, Topic] = {topic.name: topic for topic in _ALL}
 
+_TABLES = (
+    Topic(
+        "usage.signals.windows",
+        "usage",
+        "changelog of the stream's table of hourly uses; in a cluster only, and for nobody else to read",
+        Freshness.VERSION,
+        compacted=True,
+        retention_days=None,
+    ),
+)
+
+STREAM_TABLES: dict[str, Topic] = {topic.name: topic for topic in _TABLES}
+"""Changelogs of stream processors' tables. They carry no events, and have no dead letters; each has as many
+partitions as the topic that its table is made from."""
+
+CLUSTER_TOPICS = (*TOPICS.values(), *STREAM_TABLES.values())
+"""What a cluster is to have, beside the dead letters of each of ``TOPICS``."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConsumerGroup:
@@ -210,6 +230,8 @@ class ConsumerGroup:
     service: str
     topics: tuple[str, ...]
     purpose: str
+    is_stream: bool = False
+    """Whether a stream processor reads: in a cluster only, and from the beginning, to fill its table."""
 
 
 _GROUPS = (
@@ -237,6 +259,13 @@ _GROUPS = (
         "usage.directory", "usage", ("catalog.datasets", "directory.people"), "know datasets and viewers"
     ),
     ConsumerGroup("usage.counting", "usage", ("usage.hits",), "count hits into hours and days"),
+    ConsumerGroup(
+        "usage.signals",
+        "usage",
+        ("usage.rollups",),
+        "keep hourly uses in windows, where a cluster looks for spikes and silence",
+        is_stream=True,
+    ),
     ConsumerGroup(
         "quality.measuring",
         "quality",

@@ -27,6 +27,7 @@ RUNTIME = _declared(PROJECT["dependencies"])
 CLUSTER = _declared(PROJECT["optional-dependencies"]["cluster"])
 DEVELOPMENT = _declared(PROJECT["optional-dependencies"]["dev"])
 USED_WITHOUT_AN_IMPORT = {
+    "asyncpg": "SQLAlchemy's driver of PostgreSQL, named in the database's address",
     "aiosqlite": "SQLAlchemy's driver, named in the database's address",
     "greenlet": "SQLAlchemy's asyncio needs it, and does not install it everywhere",
     "httptools": "uvicorn's parser, chosen when it is there",
@@ -78,11 +79,17 @@ def test_what_the_code_imports_is_declared() -> None:
     assert undeclared == {}
 
 
-def test_what_is_declared_is_used() -> None:
+@pytest.mark.parametrize("declared", [RUNTIME, CLUSTER], ids=["runtime", "cluster"])
+def test_what_is_declared_is_used(declared: Mapping[str, Requirement]) -> None:
     used = {
         one for path in python_files(*CODE) for one in imported_distributions(module_name(path), read(path))
     }
-    assert RUNTIME.keys() - used - USED_WITHOUT_AN_IMPORT.keys() == set()
+    assert declared.keys() - used - USED_WITHOUT_AN_IMPORT.keys() == set()
+
+
+def test_the_async_client_of_elasticsearch_comes_with_its_transport() -> None:
+    assert CLUSTER["elasticsearch"].extras == {"async"}
+    assert "aiohttp" in locked("requirements-cluster.txt")
 
 
 def test_an_import_is_traced_to_its_distribution() -> None:

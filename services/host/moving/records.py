@@ -23,7 +23,7 @@ PARTITION_KEY = "ce_partitionkey"
 async def groups_behind(log: EventLog) -> list[str]:
     """Return the groups that have not read everything."""
     behind = []
-    for group in GROUPS.values():
+    for group in _handling():
         committed = await log.committed(group.name)
         for topic in group.topics:
             ends = await log.end_offsets(topic)
@@ -66,9 +66,16 @@ async def load_records(log: EventLog, folder: Path, counts: dict[str, int]) -> N
 
 
 async def start_groups_at_the_end(log: EventLog) -> None:
-    """Let every group begin after what is there: its service's tables hold it already."""
-    for group in GROUPS.values():
+    """Let every group begin after what is there: its service's tables hold it already.
+
+    Streams read it all, to fill their own tables; what they find has been told under the same ids.
+    """
+    for group in _handling():
         await _start_at_the_end(log, group)
+
+
+def _handling() -> list[ConsumerGroup]:
+    return [group for group in GROUPS.values() if not group.is_stream]
 
 
 async def _start_at_the_end(log: EventLog, group: ConsumerGroup) -> None:

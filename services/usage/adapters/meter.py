@@ -2,7 +2,10 @@
 
 from shared.telemetry.metrics import Metrics
 
-__all__ = ["MetricsMeter"]
+__all__ = ["WATCH_WORK", "MetricsMeter"]
+
+WATCH_WORK = "usage.watch"
+"""The recurring work that looks for spikes and silence."""
 
 
 class MetricsMeter:
@@ -16,3 +19,7 @@ class MetricsMeter:
 
     def alert(self, kind: str, change: str) -> None:
         self._metrics.count("nutmeg_alerts_total", service="usage", kind=kind, change=change)
+
+    def not_judged(self, count: int) -> None:
+        if count:
+            self._metrics.count("nutmeg_work_failures_total", count, service="usage", work=WATCH_WORK)

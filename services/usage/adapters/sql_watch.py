@@ -1,10 +1,10 @@
 """What is looked at for spikes and silence, and the alerts, on SQLAlchemy: SQLite and PostgreSQL alike."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import case, delete, false, select, update
+from sqlalchemy import case, delete, false, select, tuple_, update
 
 from services.usage.adapters.merging import merge
 from services.usage.adapters.sql_intake import chunks
@@ -17,9 +17,11 @@ from shared.events.alerts import AlertState
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
-__all__ = ["SqlAlertBook", "SqlWatch"]
+__all__ = ["SqlAlertBook", "SqlDailyUses", "SqlWatch"]
 
 ENDED_PER_TURN_MAX = 500
+DUE_PER_PAGE = 2_000
+_LONGEST_DUE = (WATCHED_DATASETS.c.due_at, WATCHED_DATASETS.c.dataset_id)
 
 
 class SqlWatch:
@@ -43,37 +45,47 @@ class SqlWatch:
             },
         )
 
-    async def due(self, work: UnitOfWork, *, now: datetime, rows_max: int) -> list[WatchedDataset]:
-        statement = (
-            select(WATCHED_DATASETS)
-            .where(WATCHED_DATASETS.c.due_at <= now)
-            .order_by(WATCHED_DATASETS.c.due_at, WATCHED_DATASETS.c.dataset_id)
-            .limit(rows_max)
-            .with_for_update(skip_locked=True)
-        )
+    async def due(
+        self,
+        work: UnitOfWork,
+        *,
+        now: datetime,
+        rows_max: int,
+        is_wanted: Callable[[UUID], bool] | None = None,
+    ) -> list[WatchedDataset]:
+        statement = select(WATCHED_DATASETS).where(WATCHED_DATASETS.c.due_at <= now)
+        if is_wanted is not None:
+            wanted = await self._wanted(work, now, rows_max, is_wanted)
+            statement = statement.where(WATCHED_DATASETS.c.dataset_id.in_(wanted))
+        statement = statement.order_by(*_LONGEST_DUE).limit(rows_max).with_for_update(skip_locked=True)
         rows = await work.connection.execute(statement)
         return [WatchedDataset(row.dataset_id, row.counted_since) for row in rows]
+
+    async def _wanted(
+        self, work: UnitOfWork, now: datetime, rows_max: int, is_wanted: Callable[[UUID], bool]
+    ) -> list[UUID]:
+        """Return the ids of due datasets that are wanted. The other rows are not locked: others want them."""
+        found: list[UUID] = []
+        after: tuple[datetime, UUID] | None = None
+        while len(found) < rows_max:
+            statement = select(*_LONGEST_DUE).where(WATCHED_DATASETS.c.due_at <= now)
+            if after is not None:
+                types = [column.type for column in _LONGEST_DUE]
+                statement = statement.where(tuple_(*_LONGEST_DUE) > tuple_(*after, types=types))
+            rows = (
+                await work.connection.execute(statement.order_by(*_LONGEST_DUE).limit(DUE_PER_PAGE))
+            ).all()
+            found += [row.dataset_id for row in rows if is_wanted(row.dataset_id)]
+            if len(rows) < DUE_PER_PAGE:
+                break
+            after = (rows[-1].due_at, rows[-1].dataset_id)
+        return found[:rows_max]
 
     async def looked_at(self, work: UnitOfWork, dataset_ids: Collection[UUID], *, due_at: datetime) -> None:
         for ids in chunks(sorted(dataset_ids)):
             await work.connection.execute(
                 update(WATCHED_DATASETS).where(WATCHED_DATASETS.c.dataset_id.in_(ids)).values(due_at=due_at)
             )
-
-    async def daily_uses(
-        self, work: UnitOfWork, dataset_ids: Collection[UUID], *, since: date
-    ) -> dict[UUID, dict[date, int]]:
-        uses: dict[UUID, dict[date, int]] = {}
-        for ids in chunks(sorted(dataset_ids)):
-            statement = select(ROLLUPS).where(
-                ROLLUPS.c.dataset_id.in_(ids),
-                ROLLUPS.c.granularity == "day",
-                ROLLUPS.c.window_start >= day_start(since),
-            )
-            for row in await work.connection.execute(statement):
-                if count := counts_of(row).uses:
-                    uses.setdefault(row.dataset_id, {})[row.window_start.date()] = count
-        return uses
 
     async def observed_days(self, work: UnitOfWork, *, since: date) -> list[date]:
         statement = (
@@ -93,6 +105,28 @@ class SqlWatch:
             for row in await work.connection.execute(statement):
                 subjects[row.dataset_id] = Subject(row.dataset_id, row.title, row.agency_id)
         return subjects
+
+
+class SqlDailyUses:
+    """Implements :class:`services.usage.ports.DailyUses` on the counts themselves."""
+
+    def at_hand(self) -> None:
+        return None
+
+    async def daily_uses(
+        self, work: UnitOfWork, dataset_ids: Collection[UUID], *, since: date
+    ) -> dict[UUID, dict[date, int]]:
+        uses: dict[UUID, dict[date, int]] = {}
+        for ids in chunks(sorted(dataset_ids)):
+            statement = select(ROLLUPS).where(
+                ROLLUPS.c.dataset_id.in_(ids),
+                ROLLUPS.c.granularity == "day",
+                ROLLUPS.c.window_start >= day_start(since),
+            )
+            for row in await work.connection.execute(statement):
+                if count := counts_of(row).uses:
+                    uses.setdefault(row.dataset_id, {})[row.window_start.date()] = count
+        return uses
 
 
 class SqlAlertBook:

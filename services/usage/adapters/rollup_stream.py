@@ -1,0 +1,333 @@
+"""The stream processor: reads ``usage.rollups`` into windows, and has what changed looked at.
+
+Nothing is raised out of the agent, since Faust passes over what an agent raised on. A record that is none of
+ours becomes a dead letter, which is awaited; whatever else goes wrong is tried again, for ever, in its place.
+Records are acknowledged by hand, in order, after their rows, and the store's note that their datasets are
+due. What is to be told of them is decided elsewhere (:func:`services.usage.commands.watch_use`).
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID
+
+import faust
+import structlog
+from faust.types import EventT
+
+from services.usage.adapters.faust_windows import RollupWindows
+from services.usage.domain.windows import DayRow, assigned, row_key
+from services.usage.ports import Watch
+from shared.bus.applying import Applier, Item
+from shared.bus.budget import DeadLetterBudget
+from shared.bus.consumer import LoopState
+from shared.bus.dead_letter_record import Failure, dead_letter_record
+from shared.bus.handling import Outcome, Subscription
+from shared.bus.measuring import BusMetrics
+from shared.bus.ports import EventLog, LogRecord
+from shared.bus.replays import ReplayQueue, ReplayRequest
+from shared.clock import Clock
+from shared.errors import (
+    DeadLetterBudgetError,
+    DeadLetterUnwritableError,
+    InvalidEventError,
+    TransientError,
+)
+from shared.events.envelope import Event
+from shared.events.registry import ROLLUP_UPDATED
+from shared.events.topics import ConsumerGroup
+from shared.events.usage import RollupUpdated
+from shared.store.engine import Store
+from shared.store.unit_of_work import UnitOfWork
+
+__all__ = ["RollupStream", "StreamPatience"]
+
+logger = structlog.get_logger(__name__)
+
+DEAD_LETTER_ATTEMPTS_MAX = 3
+HOUR = "hour"
+TOPIC = ROLLUP_UPDATED.topic.name
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPatience:
+    """How much is taken at once, and how long is waited."""
+
+    records_max: int
+    gather_seconds: float
+    """After the last record at hand, for more of the same batch."""
+    pause_seconds_min: float = 0.2
+    pause_seconds_max: float = 30.0
+    measure_seconds: float = 1.0
+
+
+class RollupStream:
+    """Runs the agent of one Faust app. An app that has ended is not started again."""
+
+    def __init__(
+        self,
+        app: faust.App,
+        windows: RollupWindows,
+        *,
+        group: ConsumerGroup,
+        store: Store,
+        watch: Watch,
+        log: EventLog,
+        clock: Clock,
+        metrics: BusMetrics,
+        patience: StreamPatience,
+    ) -> None:
+        self.state = LoopState.STARTING
+        self.cause: str | None = None
+        self.crashed = asyncio.Event()
+        self._app = app
+        self._windows = windows
+        self._group = group.name
+        self._store = store
+        self._watch = watch
+        self._log = log
+        self._clock = clock
+        self._metrics = metrics
+        self._patience = patience
+        # Only its decoding and counting are used: what is done with a rollup is not one transaction.
+        self._applier = Applier(
+            Subscription(group, {ROLLUP_UPDATED.name: _no_handler}), store=store, clock=clock, metrics=metrics
+        )
+        self._replays = ReplayQueue(store, log)
+        self._budget = DeadLetterBudget()
+        self._turn = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+        app.agent(windows.topic, name=group.name)(self._read)
+
+    async def start(self) -> None:
+        """Begin. The store must be open, and the topics there. Raises ``TransientError``."""
+        await self._windows.open()
+        self._tasks = [
+            asyncio.create_task(self._run_app(), name="faust"),
+            asyncio.create_task(self._measure(), name="lag of windows"),
+        ]
+
+    async def stop(self) -> None:
+        """Stop where it is: what is not acknowledged comes again. Idempotent."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await self._app.stop()
+        self._enter(LoopState.STOPPED)
+
+    def cause_of_standing_still(self) -> str | None:
+        """Return, in words, why nothing is read; ``None`` while it is."""
+        if self.state is LoopState.RUNNING and self._windows.owned:
+            return None
+        return f"consumer {self._group} is {self.state}: {self.cause or 'it has no partitions yet'}"
+
+    async def replay_once(self) -> int:
+        """Take up dead letters of our partitions that an operator wants handled again; return how many."""
+        done = 0
+        for request in await self._replays.waiting(self._group):
+            done += await self._replay(request)
+        return done
+
+    async def replays_waiting(self) -> int:
+        """Return whether any dead letter is to be handled again."""
+        return int(await self._replays.any_waiting(self._group))
+
+    async def _run_app(self) -> None:
+        """Run Faust until it ends by itself, which it must not."""
+        try:
+            await self._app.start()
+            self._enter(LoopState.RUNNING)
+            await self._app.wait_until_stopped()
+            cause = self._app.crash_reason
+        except Exception as error:  # noqa: BLE001 - whatever it is, the process cannot go on without
+            cause = error
+        self._enter(LoopState.STOPPED, f"Faust has ended: {cause!r}")
+        self.crashed.set()
+
+    async def _measure(self) -> None:
+        while True:
+            with contextlib.suppress(TransientError):
+                for place, lag in (await self._windows.measure()).items():
+                    self._metrics.lag(place.topic, place.partition, self._group, lag.records, lag.seconds)
+            await asyncio.sleep(self._patience.measure_seconds)
+
+    async def _read(self, stream: Any) -> None:
+        """The agent. Batches are ours, since those of ``take`` are acknowledged also when cancelled."""
+        by_hand = stream.noack()
+        batch: list[EventT[bytes]] = []
+        async for event in by_hand.events():
+            batch.append(event)
+            if len(batch) < self._patience.records_max:
+                if by_hand.channel.empty():
+                    await asyncio.sleep(self._patience.gather_seconds)
+                if not by_hand.channel.empty():
+                    continue
+            await self._finish(batch)
+            batch = []
+
+    async def _finish(self, batch: Sequence["EventT[bytes]"]) -> None:
+        """Handle and acknowledge what is still ours, however often it takes. Raises nothing."""
+        failures = 0
+        while True:
+            ours = [event for event in batch if self._windows.is_ours(event.message)]
+            try:
+                async with self._turn:
+                    await self._take_in([_record(event) for event in ours])
+            except (DeadLetterBudgetError, DeadLetterUnwritableError) as error:
+                self._enter(LoopState.STOPPED, str(error))
+                await asyncio.Event().wait()  # going on is an operator's decision
+            except Exception as error:
+                if not isinstance(error, TransientError):
+                    logger.exception("rollups could not be taken in", group=self._group)
+                self._enter(LoopState.PAUSED, str(error) or repr(error))
+            else:
+                for event in ours:
+                    event.ack()
+                self._enter(LoopState.RUNNING)
+                return
+            failures += 1
+            seconds = self._patience.pause_seconds_min * 2 ** min(failures, 16)
+            await asyncio.sleep(min(seconds, self._patience.pause_seconds_max))
+
+    async def _take_in(self, records: Sequence[LogRecord]) -> None:
+        began = self._clock.monotonic_seconds()
+        items = [self._applier.decoded(record, self._clock.now()) for record in records]
+        rows, since = self._staged(items)
+        await self._windows.assign(rows)
+        if since:
+            async with self._store.unit_of_work() as work:
+                await self._watch.begin(work, since, due_at=self._clock.now())
+        for item in items:
+            if item.error is not None:
+                await self._dead_letter(item, item.error)
+            else:
+                self._budget.handled(1, self._clock.monotonic_seconds())
+        await self._windows.move_on({record.partition: record.offset + 1 for record in records})
+        self._report(items, self._clock.monotonic_seconds() - began)
+
+    def _staged(self, items: Sequence[Item]) -> tuple[dict[str, tuple[int, DayRow]], dict[UUID, date]]:
+        """Return the rows that change, with their partitions, and the datasets to be looked at."""
+        rows: dict[str, tuple[int, DayRow]] = {}
+        since: dict[UUID, date] = {}
+        for item in items:
+            if item.event is None or item.error is not None:
+                continue
+            try:
+                item.outcome = self._stage(item.event, item.record.partition, rows, since)
+            except Exception as error:  # noqa: BLE001 - this record's fault, whatever it is
+                item.error, item.attempts = error, 1
+        return rows, since
+
+    def _stage(
+        self, event: Event, partition: int, rows: dict[str, tuple[int, DayRow]], since: dict[UUID, date]
+    ) -> Outcome:
+        if event.data is None:
+            return Outcome.IGNORED
+        rollup = event.payload(RollupUpdated).rollup
+        if rollup.granularity != HOUR:
+            return Outcome.IGNORED  # a day is the sum of its hours
+        day = rollup.window_start.astimezone(UTC).date()
+        key = row_key(rollup.dataset_id, day)
+        row = rows[key][1] if key in rows else self._windows.row(key)
+        uses = rollup.views + rollup.downloads + rollup.api_calls
+        changed = assigned(row, rollup.window_start, uses, event.subjectversion or 0)
+        # Also of a count known before: whoever told of it may have died before its dataset was due.
+        since[rollup.dataset_id] = min(since.get(rollup.dataset_id, day), day)
+        if changed is None:
+            return Outcome.STALE
+        rows[key] = (partition, changed)
+        return Outcome.APPLIED
+
+    async def _dead_letter(self, item: Item, error: Exception) -> None:
+        now = self._clock.now()
+        self._budget.spend(self._group, self._clock.monotonic_seconds())
+        is_invalid = isinstance(error, InvalidEventError)
+        failure = Failure(
+            "invalid" if is_invalid else "failed", error, max(item.attempts, 1), item.first_at, now
+        )
+        record = dead_letter_record(item.record, self._group, failure)
+        for attempt in range(1, DEAD_LETTER_ATTEMPTS_MAX + 1):
+            try:
+                await self._log.publish([record])
+                break
+            except TransientError:
+                raise
+            except Exception as unwritable:
+                if attempt == DEAD_LETTER_ATTEMPTS_MAX:
+                    raise DeadLetterUnwritableError(
+                        f"{self._group}: a dead letter cannot be written to {record.topic}: {unwritable}"
+                    ) from unwritable
+                await asyncio.sleep(self._patience.pause_seconds_min * 2**attempt)
+        item.outcome = Outcome.DEAD_LETTERED
+        self._metrics.dead_lettered(item.record.topic, self._group, failure.reason)
+        logger.error("dead letter", group=self._group, reason=failure.reason, error=repr(error))
+
+    def _report(self, items: Sequence[Item], seconds: float) -> None:
+        now = self._clock.now()
+        results = Counter(item.outcome for item in items if item.outcome is not None)
+        for outcome, count in results.items():
+            self._metrics.consumed(TOPIC, self._group, outcome, count)
+        for item in items:
+            if item.event is not None and item.outcome is Outcome.APPLIED:
+                age = (now - item.event.time).total_seconds()
+                self._metrics.end_to_end_seconds(TOPIC, self._group, max(age, 0.0))
+        if items:
+            self._metrics.processing_seconds(TOPIC, self._group, seconds)
+
+    async def _replay(self, request: ReplayRequest) -> int:
+        try:
+            letter = await self._replays.letter(request)
+            if letter.source.partition not in self._windows.owned:
+                return 0  # whoever owns it will
+            async with self._turn:
+                item = self._applier.decoded(letter.source, self._clock.now())
+                rows, since = self._staged([item])
+                _require_applied(item)
+                await self._windows.assign(rows)
+                async with self._store.unit_of_work() as work:
+                    await self._watch.begin(work, since, due_at=self._clock.now())
+                    await self._replays.settle(request, work, item.outcome or Outcome.IGNORED)
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is the answer to the operator
+            await self._replays.fail(request, error)
+        return 1
+
+    def _enter(self, state: LoopState, cause: str | None = None) -> None:
+        if state is self.state and cause == self.cause:
+            return
+        self.state, self.cause = state, cause
+        self._metrics.running(self._group, state is LoopState.RUNNING)
+        if cause is not None:
+            log = logger.critical if state is LoopState.STOPPED else logger.warning
+            log("consumer " + state, group=self._group, cause=cause)
+
+
+def _require_applied(item: Item) -> None:
+    if item.error is not None:
+        raise item.error
+    if item.event is None:
+        raise InvalidEventError("this version has no handler for this type of event")
+
+
+def _record(event: "EventT[bytes]") -> LogRecord:
+    message: Any = event.message
+    return LogRecord(
+        TOPIC,
+        message.partition,
+        message.offset,
+        (message.key or b"").decode(errors="replace"),
+        message.headers,
+        message.value,
+        datetime.fromtimestamp(message.timestamp, UTC),
+    )
+
+
+async def _no_handler(_batch: Sequence[Event], _work: UnitOfWork) -> None:
+    raise AssertionError("a stream processor applies by itself")
