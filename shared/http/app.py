@@ -16,7 +16,7 @@ Layers, from the outside in; each is there for those inside it:
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from limits import parse
 from starlette.middleware import Middleware
@@ -35,6 +35,7 @@ from shared.http.proxies import TrustedProxyMiddleware
 from shared.http.request_context import RequestContextMiddleware
 from shared.http.security_headers import SecurityHeadersMiddleware
 from shared.http.settings import HTTPSettings
+from shared.http.texts import refuse_nul_characters
 from shared.http.viewing import Access, ViewerMiddleware, declared_access
 from shared.identity.principals import Authenticator
 from shared.identity.signing_key import SigningKey
@@ -81,7 +82,8 @@ def build_app(
         openapi_url=OPENAPI_PATH,
         docs_url=None,
         redoc_url=None,
-        responses=problem_responses(400, 401, 403, 404, 422, 429),
+        dependencies=[Depends(refuse_nul_characters)],
+        responses=problem_responses(400, 401, 403, 404, 422, 429, 503),
         middleware=[
             *([Middleware(TrustedProxyMiddleware, networks=trusted_proxies)] if trusted_proxies else []),
             *_layers(authenticator, csrf_tokens, metrics, settings, overrides),
@@ -176,6 +178,15 @@ def _layers(
     return layers
 
 
+def _add_usual_answers(method: str, responses: dict[str, Any]) -> None:
+    """Add what a route may answer because of its method: what has changed or gone, and what is too large."""
+    statuses = (410,) if method == "get" else (409, 410, 412, 413, 428)
+    for status, response in problem_responses(*statuses).items():
+        responses.setdefault(str(status), response)
+    if method == "get":
+        responses.setdefault("304", {"description": "Not modified since the ETag that was sent"})
+
+
 def _describe_problems(app: FastAPI) -> None:
     """Make OpenAPI tell the problem schema, and that errors are problems."""
     describe = app.openapi
@@ -187,6 +198,9 @@ def _describe_problems(app: FastAPI) -> None:
             schema = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(schema.pop("$defs", {}))
             schemas["ProblemDocument"] = schema
+            for operations in document.get("paths", {}).values():
+                for method, operation in operations.items():
+                    _add_usual_answers(method, operation["responses"])
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI documents this as the way to extend it

@@ -207,7 +207,12 @@ async def _handle_http_error(request: Request, error: HTTPException) -> Response
         detail = str(error.detail)
     if error.status_code == 404 and not detail:
         detail = f"There is nothing at {request.url.path}."
-    problem = ProblemError(error.status_code, slug, title, detail, headers=error.headers)
+    errors = []
+    if (error.status_code, error.detail) == (400, _UNREADABLE_BODY):
+        cure = _CURES["json_invalid"]
+        detail = f"The body cannot be read as JSON. {cure}"
+        errors = [FieldProblem("This is no JSON that can be read.", cure, pointer="#", code="json_invalid")]
+    problem = ProblemError(error.status_code, slug, title, detail, headers=error.headers, errors=errors)
     return problem_response(request, problem)
 
 
@@ -236,6 +241,12 @@ async def _handle_validation_error(request: Request, error: RequestValidationErr
     return problem_response(request, problem)
 
 
+_UNREADABLE_BODY = "There was an error parsing the body"
+"""FastAPI's words for a body that is no text, or is nested too deeply."""
+
+_SEE_DESCRIPTION = "See /api/v1/openapi.json for what is taken here."
+"""The cure of a fault that is not named below and does not tell its own."""
+
 _KNOWN_STATUSES: Mapping[int, tuple[str, str, str]] = {
     400: ("bad-request", "The request cannot be read", ""),
     401: ("unauthenticated", "Sign in to do this", ""),
@@ -248,7 +259,7 @@ _KNOWN_STATUSES: Mapping[int, tuple[str, str, str]] = {
 _CURES: Mapping[str, str] = {
     "missing": "Add it.",
     "extra_forbidden": "Remove it, or check its spelling.",
-    "json_invalid": "Send valid JSON in UTF-8.",
+    "json_invalid": "Send valid JSON in UTF-8, nested a few levels at most.",
     "string_too_long": "Shorten it to {max_length} characters or fewer.",
     "string_too_short": "Write at least {min_length} characters.",
     "too_long": "Send {max_length} items or fewer.",
@@ -261,15 +272,27 @@ _CURES: Mapping[str, str] = {
     "literal_error": "Use one of {expected}.",
     "int_parsing": "Write a whole number.",
     "int_type": "Write a whole number.",
+    "int_from_float": "Write a whole number.",
+    "int_parsing_size": "Write a smaller number.",
+    "finite_number": "Write a finite number.",
+    "float_type": "Write a number.",
     "float_parsing": "Write a number.",
     "bool_parsing": "Write true or false.",
+    "bool_type": "Write true or false.",
+    "uuid_type": "Write a UUID, such as 0b0d2c6e-6c1e-4a36-9d0e-2f1f6a2b7c11.",
     "uuid_parsing": "Write a UUID, such as 0b0d2c6e-6c1e-4a36-9d0e-2f1f6a2b7c11.",
     "date_from_datetime_parsing": "Write a date as 2026-03-12.",
+    "date_from_datetime_inexact": "Write a date as 2026-03-12.",
     "date_parsing": "Write a date as 2026-03-12.",
+    "date_type": "Write a date as 2026-03-12.",
+    "datetime_type": "Write a moment as 2026-03-12T14:00:00Z.",
+    "datetime_object_invalid": "Write a moment as 2026-03-12T14:00:00Z.",
     "datetime_parsing": "Write a moment as 2026-03-12T14:00:00Z.",
     "datetime_from_date_parsing": "Write a moment as 2026-03-12T14:00:00Z.",
     "timezone_aware": "Add the zone: 2026-03-12T14:00:00Z.",
     "string_type": "Send text.",
+    "string_unicode": "Send text in UTF-8.",
+    "string_pattern_mismatch": "Write it in the form {pattern}.",
     "list_type": "Send a list.",
     "dict_type": "Send an object.",
     "model_attributes_type": "Send a JSON object, with Content-Type: application/json.",
@@ -281,9 +304,11 @@ def _field_problem(item: Mapping[str, Any]) -> FieldProblem:
     area, *rest = item["loc"] or ("body",)
     context = {name: value for name, value in (item.get("ctx") or {}).items() if name != "error"}
     try:
-        cure = _CURES.get(kind, "").format(**context)
+        # What our own checks raise tells its cure itself.
+        fallback = "" if kind == "value_error" else _SEE_DESCRIPTION
+        cure = _CURES.get(kind, fallback).format(**context)
     except KeyError:
-        cure = ""
+        cure = _SEE_DESCRIPTION
     path = [str(part).replace("~", "~0").replace("/", "~1") for part in rest]
     detail = str(item["msg"]).removeprefix("Value error, ")
     if area == "header":

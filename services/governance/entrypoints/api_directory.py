@@ -325,7 +325,8 @@ async def _agency_of_code(work: UnitOfWork, ports: GovernancePorts, code: str) -
 async def _csv_text(request: Request) -> str:
     body = await request.body()
     try:
-        return body.decode("utf-8-sig")
+        # No text of any language holds a NUL, and PostgreSQL takes none: it is no CSV.
+        return body.replace(b"\0", b"\xff").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         cure = "Save the file as CSV in UTF-8 and send it again."
         raise ProblemError(

@@ -1,14 +1,15 @@
 """Every error is a problem that names the field and the cure, and tells nothing of the inside."""
 
 import html
+from datetime import date
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
-from fastapi import APIRouter, FastAPI, Header, Query
+from fastapi import APIRouter, FastAPI, Form, Header, Query
 from openapi_spec_validator import validate
-from pydantic import BaseModel, Field
+from pydantic import AnyHttpUrl, AwareDatetime, BaseModel, Field
 from structlog.testing import capture_logs
 
 from shared.errors import TransientError
@@ -28,6 +29,27 @@ class Draft(BaseModel):
     title: str = Field(min_length=3, max_length=10)
     level: Level
     tags: list[str] = Field(default_factory=list, max_length=2)
+
+
+class Kinds(BaseModel):
+    number: int
+    share: float = Field(allow_inf_nan=False)
+    whose: UUID
+    day: date
+    moment: AwareDatetime
+    is_it: bool
+    code: str = Field(pattern="^[a-z]{2}$")
+    url: AnyHttpUrl
+
+
+@router.post("/api/v1/kinds")
+async def take_kinds(kinds: Kinds) -> None:
+    return None
+
+
+@router.post("/api/v1/forms")
+async def take_form(name: Annotated[str, Form()]) -> None:
+    return None
 
 
 @router.post("/api/v1/drafts")
@@ -106,9 +128,45 @@ async def test_malformed_json_is_told_as_such(app: FastAPI) -> None:
     assert answer.json()["errors"][0] == {
         "pointer": "#",
         "detail": "JSON decode error",
-        "cure": "Send valid JSON in UTF-8.",
+        "cure": "Send valid JSON in UTF-8, nested a few levels at most.",
         "code": "json_invalid",
     }
+
+
+@pytest.mark.parametrize("body", [b'{"a": "\xff"}', b"[" * 5_000, b'{"a":' * 5_000])
+async def test_a_body_that_cannot_be_read_at_all_names_the_cure_too(app: FastAPI, body: bytes) -> None:
+    async with client(app) as http:
+        answer = await http.post("/api/v1/drafts", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in (400, 422)
+    (error,) = answer.json()["errors"]
+    assert (error["pointer"], error["code"]) == ("#", "json_invalid")
+    assert error["cure"].startswith("Send valid JSON")
+
+
+async def test_a_nul_character_is_refused_wherever_it_hides(app: FastAPI) -> None:
+    tags = {"title": "abc", "level": "public", "tags": ["fine", "a\0b"]}
+    async with client(app) as http:
+        body = await http.post("/api/v1/drafts", json=tags)
+        query = await http.get(f"/api/v1/drafts/{UUID(int=1)}", params={"note": "a\0b"})
+        form = await http.post("/api/v1/forms", data={"name": "a\0b"})
+        escaped = await http.post("/api/v1/drafts", json=tags | {"tags": ["\\u0000"]})
+    told = [answer.json()["errors"] for answer in (body, query, form)]
+    assert [(each[0].get("pointer"), each[0].get("parameter")) for each in told] == [
+        ("#/tags/1", None),
+        (None, "note"),
+        ("#/name", None),
+    ]
+    assert all(each[0]["cure"] == "Remove it." for each in told)
+    assert escaped.status_code == 200, "six characters that only look like one"
+
+
+async def test_every_fault_of_a_field_has_a_cure(app: FastAPI) -> None:
+    async with client(app) as http:
+        values: list[Any] = [None, 1.5, "NaN", [], {}, "x", 10**30]
+        for given in values:
+            answer = await http.post("/api/v1/kinds", json=dict.fromkeys(Kinds.model_fields, given))
+            assert answer.status_code == 422
+            assert all(error.get("cure") for error in answer.json()["errors"]), answer.text
 
 
 async def test_wrong_parameters_and_headers_are_named(app: FastAPI) -> None:
@@ -198,3 +256,5 @@ async def test_openapi_is_valid_and_tells_the_problems(app: FastAPI) -> None:
     assert responses["404"]["content"] == {
         "application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
     }
+    assert {"409", "412", "413", "428", "503"} <= responses.keys()
+    assert {"304", "410"} <= document["paths"]["/api/v1/drafts/{draft_id}"]["get"]["responses"].keys()
