@@ -4,7 +4,6 @@ The words are ours (``query_text``): a text field holds terms joined by blanks a
 engines find the same documents, and no version of an engine's stemmer decides what is found.
 """
 
-from dataclasses import astuple
 from typing import Any
 from uuid import UUID
 
@@ -127,7 +126,11 @@ def to_source(document: SearchDocument) -> bytes:
         "sort_quality": keys.quality,
         "tie": keys.tie,
         "standing_weight": features.standing / 200,
-        "stored": [document.title, document.description[:STORED_DESCRIPTION_CHARACTERS], *astuple(features)],
+        "stored": [
+            document.title,
+            document.description[:STORED_DESCRIPTION_CHARACTERS],
+            *features.as_tuple(),
+        ],
     }
     source.update((str(facet), values) for facet, values in facet_values(document).items())
     if features.identifier_key:

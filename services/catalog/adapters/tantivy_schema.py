@@ -4,7 +4,6 @@ The words are ours (``query_text``): a text field holds terms joined by blanks a
 """
 
 import hashlib
-from dataclasses import astuple
 from uuid import UUID
 
 import orjson
@@ -101,7 +100,7 @@ def to_tantivy(document: SearchDocument) -> tantivy.Document:
     _add_orders(made, document, features)
     description = document.description[:STORED_DESCRIPTION_CHARACTERS]
     labels = [*kept_values("keyword", document.keywords), agency_label(document)]
-    made.add_bytes("stored", orjson.dumps((document.title, description, labels, *astuple(features))))
+    made.add_bytes("stored", orjson.dumps((document.title, description, labels, *features.as_tuple())))
     return made
 
 

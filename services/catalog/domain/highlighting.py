@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from services.catalog.domain.query_text import QueryPlan, Token, composed, tokens
+from services.catalog.domain.query_text import QueryPlan, composed, tokens
 from services.catalog.domain.search import Highlight, Segment
 
 EXCERPT_CHARACTERS = 240
@@ -15,33 +15,31 @@ _LEAD_CHARACTERS = 60
 def highlights(plan: QueryPlan, title: str, description: str) -> tuple[Highlight, ...]:
     """The title, and the excerpt of the description that holds most of what was asked for."""
     title, description = composed(title), composed(description)
-    found = [Highlight("title", _segments(title, 0, len(title), _marked(plan, tokens(title))))]
+    found = [Highlight("title", _segments(title, 0, len(title), _marked(plan, title)))]
     if description:
-        marked = _marked(plan, tokens(description))
+        marked = _marked(plan, description)
         start, end = _excerpt(description, marked)
         found.append(Highlight("description", _segments(description, start, end, marked)))
     return tuple(found)
 
 
-def _marked(plan: QueryPlan, found: Sequence[Token]) -> list[tuple[int, int]]:
+def _marked(plan: QueryPlan, text: str) -> list[tuple[int, int]]:
     """Ranges of the words that answer the query; a phrase counts only in a row, unordered words alone."""
-    single: set[str] = set()
-    phrases: set[tuple[str, ...]] = set()
-    for group in plan.groups:
-        for alternative in group.alternatives:
-            if alternative.ordered and len(alternative.terms) > 1:
-                phrases.add(alternative.terms)
-            else:
-                single.update(alternative.terms)
+    single, phrases = plan.marked_terms, plan.marked_phrases
+    if not single and not phrases:
+        return []
+    found = tokens(text)
     hits = {at for at, token in enumerate(found) if token.term in single}
-    spoken = [token.term for token in found]
-    # Most ways to cut a compound are no words of this text: they are passed over at once.
-    present = {phrase for phrase in phrases if phrase[0] in spoken and phrase[-1] in spoken}
-    for phrase in present:
-        first, length = phrase[0], len(phrase)
-        for at, term in enumerate(spoken):
-            if term == first and tuple(spoken[at : at + length]) == phrase:
-                hits.update(range(at, at + length))
+    if phrases:
+        spoken = [token.term for token in found]
+        # Most ways to cut a compound are no words of this text: they are passed over at once.
+        said = set(spoken)
+        present = [phrase for phrase in phrases if phrase[0] in said and phrase[-1] in said]
+        for phrase in present:
+            first, length = phrase[0], len(phrase)
+            for at, term in enumerate(spoken):
+                if term == first and tuple(spoken[at : at + length]) == phrase:
+                    hits.update(range(at, at + length))
     return [(found[at].start, found[at].end) for at in sorted(hits)]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -74,15 +75,8 @@ def check_document(document: SearchDocument) -> None:
 
 def facet_value(facet: Facet, value: str) -> str:
     """The form in which a value is kept and compared: keywords without case, formats in capitals."""
-    value = " ".join(value.split())[:VALUE_CHARACTERS_MAX]
-    if not value.isascii():
-        # A filter comes from outside and may hold half a character (a lone surrogate).
-        value = value.encode("utf-8", "replace").decode("utf-8")
-    if facet == "keyword":
-        return value.casefold()
-    if facet == "format":
-        return value.upper()
-    return value
+    is_short = len(value) <= VALUE_CHARACTERS_MAX
+    return _remembered_value(facet, value) if is_short else _facet_value(facet, value)
 
 
 def kept_values(facet: Facet, values: Iterable[str]) -> list[str]:
@@ -157,6 +151,21 @@ def sort_keys(document: SearchDocument, features: RankFeatures) -> SortKeys:
         quality=0 if document.quality_score is None else 1 + int(document.quality_score * 1_000_000),
         tie=document.dataset_id.int & _HASH_BITS_MASK,
     )
+
+
+def _facet_value(facet: Facet, value: str) -> str:
+    value = " ".join(value.split())[:VALUE_CHARACTERS_MAX]
+    if not value.isascii():
+        # A filter comes from outside and may hold half a character (a lone surrogate).
+        value = value.encode("utf-8", "replace").decode("utf-8")
+    if facet == "keyword":
+        return value.casefold()
+    if facet == "format":
+        return value.upper()
+    return value
+
+
+_remembered_value = lru_cache(maxsize=16_384)(_facet_value)
 
 
 def _seconds(at: datetime | None) -> int:

@@ -23,6 +23,9 @@ GROUPS_MAX = 24
 SPLIT_CHARACTERS_MIN = 3
 """Neither half of a compound ("childcare") is shorter."""
 
+REMEMBERED_CHARACTERS_MAX = 200
+"""Of texts up to this length very many are remembered: agencies, keywords and columns come again."""
+
 _WORD = re.compile(r"(?:[^\W\d_]\.){2,}|[^\W_]+(?:['\u2019\u02bc][^\W_]+)*")
 _QUOTED = re.compile(r"[\"\u201c\u201d\u201e]([^\"\u201c\u201d\u201e]*)[\"\u201c\u201d\u201e]")
 _APOSTROPHES = str.maketrans("\u2019\u02bc", "''")
@@ -72,6 +75,22 @@ class QueryPlan:
     groups: tuple[WordGroup, ...]
     terms: tuple[str, ...]
     title_key: str
+    phrase: str = field(init=False)
+    """All terms in a row, to look for in terms enclosed by blanks: made once, as an alternative's needles."""
+    marked_terms: frozenset[str] = field(init=False)
+    """Words that are marked wherever they stand."""
+    marked_phrases: frozenset[tuple[str, ...]] = field(init=False)
+    """Words that are marked only in a row."""
+
+    def __post_init__(self) -> None:
+        wanted = [alternative for group in self.groups for alternative in group.alternatives]
+        phrases = frozenset(found.terms for found in wanted if found.ordered and len(found.terms) > 1)
+        single = frozenset(
+            term for found in wanted if not (found.ordered and len(found.terms) > 1) for term in found.terms
+        )
+        object.__setattr__(self, "phrase", f" {' '.join(self.terms)} ")
+        object.__setattr__(self, "marked_terms", single)
+        object.__setattr__(self, "marked_phrases", phrases)
 
     @property
     def required(self) -> tuple[WordGroup, ...]:
@@ -127,13 +146,20 @@ def term_of(word: str) -> str:
 
 def tokens(text: str) -> list[Token]:
     """The words of a composed text with their places."""
-    found = [(term_of(word.group()), word.start(), word.end()) for word in _WORD.finditer(text)]
-    return [Token(*place) for place in found if place[0]]
+    found: list[Token] = []
+    end = 0
+    # Between two words there is no letter, so that each is found where it stands; a match object costs more.
+    for word in _WORD.findall(text):
+        start = text.find(word, end)
+        end = start + len(word)
+        if term := term_of(word):
+            found.append(Token(term, start, end))
+    return found
 
 
-def terms(text: str) -> list[str]:
+def terms(text: str) -> tuple[str, ...]:
     """The terms of a text, in order."""
-    return [term for term in map(term_of, _WORD.findall(composed(text))) if term]
+    return _terms_of_short(text) if len(text) <= REMEMBERED_CHARACTERS_MAX else _terms_of_long(text)
 
 
 def words(text: str) -> list[str]:
@@ -157,7 +183,7 @@ def plan_query(text: str, vocabulary: Vocabulary) -> QueryPlan:
         groups += _quoted_group(quoted.group(1))
         position = quoted.end()
     groups += _bare_groups(text[position:], vocabulary, synonyms)
-    return QueryPlan(_some_required(groups[:GROUPS_MAX]), tuple(terms(text)), title_key(text))
+    return QueryPlan(_some_required(groups[:GROUPS_MAX]), terms(text), title_key(text))
 
 
 def relaxations(plan: QueryPlan) -> list[Relaxation]:
@@ -176,6 +202,15 @@ def relaxations(plan: QueryPlan) -> list[Relaxation]:
             told = f"Nothing has all {asked} words. These results have at least {minimum} of them."
             steps.append(Relaxation(plan, minimum, told))
     return steps
+
+
+def _terms(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(term_of, _WORD.findall(composed(text)))))
+
+
+_terms_of_short = lru_cache(maxsize=8_192)(_terms)
+# A description is asked for twice in a row: to be found by, and to be ranked by.
+_terms_of_long = lru_cache(maxsize=4)(_terms)
 
 
 def _bare_groups(
@@ -210,7 +245,7 @@ def _bare_groups(
 
 
 def _quoted_group(text: str) -> list[WordGroup]:
-    phrase = tuple(terms(text))
+    phrase = terms(text)
     return [WordGroup(text.strip(), (Alternative(phrase),), quoted=True)] if phrase else []
 
 
@@ -262,7 +297,7 @@ def _synonym_table(vocabulary: Vocabulary) -> dict[tuple[str, ...], tuple[tuple[
     """Each entry's terms, and the terms of the entries that mean the same."""
     table: dict[tuple[str, ...], tuple[tuple[str, ...], ...]] = {}
     for entries in vocabulary.synonyms:
-        keys = list(dict.fromkeys(tuple(terms(entry)) for entry in entries))
+        keys = list(dict.fromkeys(terms(entry) for entry in entries))
         for key in filter(None, keys):
             others = tuple(other for other in keys if other and other != key)
             table[key] = table.get(key, ()) + others

@@ -22,11 +22,24 @@ ALL_IN_TITLE_POINTS = 500
 PHRASE_ELSEWHERE_POINTS = 100
 WORDS_MATCHED_POINTS = 300
 FIELD_POINTS = (("title", 100), ("labels", 60), ("agency", 40), ("columns", 30), ("description", 20))
+TITLE_POINTS = FIELD_POINTS[0][1]
 SYNONYM_SHARE = 0.8
 TITLE_FOCUS_POINTS = 40
 TITLE_FOCUS_MIN = 0.4
 """A title of which less was asked for says much else; how much less is no reason for an order."""
 
+_EXACT_REASONS = {
+    EXACT_TITLE_POINTS: "the title is exactly this",
+    EXACT_IDENTIFIER_POINTS: "the identifier is exactly this",
+    TITLE_PHRASE_POINTS: "the title has these words in a row",
+    PHRASE_ELSEWHERE_POINTS: "the text has these words in a row",
+}
+_OTHER_REASONS = (
+    "where the words stand",
+    "all words in the title",
+    "the title says little else",
+    "quality, freshness and use",
+)
 
 QUALITY_POINTS = 4.0
 FRESHNESS_POINTS: dict[Freshness, float] = {
@@ -59,6 +72,11 @@ class RankFeatures:
     description: str
     standing: float
 
+    def as_tuple(self) -> tuple[str, str, str, str, str, str, str, float]:
+        """All of it in order, as an engine keeps it."""
+        texts = (self.title_key, self.identifier_key, self.title, self.labels, self.agency, self.columns)
+        return (*texts, self.description, self.standing)
+
 
 def standing(quality_score: float | None, freshness: Freshness, popularity_bucket: int) -> float:
     """The tie-breaker points of a dataset, 0 up to 9. Not measured counts as middling, no use as zero."""
@@ -81,13 +99,18 @@ def rank_features(document: SearchDocument) -> RankFeatures:
 
 
 def score(plan: QueryPlan, features: RankFeatures) -> float:
-    """Points of one candidate: the sum of :func:`explain`."""
-    return sum(points for _, points in _parts(plan, features))
+    """Points of one candidate: the sum of :func:`explain`. Runs for hundreds of candidates a search."""
+    return sum(_points(plan, features))
 
 
 def explain(plan: QueryPlan, features: RankFeatures) -> tuple[Reason, ...]:
     """Why a candidate stands where it stands: reasons in words, with points that add up to its score."""
-    return tuple(Reason(words, points) for words, points in _parts(plan, features) if points)
+    exact, matched, *others = _points(plan, features)
+    asked = len(plan.groups)
+    found = round(matched * asked / WORDS_MATCHED_POINTS)
+    reasons = (_EXACT_REASONS.get(exact, ""), f"{found} of {asked} words found", *_OTHER_REASONS)
+    points = (exact, matched, *others)
+    return tuple(Reason(words, each) for words, each in zip(reasons, points, strict=True) if each)
 
 
 def explain_standing(document: SearchDocument) -> tuple[Reason, ...]:
@@ -96,77 +119,77 @@ def explain_standing(document: SearchDocument) -> tuple[Reason, ...]:
     return tuple(Reason(words, points) for words, points in parts)
 
 
-def _parts(plan: QueryPlan, features: RankFeatures) -> list[tuple[str, float]]:
-    """Words and points of each part of a score; parts without points are included."""
-    parts = [_exact(plan, features), *_coverage(plan, features)]
-    parts.append(("quality, freshness and use", round(features.standing, 3)))
-    return parts
+def _points(plan: QueryPlan, features: RankFeatures) -> tuple[float, ...]:
+    """Exact match, words found, and one number for each of ``_OTHER_REASONS``."""
+    return (_exact(plan, features), *_coverage(plan, features), round(features.standing, 3))
 
 
-def _exact(plan: QueryPlan, features: RankFeatures) -> tuple[str, float]:
+def _exact(plan: QueryPlan, features: RankFeatures) -> int:
     if not plan.title_key:
-        return "", 0
+        return 0
     if plan.title_key == features.title_key:
-        return "the title is exactly this", EXACT_TITLE_POINTS
+        return EXACT_TITLE_POINTS
     if plan.title_key == features.identifier_key:
-        return "the identifier is exactly this", EXACT_IDENTIFIER_POINTS
+        return EXACT_IDENTIFIER_POINTS
     if len(plan.terms) > 1:
-        phrase = _enclosed(plan.terms)
+        phrase = plan.phrase
         if phrase in features.title:
-            return "the title has these words in a row", TITLE_PHRASE_POINTS
+            return TITLE_PHRASE_POINTS
         if phrase in features.labels or phrase in features.description or phrase in features.columns:
-            return "the text has these words in a row", PHRASE_ELSEWHERE_POINTS
-    return "", 0
+            return PHRASE_ELSEWHERE_POINTS
+    return 0
 
 
-def _coverage(plan: QueryPlan, features: RankFeatures) -> list[tuple[str, float]]:
+def _coverage(plan: QueryPlan, features: RankFeatures) -> tuple[int, int, int, int]:
     """How many of the words were found, and where: the best field of each word counts."""
     asked = len(plan.groups)
     if not asked:
-        return []
+        return 0, 0, 0, 0
     matched = in_title = direct_title_terms = 0
     field_points = 0.0
-    fields = (features.title, features.labels, features.agency, features.columns, features.description)
+    title = features.title
+    fields = (title, features.labels, features.agency, features.columns, features.description)
     everything = "|".join(fields)
     for group in plan.groups:
-        field_name, points, alternative = _best_match(group, features, everything)
+        alternative: Alternative | None = group.alternatives[0]
+        points: float = TITLE_POINTS
+        if not (alternative.direct and _found(alternative, title)):
+            points, alternative = _best_match(group, fields, everything)
         if alternative is None:
             continue
         matched += 1
         field_points += points
-        if field_name == "title":
+        if points >= TITLE_POINTS * SYNONYM_SHARE:
             in_title += 1
             direct_title_terms += len(alternative.terms) if alternative.direct else 0
-    share = min(1.0, direct_title_terms / max(1, features.title.count(" ") - 1))
-    focus = TITLE_FOCUS_POINTS * share if share >= TITLE_FOCUS_MIN else 0.0
-    return [
-        (f"{matched} of {asked} words found", _stepped(WORDS_MATCHED_POINTS * matched / asked)),
-        ("where the words stand", _stepped(field_points / asked)),
-        ("all words in the title", ALL_IN_TITLE_POINTS if in_title == asked else 0),
-        ("the title says little else", _stepped(focus)),
-    ]
+    share = min(1.0, direct_title_terms / max(1, title.count(" ") - 1))
+    return (
+        _stepped(WORDS_MATCHED_POINTS * matched / asked),
+        _stepped(field_points / asked),
+        ALL_IN_TITLE_POINTS if in_title == asked else 0,
+        _stepped(TITLE_FOCUS_POINTS * share if share >= TITLE_FOCUS_MIN else 0.0),
+    )
 
 
-def _best_match(
-    group: WordGroup, features: RankFeatures, everything: str
-) -> tuple[str, float, Alternative | None]:
-    """The weightiest field in which a word was found: its name, its points, and what was found there."""
-    # Most alternatives are nowhere: one look at all fields together spares one at each.
-    present = [alternative for alternative in group.alternatives if _found(alternative, everything)]
-    if not present:
-        return "", 0.0, None
-    # Words that belong together but stand in different fields count as if in the least of them.
-    least_field, least_points = FIELD_POINTS[-1]
-    best: tuple[str, float, Alternative | None] = (least_field, least_points * SYNONYM_SHARE, present[0])
-    for field_name, field_points in FIELD_POINTS:
-        if field_points <= best[1]:
-            break
-        text: str = getattr(features, field_name)
-        for alternative in present:
-            points = field_points if alternative.direct else field_points * SYNONYM_SHARE
-            if points > best[1] and _found(alternative, text):
-                best = (field_name, points, alternative)
-    return best
+def _best_match(group: WordGroup, fields: Sequence[str], everything: str) -> tuple[float, Alternative | None]:
+    """The points of the weightiest field in which a word was found, and what was found there.
+
+    Words that belong together but stand in different fields count as if in the least of them.
+    """
+    best_points, best = 0.0, None
+    for alternative in group.alternatives:
+        # Most alternatives are nowhere: one look at all fields together spares one at each.
+        if not _found(alternative, everything):
+            continue
+        share = 1.0 if alternative.direct else SYNONYM_SHARE
+        found = FIELD_POINTS[-1][1] * SYNONYM_SHARE
+        for (_, field_points), text in zip(FIELD_POINTS, fields, strict=True):
+            if _found(alternative, text):
+                found = max(found, field_points * share)
+                break
+        if found > best_points:
+            best_points, best = found, alternative
+    return best_points, best
 
 
 def _found(alternative: Alternative, text: str) -> bool:
