@@ -13,6 +13,7 @@ from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings
 from services.catalog.adapters.elasticsearch_index import ElasticsearchCatalogIndex
 from services.catalog.adapters.export_files import ExportFiles
 from services.catalog.adapters.feed_files import FeedFiles
+from services.catalog.adapters.shared_feeds import SharedFeeds
 from services.catalog.adapters.sql_changes import SqlChangesFeed
 from services.catalog.adapters.sql_datasets import SqlDatasetBook, SqlIndexLedger
 from services.catalog.adapters.sql_harvests import SqlDictionaryQueue, SqlHarvestBook
@@ -137,7 +138,7 @@ def bootstrap(
     wakes, bell = _Wakes(), Bell(LOOK_SECONDS) if store.is_shared else Bell()
     ports = _ports(store, clock, words, wakes, bell)
     index = DeferredIndex(open_index or _index_opener(settings, data_dir / "index", signing_key))
-    feeds = FeedFiles(data_dir / "feeds")
+    feeds = SharedFeeds(data_dir / "feeds", store) if store.is_shared else FeedFiles(data_dir / "feeds")
     downloads = downloader or GuardedDownloads(
         fetcher_for or (lambda size_bytes: GuardedFetcher(size_bytes_max=size_bytes))
     )
@@ -161,7 +162,7 @@ def bootstrap(
         harvesting=HarvestWorker(store, ports, feeds, downloads, metrics, limits),
         indexing=indexing,
         dictionaries=DictionaryWorker(store, ports, downloads),
-        upkeep=Upkeep(store, ports, timedelta(days=settings.changes_days)),
+        upkeep=Upkeep(store, ports, feeds, timedelta(days=settings.changes_days)),
         reconciling=ReconcileSchedule(
             indexing,
             clock,

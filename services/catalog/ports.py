@@ -447,8 +447,20 @@ class FeedShelf(Protocol):
         """Where the feed of a harvest lies, or is to be put."""
         ...
 
+    async def keep(self, harvest_id: UUID) -> None:
+        """Put a feed that was received here where every worker finds it; its file may be gone then."""
+        ...
+
+    async def bring(self, harvest_id: UUID) -> None:
+        """Have a feed that was kept at its path."""
+        ...
+
     def open(self, harvest_id: UUID, defaults: SourceDefaults) -> Feed:
         """The feed from its beginning."""
+        ...
+
+    async def prune(self, awaited: Collection[UUID]) -> None:
+        """Forget feeds that are older than a day and not ``awaited`` by a harvest."""
         ...
 
     async def remove(self, harvest_id: UUID) -> None:

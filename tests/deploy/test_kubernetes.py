@@ -136,7 +136,12 @@ def test_a_process_has_the_time_that_its_stop_takes() -> None:
 
 def test_workers_keep_their_names_which_are_their_places_in_groups() -> None:
     kinds = {labels_of(one)["app.kubernetes.io/component"]: one["kind"] for one in SERVED}
-    assert kinds == {"api": "Deployment", "operations": "Deployment", "worker": "StatefulSet"}
+    assert kinds == {
+        "api": "Deployment",
+        "operations": "Deployment",
+        "stream": "StatefulSet",
+        "worker": "StatefulSet",
+    }
     assert [one for one in SERVED if one["kind"] == "StatefulSet" and not one["spec"]["serviceName"]] == []
     assert "NUTMEG_KAFKA_REPLICA" not in settings()
 
@@ -230,15 +235,11 @@ def test_forwarding_headers_are_believed_from_the_pods_network_which_policies_cl
     assert sources == {"ingress-nginx", "monitoring"}
 
 
-def test_volumes_that_are_claimed_are_there() -> None:
-    claims = {one["metadata"]["name"] for one in of_kind("PersistentVolumeClaim")}
-    claimed = {
-        volume["persistentVolumeClaim"]["claimName"]
-        for one in WORKLOADS
-        for volume in one["spec"]["template"]["spec"]["volumes"]
-        if "persistentVolumeClaim" in volume
-    }
-    assert claimed == claims
+def test_no_process_needs_a_volume_of_others() -> None:
+    assert of_kind("PersistentVolumeClaim") == []
+    for one in WORKLOADS:
+        volumes = one["spec"]["template"]["spec"]["volumes"]
+        assert all(volume.keys() == {"name", "emptyDir"} for volume in volumes)
 
 
 def test_the_example_is_rendered_to_what_kubernetes_takes(tmp_path: Path) -> None:

@@ -94,7 +94,14 @@ class Cluster:
         with (self.folder / f"{name}.log").open("ab") as log:
             popen = subprocess.Popen(
                 [sys.executable, "-m", module],
-                env=self._environment({"NUTMEG_PORT": str(port), "NUTMEG_KAFKA_REPLICA": f"{name}-1"}),
+                env=self._environment(
+                    {
+                        "NUTMEG_PORT": str(port),
+                        "NUTMEG_KAFKA_REPLICA": f"{name}-1",
+                        # As in containers: no process sees another's files.
+                        "NUTMEG_DATA_DIR": str(self.folder / name),
+                    }
+                ),
                 stdout=log,
                 stderr=log,
             )

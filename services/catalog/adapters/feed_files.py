@@ -2,8 +2,10 @@
 
 import asyncio
 import codecs
+import time
 from collections.abc import Collection, Iterator
 from contextlib import closing
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -15,7 +17,10 @@ from services.catalog.domain.dcat_us import ParsedRecord, SourceDefaults, parse_
 from services.catalog.ports import Feed, FeedError
 from shared.events.catalog import RejectedRecord
 
-__all__ = ["FeedFiles", "JSONFeed"]
+__all__ = ["LEFT_OVER_AFTER", "FeedFiles", "JSONFeed"]
+
+LEFT_OVER_AFTER = timedelta(days=1)
+"""Nobody takes so long from the first bytes of a feed to its harvest."""
 
 _DATASETS = "dataset"
 _OTHER_ENCODINGS = (
@@ -51,11 +56,29 @@ class FeedFiles:
     def path_of(self, harvest_id: UUID) -> Path:
         return self._folder / f"{harvest_id}.json"
 
+    async def keep(self, harvest_id: UUID) -> None:
+        """The process that received the feed is the one that reads it."""
+
+    async def bring(self, harvest_id: UUID) -> None:
+        """The feed is here."""
+
+    async def prune(self, awaited: Collection[UUID]) -> None:
+        """Forget what was left over for a day."""
+        await asyncio.to_thread(self._unlink_old, awaited)
+
     def open(self, harvest_id: UUID, defaults: SourceDefaults) -> Feed:
         return JSONFeed(self.path_of(harvest_id), defaults)
 
     async def remove(self, harvest_id: UUID) -> None:
         await asyncio.to_thread(self.path_of(harvest_id).unlink, missing_ok=True)
+
+    def _unlink_old(self, awaited: Collection[UUID]) -> None:
+        kept = {self.path_of(harvest_id) for harvest_id in awaited}
+        # Times of files are the machine's, whatever clock the installation runs by.
+        limit = time.time() - LEFT_OVER_AFTER.total_seconds()
+        for path in self._folder.iterdir():
+            if path not in kept and path.stat().st_mtime < limit:
+                path.unlink(missing_ok=True)
 
 
 class JSONFeed:

@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 from shared.identity.principals import principals_table
 from shared.store.bus_tables import bus_tables
-from shared.store.types import JSONDocument, UTCDateTime
+from shared.store.types import Blob, JSONDocument, UTCDateTime
 
 METADATA = MetaData()
 BUS = bus_tables(METADATA)
@@ -204,6 +204,16 @@ TOLD_STANDINGS = Table(
     Column("agency_id", Uuid, nullable=True),
 )
 """Who may see each dataset by its last numbered change: what turns away from that is told as withdrawn."""
+
+FEED_CHUNKS = Table(
+    "feed_chunks",
+    METADATA,
+    Column("harvest_id", Uuid, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("received_at", UTCDateTime, nullable=False),
+    Column("content", Blob, nullable=False),
+)
+"""Feeds on their way from an api to a worker, where these are processes of their own; else empty."""
 
 INDEX_RECONCILES = Table(
     "index_reconciles",

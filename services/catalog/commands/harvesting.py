@@ -112,12 +112,12 @@ class HarvestWorker:
             source = await self._ports.harvests.source(work, job.source_id)
         if source is None:
             raise FeedError(f"The source {job.source_id!r} is gone. Start the harvest again.")
-        if job.url is not None and not self._feeds.path_of(job.harvest_id).exists():
-            fetched = await self._fetch(job, source)
-            if fetched is None:
+        if not self._feeds.path_of(job.harvest_id).exists():
+            got = await (self._bring(job) if job.url is None else self._fetch(job, source))
+            if got is None:
                 self._own_job = None
                 return None
-            job = fetched
+            job = got
         defaults = SourceDefaults(
             publisher_name=source.publisher_name,
             contact_name=source.contact_name,
@@ -153,10 +153,16 @@ class HarvestWorker:
             await self._ports.harvests.put_job(work, job)
         return job
 
+    async def _bring(self, job: HarvestJob) -> HarvestJob:
+        """Have a feed here that another process received."""
+        await self._lengthen(job)
+        await self._feeds.bring(job.harvest_id)
+        lease = timedelta(seconds=self._limits.lease_seconds)
+        return await self._save(replace(job, lease_until=self._ports.clock.now() + lease))
+
     async def _fetch(self, job: HarvestJob, source: HarvestSource) -> HarvestJob | None:
         """Bring the feed here; None when its address says that it did not change, which ends the job."""
-        lease = timedelta(seconds=self._limits.fetch_lease_seconds)
-        await self._save(replace(job, lease_until=self._ports.clock.now() + lease))
+        await self._lengthen(job)
         is_known_address = source.url == job.url
         download = await self._downloader.fetch(
             job.url or "",
@@ -173,6 +179,11 @@ class HarvestWorker:
             job = replace(job, counts=counts, known=len(live), missing=0, processed=0, total=0)
             await self._complete(work, job, replace(source, url=job.url))
         return None
+
+    async def _lengthen(self, job: HarvestJob) -> None:
+        """Hold the job for as long as getting its feed may take."""
+        lease = timedelta(seconds=self._limits.fetch_lease_seconds)
+        await self._save(replace(job, lease_until=self._ports.clock.now() + lease))
 
     async def _portion(self, active: _Active) -> int:
         if not active.is_read:

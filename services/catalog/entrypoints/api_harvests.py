@@ -122,6 +122,8 @@ def _add_start(
             found = None
             if source is None and address is None:
                 found = await sketch(feeds.open(harvest_id, SourceDefaults(*names, now.date())))
+            if address is None:
+                await feeds.keep(harvest_id)
             async with store.unit_of_work() as work:
                 chosen = source or await _chosen(work, ports, address, found, file_name)
                 job = HarvestJob(harvest_id, chosen, now, url=address, confirmed=confirm)
