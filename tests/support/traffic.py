@@ -64,7 +64,8 @@ def stewardships(pairs: int, stewards: int) -> str:
 @dataclass
 class Traffic:
     """Hits on every watched dataset in turn; and once for each pair of datasets, in order, as far as
-    ``released``: the watched file loses most of its rows and is measured, the guarded data are asked for.
+    ``released`` (``None``: all): the watched file loses most of its rows and is measured, and the guarded
+    data are asked for.
     """
 
     connect: Callable[[], httpx.Client]
@@ -81,13 +82,12 @@ class Traffic:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
-        """Send until told to stop, and at least until everything happened to every pair."""
+        """Send until told to stop, and at least until all that was released happened."""
         try:
             with self.connect() as client:
-                while not self.stop.is_set() or self.happened < len(self.watched):
+                while not self.stop.is_set() or self.happened < self._released():
                     self._hit(client)
-                    released = len(self.watched) if self.released is None else self.released
-                    if self.happened < released:
+                    if self.happened < self._released():
                         self._happen(client, self.happened)
                         self.happened += 1
                     time.sleep(self.pause_seconds)
@@ -101,6 +101,9 @@ class Traffic:
             dataset_id: VISITORS_PER_BATCH * len(range(number, self.batches, count))
             for number, dataset_id in enumerate(self.watched)
         }
+
+    def _released(self) -> int:
+        return len(self.watched) if self.released is None else self.released
 
     def _hit(self, client: httpx.Client) -> None:
         number = self.batches
