@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -30,6 +32,18 @@ FETCH_MILLISECONDS = 500
 FETCHED_RECORDS_MAX = 2_000
 COMMIT_SECONDS_MAX = 10.0
 LAG_SECONDS_MAX = 5.0
+OLDEST_KNOWN_SECONDS = 60.0
+"""So long the oldest unread record of a partition that stands still is not read again to tell its age."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Oldest:
+    """The first record behind a committed offset, and until when that is believed."""
+
+    committed: int
+    offset: int
+    published_at: datetime
+    until: float = 0.0
 
 
 class KafkaLogConsumer:
@@ -66,6 +80,7 @@ class KafkaLogConsumer:
         self._in_hand: list[LogRecord] = []
         self._void: list[LogRecord] = []
         self._committed: dict[TopicPartition, int] = {}
+        self._oldest: dict[TopicPartition, _Oldest] = {}
         self._is_closed = False
 
     async def join(self) -> Membership:
@@ -180,17 +195,29 @@ class KafkaLogConsumer:
 
     async def _lag_of(self, place: TopicPartition, offset: int, end: int) -> Lag:
         """Measure one partition. Offsets have gaps, so whether anything is left has to be looked at."""
-        known = [each for each in self._in_hand if each.topic_partition == place and each.offset >= offset]
-        if known:
-            oldest = known[0]
-        elif waiting := self._buffers.get(place):
-            oldest = log_record(place.topic, waiting[0])
-        elif found := await self._log.read(place, from_offset=offset, records_max=1):
-            oldest = found[0]
-        else:
-            return Lag(0, 0.0)
+        oldest = self._oldest_at_hand(place, offset)
+        if oldest is None:
+            found = await self._log.read(place, from_offset=offset, records_max=1)
+            if not found:
+                return Lag(0, 0.0)
+            until = self._clock.monotonic_seconds() + OLDEST_KNOWN_SECONDS
+            oldest = _Oldest(offset, found[0].offset, found[0].published_at, until)
+            self._oldest[place] = oldest
         age = (self._clock.now() - oldest.published_at).total_seconds()
         return Lag(end - oldest.offset, max(age, 0.0))
+
+    def _oldest_at_hand(self, place: TopicPartition, committed: int) -> "_Oldest | None":
+        """Return the oldest unread record from what was polled, fetched or found before; else ``None``."""
+        for each in self._in_hand:
+            if each.topic_partition == place and each.offset >= committed:
+                return _Oldest(committed, each.offset, each.published_at)
+        if waiting := self._buffers.get(place):
+            record = log_record(place.topic, waiting[0])
+            return _Oldest(committed, record.offset, record.published_at)
+        known = self._oldest.get(place)
+        if known is None or known.committed != committed or known.until < self._clock.monotonic_seconds():
+            return None
+        return known
 
     async def _living_member(self) -> Membership:
         """Return the membership, a new one if the old one cannot go on."""
@@ -262,4 +289,5 @@ class KafkaLogConsumer:
         """Drop everything polled: the partitions it is from may be somebody else's now."""
         self._buffers.clear()
         self._committed.clear()
+        self._oldest.clear()
         self._void = self._in_hand
