@@ -80,8 +80,9 @@ class Freshness:
     """The judgement on one dataset at one time.
 
     ``due_at`` is when the next update is promised; ``late_at`` and ``stale_at`` are the last instants of
-    ``ok`` and ``late``; ``next_check_at`` is the first instant at which the status can differ if no update
-    comes. ``reason`` completes the sentence "This dataset was …".
+    ``ok`` and ``late``, ``neglected_at`` the last one at which being stale is a warning and no error.
+    ``next_check_at`` is the first instant at which status or severity can differ if no update comes.
+    ``reason`` completes the sentence "This dataset was …".
     """
 
     status: FreshnessStatus
@@ -90,6 +91,7 @@ class Freshness:
     due_at: datetime | None = None
     late_at: datetime | None = None
     stale_at: datetime | None = None
+    neglected_at: datetime | None = None
     next_check_at: datetime | None = None
     learned: LearnedCadence | None = None
     claim_note: str | None = None
@@ -123,8 +125,10 @@ def judge_freshness(
         reason = f"updated {_ago(age)}; no update frequency is declared"
         return Freshness("not-known", reason, age=age, learned=learned)
     due_at, late_at, stale_at = _limits(data_updated_at, cadence, calendar or BusinessCalendar())
+    neglected_at = _plus(data_updated_at, max(NEGLECTED_FACTOR * (due_at - data_updated_at), 4 * GRACE_MIN))
     status: FreshnessStatus = "ok" if now <= late_at else "late" if now <= stale_at else "stale"
-    next_limit = {"ok": late_at, "late": stale_at}.get(status)
+    limits = (late_at, stale_at, max(stale_at, neglected_at))
+    next_limit = next((limit for limit in limits if now <= limit), None)
     return Freshness(
         status=status,
         reason=f"updated {_ago(age)}; promised {describe(cadence)}",
@@ -132,6 +136,7 @@ def judge_freshness(
         due_at=due_at,
         late_at=late_at,
         stale_at=stale_at,
+        neglected_at=neglected_at,
         next_check_at=None if next_limit is None else next_limit + FIRST_NEXT_INSTANT,
         learned=learned,
         claim_note=claim_note(cadence, learned),
@@ -174,10 +179,8 @@ def freshness_findings(freshness: Freshness, now: datetime) -> tuple[Finding, ..
     if freshness.status != "stale" or freshness.due_at is None or freshness.age is None:
         return ()
     updated_at = now - freshness.age
-    period = freshness.due_at - updated_at
-    severity: Severity = (
-        "error" if freshness.age > max(NEGLECTED_FACTOR * period, 4 * GRACE_MIN) else "warning"
-    )
+    is_neglected = freshness.neglected_at is not None and now > freshness.neglected_at
+    severity: Severity = "error" if is_neglected else "warning"
     promise = freshness.reason.rpartition("; ")[2]
     return (
         Finding(

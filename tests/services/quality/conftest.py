@@ -7,6 +7,7 @@ import pytest
 
 from shared.clock import SimulatedClock
 from tests.services.quality.quality_system import Portal, QualitySystem, running, serving
+from tests.support.databases import Databases
 
 
 @pytest.fixture
@@ -16,6 +17,8 @@ async def portal() -> AsyncIterator[Portal]:
 
 
 @pytest.fixture
-async def system(tmp_path: Path, clock: SimulatedClock, portal: Portal) -> AsyncIterator[QualitySystem]:
-    async with running(tmp_path, clock, portal) as started:
+async def system(
+    tmp_path: Path, clock: SimulatedClock, portal: Portal, databases: Databases
+) -> AsyncIterator[QualitySystem]:
+    async with running(tmp_path, clock, portal, database_url=await databases.url("quality")) as started:
         yield started

@@ -345,13 +345,14 @@ async def running(
     *,
     source: DataSource | None = None,
     profiler: Profiler | None = None,
+    database_url: str | None = None,
     **settings: Any,
 ) -> AsyncIterator[QualitySystem]:
-    """Run quality in ``directory``; run it there again, and it goes on."""
+    """Run quality in ``directory``; run it there again, and it goes on. Its database may be elsewhere."""
     metrics = Metrics()
     quality = bootstrap(
         QualitySettings(**settings),
-        database_url=sqlite_url(directory / "quality.db"),
+        database_url=database_url or sqlite_url(directory / "quality.db"),
         clock=clock,
         signing_key=KEY,
         metrics=metrics,

@@ -102,6 +102,22 @@ async def test_time_alone_makes_a_dataset_late_then_stale_then_an_alert_that_an_
     assert await system.alert_words() == ["opened freshness-stale", "resolved freshness-stale"]
 
 
+async def test_time_alone_makes_the_warning_of_a_stale_dataset_an_error_and_asks_again_for_a_person(
+    system: QualitySystem,
+) -> None:
+    await system.register("roads")
+    await system.pass_time(timedelta(days=69))
+    ((_, _, warning),) = await system.alerts()
+    await system.acknowledge(warning.alert_id, "roads")
+    await system.pass_time(timedelta(days=52))
+    assert [alert.severity for _, _, alert in await system.alerts()] == ["warning", "warning"]
+    await system.pass_time(timedelta(days=3))
+    word, _, alert = (await system.alerts())[-1]
+    assert (word, alert.severity, alert.state) == ("changed", "error", "open")
+    await system.pass_time(timedelta(days=400))
+    assert len(await system.alerts()) == 3
+
+
 async def test_a_dataset_stale_at_baseline_alerts_only_after_it_was_once_fresh(system: QualitySystem) -> None:
     await system.register("roads", data_updated_at=system.clock.now() - timedelta(days=400))
     await system.change("roads", title="Still stale")

@@ -110,24 +110,30 @@ def test_the_next_check_is_the_first_instant_of_another_status() -> None:
     assert next_check([judge_freshness(None, None, NOW)]) is None
 
 
+def said(updated_at: datetime, cadence: Cadence, at: datetime) -> tuple[str, str | None]:
+    """The status, and the severity of what is found."""
+    freshness = judge_freshness(updated_at, cadence, at)
+    found = freshness_findings(freshness, at)
+    return freshness.status, found[0].severity if found else None
+
+
 @given(
     age=st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=4000)),
     period=st.timedeltas(min_value=timedelta(minutes=1), max_value=timedelta(days=3650)),
     business_days=st.booleans(),
 )
-def test_no_status_changes_before_its_next_check(
+def test_neither_status_nor_severity_changes_before_its_next_check(
     age: timedelta, period: timedelta, business_days: bool
 ) -> None:
     cadence = Cadence(min(period, 30 * DAY) if business_days else period, "periodic", business_days)
     freshness = judge_freshness(NOW - age, cadence, NOW)
+    now_said = said(NOW - age, cadence, NOW)
     if freshness.next_check_at is None:
-        assert freshness.status == "stale"
+        assert now_said == ("stale", "error")
         return
     assert freshness.next_check_at > NOW
-    before = judge_freshness(NOW - age, cadence, freshness.next_check_at - timedelta(seconds=1))
-    after = judge_freshness(NOW - age, cadence, freshness.next_check_at)
-    assert before.status == freshness.status
-    assert after.status != freshness.status
+    assert said(NOW - age, cadence, freshness.next_check_at - timedelta(seconds=1)) == now_said
+    assert said(NOW - age, cadence, freshness.next_check_at) != now_said
 
 
 def test_the_learnt_cadence_is_the_median_of_the_last_eight_gaps() -> None:
@@ -162,6 +168,9 @@ def test_only_stale_data_is_a_finding_and_its_words_stay_the_same_tomorrow() -> 
 def test_data_four_periods_old_is_an_error() -> None:
     (finding,) = freshness_findings(judge_freshness(NOW - 40 * DAY, WEEKLY, NOW), NOW)
     assert finding.severity == "error"
+    stale = judge_freshness(NOW - 20 * DAY, WEEKLY, NOW)
+    assert stale.next_check_at == NOW + 8 * DAY + timedelta(seconds=1)
+    assert said(NOW - 20 * DAY, WEEKLY, stale.next_check_at) == ("stale", "error")
 
 
 def test_the_real_catalogue_is_judged_as_the_plain_rule_judges_it(real_data: Path) -> None:
