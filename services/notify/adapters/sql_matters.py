@@ -1,7 +1,7 @@
 """Matters, inbox lines, tellings and deliveries on SQLAlchemy: SQLite and PostgreSQL alike."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -286,7 +286,9 @@ def matter_of_row(row: Any) -> Matter:
 
 
 def _matter_row(matter: Matter) -> dict[str, Any]:
-    return {**asdict(matter), "state": matter.state.value, "details": [list(one) for one in matter.details]}
+    # Not asdict(): it copies every value in depth, which took longer than writing the row.
+    row = {each.name: getattr(matter, each.name) for each in fields(matter)}
+    return {**row, "state": matter.state.value, "details": [list(one) for one in matter.details]}
 
 
 def _delivery_row(delivery_id: UUID, person_id: UUID, now: datetime, channel: str | None) -> dict[str, Any]:
