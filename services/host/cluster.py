@@ -13,7 +13,7 @@ from services.notify.settings import NotifySettings
 from services.quality.bootstrap import bootstrap_cluster as quality
 from services.quality.settings import QualitySettings
 from services.usage.bootstrap import bootstrap_cluster as usage
-from services.usage.settings import UsageSettings
+from services.usage.settings import UsageSettings, UsageStreamSettings
 from shared.bus.kafka_log import KafkaEventLog
 from shared.bus.kafka_settings import KafkaSettings
 from shared.clock import SystemClock
@@ -37,7 +37,14 @@ CLUSTER_SERVICES: Mapping[str, BuildService] = {
     "usage": usage,
 }
 
-SERVICE_SETTINGS = (CatalogSettings, GovernanceSettings, NotifySettings, QualitySettings, UsageSettings)
+SERVICE_SETTINGS = (
+    CatalogSettings,
+    GovernanceSettings,
+    NotifySettings,
+    QualitySettings,
+    UsageSettings,
+    UsageStreamSettings,
+)
 """Every setting of every service: a command knows them all, so that none is left to others to judge."""
 
 

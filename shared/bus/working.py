@@ -8,6 +8,7 @@ import structlog
 
 from shared.bus.measuring import BusMetrics, NullBusMetrics
 from shared.clock import Clock
+from shared.errors import TransientError
 from shared.runtime import RecurringWork
 
 __all__ = ["WorkLoop", "WorkStatus"]
@@ -16,6 +17,8 @@ logger = structlog.get_logger(__name__)
 
 PAUSE_SECONDS_MIN = 0.5
 PAUSE_SECONDS_MAX = 60.0
+OUTAGE_PAUSE_SECONDS_MAX = 4.0
+"""While a store or the index is away, which ends without anybody's doing anything here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class WorkLoop:
         self._failures = 0
         self._failures_in_a_row = 0
         self._last_error: str | None = None
+        self._is_outage = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set; a portion that was begun is finished."""
@@ -84,8 +88,14 @@ class WorkLoop:
             self._failures += 1
             self._failures_in_a_row = min(self._failures_in_a_row + 1, 16)
             self._last_error = f"{type(error).__qualname__}: {error}"
+            self._is_outage = isinstance(error, TransientError)
             self._metrics.work_run(self._service, self.work.name, is_failed=True)
-            logger.exception("recurring work failed", service=self._service, work=self.work.name)
+            if self._is_outage:
+                logger.warning(
+                    "recurring work waits", service=self._service, work=self.work.name, cause=str(error)
+                )
+            else:
+                logger.exception("recurring work failed", service=self._service, work=self.work.name)
             return 0
         finally:
             self._is_running = False
@@ -99,7 +109,8 @@ class WorkLoop:
         events = [self._woken, stop]
         if self._failures_in_a_row:
             # Being woken must not make failing work spin.
-            seconds = min(PAUSE_SECONDS_MIN * 2**self._failures_in_a_row, PAUSE_SECONDS_MAX)
+            seconds_max = OUTAGE_PAUSE_SECONDS_MAX if self._is_outage else PAUSE_SECONDS_MAX
+            seconds = min(PAUSE_SECONDS_MIN * 2**self._failures_in_a_row, seconds_max)
             events = [stop]
         waits = [asyncio.ensure_future(event.wait()) for event in events]
         try:

@@ -14,6 +14,7 @@ from fastapi import APIRouter, FastAPI
 from pydantic_settings import BaseSettings
 from sqlalchemy import select
 
+from shared.bus.consumer import LoopSettings
 from shared.bus.outbox import RelaySettings
 from shared.bus.ports import EventLog
 from shared.bus.running import ServiceRunner, settle_collector
@@ -41,6 +42,8 @@ FAILED = 1
 RETRY_SECONDS = 1.0
 POLL_SECONDS = 0.25
 """An api's events wait for the worker's next look at the outbox, which is one small query on an index."""
+PAUSE_SECONDS_MAX = 2.0
+"""So soon after an outage everything goes on. Servers are asked by few workers, so they bear it."""
 
 Start = Callable[[], Awaitable[None]]
 
@@ -122,7 +125,8 @@ def _service_runner(ground: Ground, service: Service, log: EventLog) -> ServiceR
         log=log,
         clock=ground.clock,
         metrics=PrometheusBusMetrics(ground.metrics),
-        relay_settings=RelaySettings(poll_seconds=POLL_SECONDS),
+        loop_settings=LoopSettings(pause_seconds_max=PAUSE_SECONDS_MAX),
+        relay_settings=RelaySettings(poll_seconds=POLL_SECONDS, pause_seconds_max=PAUSE_SECONDS_MAX),
     )
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from shared.bus import working
 from shared.bus.consumer import LoopState
 from shared.bus.handling import Subscription
 from shared.bus.outbox import RelaySettings
 from shared.bus.running import ServiceRunner, wait_until_idle
 from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import SimulatedClock
-from shared.errors import InvalidEventError, NutmegError
+from shared.errors import InvalidEventError, NutmegError, TransientError
 from shared.events.envelope import Event
 from shared.runtime import RecurringWork, Service
 from shared.store.unit_of_work import UnitOfWork
@@ -29,12 +30,13 @@ class Queue:
         self.items: list[str] = []
         self.done: list[str] = []
         self.failures_left = 0
+        self.error: Exception = OSError("no route")
         self.wake: Callable[[], None] = lambda: None
 
     async def run_once(self) -> int:
         if self.failures_left:
             self.failures_left -= 1
-            raise OSError("no route")
+            raise self.error
         if not self.items:
             return 0
         self.done.append(self.items.pop(0))
@@ -187,6 +189,25 @@ async def test_recurring_work_that_raises_is_counted_and_tried_again(
         status = next(each for each in (await runner.status()).works if each.name == "queue")
         assert (status.failures, status.last_error, status.pending) == (1, "OSError: no route", 1)
         await wait_until_idle([runner], timeout_seconds=30)
+        assert queue.done == ["1"]
+
+
+async def test_work_that_met_an_outage_is_tried_again_soon_after_it_however_long_it_was(
+    ledger: Ledger,
+    log: SQLiteEventLog,
+    clock: SimulatedClock,
+    metrics: RecordingMetrics,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Any pause but that of an outage would last longer than this test may.
+    monkeypatch.setattr(working, "PAUSE_SECONDS_MIN", 3_600.0)
+    monkeypatch.setattr(working, "PAUSE_SECONDS_MAX", 3_600.0)
+    monkeypatch.setattr(working, "OUTAGE_PAUSE_SECONDS_MAX", 0.01)
+    queue = Queue()
+    queue.items, queue.failures_left, queue.error = ["1"], 12, TransientError("the index is away")
+    work = RecurringWork("queue", 3_600, queue.run_once, queue.pending)
+    async with running(replace(ledger.service, works=[work]), log, clock, metrics) as runner:
+        await wait_until_idle([runner], timeout_seconds=60)
         assert queue.done == ["1"]
 
 
