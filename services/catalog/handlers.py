@@ -10,6 +10,7 @@ from services.catalog.domain.feed_changes import feed_line
 from services.catalog.domain.records import UseRecord
 from services.catalog.ports import CatalogPorts
 from shared.bus.handling import Handlers, Outcome
+from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved, AlertState
 from shared.events.envelope import Event
 from shared.events.governance import AgencyChanged, AgencyState, StewardshipChanged, StewardshipState
 from shared.events.quality import Measurement, MeasurementRecorded
@@ -39,6 +40,18 @@ from shared.identity.principals import Principals, remember_people
 from shared.store.unit_of_work import UnitOfWork
 
 __all__ = ["CHANGES_HANDLERS", "DIRECTORY_HANDLERS", "ENRICHMENT_HANDLERS"]
+
+_ALERT_TYPES = frozenset(
+    event_type.name
+    for event_type in (
+        USAGE_ALERT_OPENED,
+        USAGE_ALERT_CHANGED,
+        USAGE_ALERT_RESOLVED,
+        QUALITY_ALERT_OPENED,
+        QUALITY_ALERT_CHANGED,
+        QUALITY_ALERT_RESOLVED,
+    )
+)
 
 
 async def apply_agencies(
@@ -131,13 +144,28 @@ async def apply_rollups(batch: Sequence[Event], work: UnitOfWork, ports: Catalog
 
 
 async def number_changes(batch: Sequence[Event], work: UnitOfWork, ports: CatalogPorts) -> list[Outcome]:
-    """Write what outside services may read, in one unbroken numbering."""
+    """Write what outside services may read, in one unbroken numbering; keep what alerts are open."""
     lines = [feed_line(event) for event in batch]
     told = [line for line in lines if line is not None]
+    await _keep_alerts(batch, work, ports)
     if told:
         await ports.changes.append(work, told)
         work.after_commit(ports.wake_readers)
     return [Outcome.IGNORED if line is None else Outcome.APPLIED for line in lines]
+
+
+async def _keep_alerts(batch: Sequence[Event], work: UnitOfWork, ports: CatalogPorts) -> None:
+    newest: dict[UUID, AlertState | None] = {}
+    for event in batch:
+        if event.type in _ALERT_TYPES:
+            data = event.data
+            newest[UUID(event.subject)] = (
+                data.alert if isinstance(data, AlertOpened | AlertChanged | AlertResolved) else None
+            )
+    if newest:
+        alerts = [alert for alert in newest.values() if alert is not None]
+        await ports.insights.put_alerts(work, alerts)
+        await ports.insights.forget_alerts(work, [key for key, alert in newest.items() if alert is None])
 
 
 ENRICHMENT_HANDLERS: Handlers[CatalogPorts] = {

@@ -42,6 +42,7 @@ from services.catalog.domain.views import (
 )
 from shared.clock import Clock
 from shared.errors import NutmegError
+from shared.events.alerts import AlertState
 from shared.events.catalog import DatasetState, RejectedRecord
 from shared.events.governance import AgencyState, StewardshipState
 from shared.events.quality import Measurement
@@ -209,6 +210,14 @@ class InsightBook(Protocol):
 
     async def forget_measurements(self, work: UnitOfWork, keys: Collection[tuple[UUID, str]]) -> None:
         """Delete measurements by dataset and kind."""
+
+    async def put_alerts(self, work: UnitOfWork, alerts: Sequence[AlertState]) -> None:
+        """Keep those that are open, and forget those that are resolved."""
+        ...
+
+    async def forget_alerts(self, work: UnitOfWork, alert_ids: Collection[UUID]) -> None:
+        """Forget alerts."""
+        ...
 
     async def put_days(self, work: UnitOfWork, days: Sequence[UseRecord]) -> None:
         """Write the absolute counts of whole days."""

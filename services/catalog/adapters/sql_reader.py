@@ -18,10 +18,12 @@ from services.catalog.adapters.tables import (
     HARVEST_REJECTIONS,
     HARVESTS,
     MEASUREMENTS,
+    OPEN_ALERTS,
     SOURCES,
     USAGE_DAILY,
 )
 from services.catalog.domain.entry import formats_of, known_freshness
+from services.catalog.domain.folding import fold_changes
 from services.catalog.domain.harvest_job import HarvestJob
 from services.catalog.domain.search import (
     SearchHit,
@@ -32,6 +34,7 @@ from services.catalog.domain.search import (
 )
 from services.catalog.domain.views import (
     AgencyView,
+    AlertView,
     ChangeView,
     DatasetSummary,
     DatasetView,
@@ -51,7 +54,7 @@ from shared.datasets.read_model import visible_to
 from shared.events.catalog import DatasetState, RejectedRecord
 from shared.events.quality import Measurement
 from shared.events.registry import DATASET_CHANGED, DATASET_REGISTERED, DATASET_RETIRED
-from shared.identity.viewer import Viewer
+from shared.identity.viewer import GOVERNMENT_ROLES, Viewer
 from shared.store.engine import Store
 
 __all__ = ["SqlCatalogReader", "scope_of"]
@@ -59,6 +62,9 @@ __all__ = ["SqlCatalogReader", "scope_of"]
 EXCERPT_CHARACTERS = 240
 HISTORY_LINES_MAX = 30
 CHANGED_TODAY_MAX = 10
+LINES_LOOKED_AT_MAX = 500
+LINES_FOLDED_MAX = 5
+ALERTS_SHOWN_MAX = 20
 MOST_USED_MAX = 6
 RELATED_MAX = 4
 REJECTIONS_MAX = 1_000
@@ -70,6 +76,7 @@ _KINDS: dict[str, Literal["registered", "changed", "retired"]] = {
     DATASET_CHANGED.name: "changed",
     DATASET_RETIRED.name: "retired",
 }
+_SEVERITIES = {"error": 0, "warning": 1, "info": 2}
 _SUMMARY = (
     DATASETS.c.dataset_id,
     DATASETS.c.state,
@@ -118,9 +125,10 @@ class SqlCatalogReader:
             most_used = tuple(_summary(row) for row in used)
             since = self._clock.now() - timedelta(hours=24)
             changes = _changes(viewer).where(CHANGES.c.happened_at >= since)
-            total = await connection.scalar(select(func.count()).select_from(changes.subquery()))
-            newest = changes.order_by(CHANGES.c.sequence.desc()).limit(CHANGED_TODAY_MAX)
-            lines = tuple(_change(row) for row in await connection.execute(newest))
+            total = await connection.scalar(
+                changes.with_only_columns(func.count(CHANGES.c.dataset_id.distinct()))
+            )
+            lines = await _changed_today(connection, changes)
             is_sample = await connection.scalar(select(exists().where(SOURCES.c.is_sample == true())))
         return HomeView(
             datasets=counted.datasets,
@@ -167,6 +175,7 @@ class SqlCatalogReader:
             )
             history = tuple(_change(line) for line in lines)
             use = await _use(connection, dataset_id, row.uses_30d, self._clock.now().date())
+            alerts = await _alerts(connection, row, viewer)
         state = DatasetState.model_validate(row.state)
         return DatasetView(
             state=state.model_copy(update={"steward_id": None}),
@@ -179,6 +188,7 @@ class SqlCatalogReader:
             measurements={one.kind: one for one in measurements},
             use=use,
             history=history,
+            alerts=alerts,
             related=await self._related(viewer, state),
         )
 
@@ -254,6 +264,47 @@ def _changes(viewer: Viewer) -> Select[Any]:
         .join(DATASETS, DATASETS.c.dataset_id == CHANGES.c.dataset_id)
         .where(readable_by(viewer), CHANGES.c.event_type.in_(_KINDS))
     )
+
+
+async def _changed_today(connection: AsyncConnection, changes: Select[Any]) -> tuple[ChangeView, ...]:
+    """One line for each of the datasets that changed last, newest first."""
+    # A line holds the whole state: first find out which are wanted, then read those.
+    found = await connection.execute(
+        changes.with_only_columns(CHANGES.c.dataset_id, CHANGES.c.sequence)
+        .order_by(CHANGES.c.sequence.desc())
+        .limit(LINES_LOOKED_AT_MAX)
+    )
+    by_dataset: dict[UUID, list[int]] = {}
+    for row in found:
+        if row.dataset_id in by_dataset or len(by_dataset) < CHANGED_TODAY_MAX:
+            by_dataset.setdefault(row.dataset_id, []).append(row.sequence)
+    wanted = [sequence for sequences in by_dataset.values() for sequence in sequences[:LINES_FOLDED_MAX]]
+    rows = await connection.execute(select(CHANGES).where(CHANGES.c.sequence.in_(wanted)))
+    lines = {row.sequence: _change(row) for row in rows}
+    return tuple(
+        replace(fold_changes([lines[one] for one in sequences[:LINES_FOLDED_MAX]]), times=len(sequences))
+        for sequences in by_dataset.values()
+    )
+
+
+async def _alerts(connection: AsyncConnection, dataset: Any, viewer: Viewer) -> tuple[AlertView, ...]:
+    """What is open on a dataset that the viewer may see, the worst first.
+
+    What exactly was found is for people of the agency, and for everybody where the data is public itself.
+    """
+    is_open = dataset.visibility == "public" and dataset.state.get("access_level") == "public"
+    may_read = is_open or viewer.has(*GOVERNMENT_ROLES, agency_id=dataset.agency_id)
+    rows = await connection.execute(
+        select(OPEN_ALERTS)
+        .where(OPEN_ALERTS.c.dataset_id == dataset.dataset_id)
+        .order_by(OPEN_ALERTS.c.opened_at.desc(), OPEN_ALERTS.c.alert_id)
+        .limit(ALERTS_SHOWN_MAX)
+    )
+    alerts = [
+        AlertView(row.kind, row.severity, row.cause if may_read else None, row.opened_at, row.is_taken)
+        for row in rows
+    ]
+    return tuple(sorted(alerts, key=lambda one: _SEVERITIES.get(one.severity, len(_SEVERITIES))))
 
 
 def _change(row: Any) -> ChangeView:

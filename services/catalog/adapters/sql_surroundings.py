@@ -12,12 +12,14 @@ from services.catalog.adapters.tables import (
     AGENCY_SPELLINGS,
     DATASETS,
     MEASUREMENTS,
+    OPEN_ALERTS,
     STEWARDSHIPS,
     USAGE_DAILY,
 )
 from services.catalog.domain.entry import Surroundings
 from services.catalog.domain.records import UseRecord
 from shared.datasets.publisher_names import normalise_publisher
+from shared.events.alerts import AlertState
 from shared.events.catalog import DatasetState
 from shared.events.governance import AgencyState, StewardshipState
 from shared.events.quality import Measurement
@@ -117,6 +119,27 @@ class SqlInsightBook:
                     MEASUREMENTS.c.dataset_id == dataset_id, MEASUREMENTS.c.kind == kind
                 )
             )
+
+    async def put_alerts(self, work: UnitOfWork, alerts: Sequence[AlertState]) -> None:
+        rows = [
+            {
+                "alert_id": one.alert_id,
+                "dataset_id": one.dataset_id,
+                "kind": one.kind[:80],
+                "severity": one.severity[:20],
+                "cause": one.cause,
+                "opened_at": one.opened_at,
+                "is_taken": one.state == "acknowledged",
+            }
+            for one in alerts
+            if one.state != "resolved"
+        ]
+        await upsert(work.connection, OPEN_ALERTS, rows)
+        await self.forget_alerts(work, [one.alert_id for one in alerts if one.state == "resolved"])
+
+    async def forget_alerts(self, work: UnitOfWork, alert_ids: Collection[UUID]) -> None:
+        for chunk in chunks(alert_ids):
+            await work.connection.execute(delete(OPEN_ALERTS).where(OPEN_ALERTS.c.alert_id.in_(chunk)))
 
     async def put_days(self, work: UnitOfWork, days: Sequence[UseRecord]) -> None:
         names = UseRecord.__slots__

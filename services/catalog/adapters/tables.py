@@ -151,6 +151,19 @@ MEASUREMENTS = Table(
     Column("measurement", JSONDocument, nullable=False),
 )
 
+OPEN_ALERTS = Table(
+    "open_alerts",
+    METADATA,
+    Column("alert_id", Uuid, primary_key=True),
+    Column("dataset_id", Uuid, nullable=False, index=True),
+    Column("kind", String(80), nullable=False),
+    Column("severity", String(20), nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("opened_at", UTCDateTime, nullable=False),
+    Column("is_taken", Boolean, nullable=False),
+)
+"""Alerts of quality and usage that are not resolved, as far as a dataset's page shows them."""
+
 USAGE_DAILY = Table(
     "usage_daily",
     METADATA,

@@ -90,7 +90,8 @@ class AgencyView:
 class ChangeView:
     """One line of a dataset's history, or of what changed today.
 
-    ``changed_fields`` are field names of ``DatasetState``; ``reason`` is given for a retirement.
+    ``changed_fields`` are field names of ``DatasetState``; ``reason`` is given for a retirement. ``times`` is
+    above 1 where one line stands for several changes.
     """
 
     sequence: int
@@ -101,11 +102,16 @@ class ChangeView:
     changed_fields: tuple[str, ...]
     reason: str | None
     happened_at: datetime
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class HomeView:
-    """What the home page shows. ``changed_today`` covers the last 24 hours, newest first, at most 10."""
+    """What the home page shows.
+
+    ``changed_today`` covers the last 24 hours: one line for each dataset, newest first, at most 10;
+    ``changed_today_total`` counts datasets.
+    """
 
     datasets: int
     agencies: int
@@ -146,6 +152,20 @@ class UseView:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertView:
+    """An alert that is open on a dataset. ``cause`` is None where the viewer may not read it.
+
+    ``is_taken`` tells that a person has taken charge; who it is, is told nowhere.
+    """
+
+    kind: str
+    severity: str
+    cause: str | None
+    opened_at: datetime
+    is_taken: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetView:
     """Everything a dataset page shows. ``measurements`` by kind: metadata, freshness, profile, overall.
 
@@ -163,6 +183,7 @@ class DatasetView:
     measurements: Mapping[str, Measurement] = field(default_factory=dict)
     use: UseView = UseView()
     history: tuple[ChangeView, ...] = ()
+    alerts: tuple[AlertView, ...] = ()
     related: tuple[DatasetSummary, ...] = ()
 
 

@@ -8,10 +8,11 @@ from urllib.parse import quote, urlsplit
 
 from services.catalog.domain.dcat_export import Installation
 from services.catalog.domain.entry import formats_of
-from services.catalog.domain.views import ChangeView, DatasetView, UseOfDay, UseOfMonth
+from services.catalog.domain.views import AlertView, ChangeView, DatasetView, UseOfDay, UseOfMonth
 from services.catalog.entrypoints.words import (
     FRESHNESS,
     access_words,
+    alert_words,
     as_sentence,
     field_words,
     first_sentence,
@@ -42,6 +43,17 @@ class Light(NamedTuple):
     kind: Kind
     word: str
     reason: str
+
+
+class AlertLine(NamedTuple):
+    """One open alert in words: what, since when, what was found, and who knows of it."""
+
+    kind: Kind
+    word: str
+    title: str
+    since: datetime
+    cause: str
+    told: str
 
 
 class Way(NamedTuple):
@@ -82,6 +94,7 @@ class DatasetPage:
     sentence: str
     paragraphs: Sequence[str]
     lights: Sequence[Light]
+    alerts: Sequence[AlertLine]
     ways: Sequence[Way]
     formats: str
     facts: Sequence[tuple[str, str | None]]
@@ -115,6 +128,7 @@ def dataset_page(
         sentence=sentence,
         paragraphs=() if " ".join(paragraphs) == sentence else paragraphs,
         lights=[_fresh(view), _quality(view), _documented(view), _open(state)],
+        alerts=[_alert(view, alert) for alert in view.alerts],
         ways=ways_to_get(state),
         formats=", ".join(formats_of(state)),
         facts=_facts(view),
@@ -193,6 +207,24 @@ def _quality(view: DatasetView) -> Light:
         reason = f"Weakest: {weakest.dimension}, {round(100 * (weakest.score or 0.0))} of 100."
     kind: Kind = "ok" if score >= GOOD_SCORE_MIN else "warn" if score >= FAIR_SCORE_MIN else "bad"
     return Light("Good?", kind, f"{round(100 * score)} of 100", reason)
+
+
+def _alert(view: DatasetView, alert: AlertView) -> AlertLine:
+    if view.has_steward:
+        who = "Its steward"
+    elif view.state.agency_id is not None:
+        who = "The data officer of the agency"
+    else:
+        who = "The chief data officer"
+    told = f"{who} was told, and somebody has taken charge." if alert.is_taken else f"{who} was told."
+    return AlertLine(
+        "bad" if alert.severity == "error" else "warn",
+        "Serious" if alert.severity == "error" else "Look soon",
+        alert_words(alert.kind),
+        alert.opened_at,
+        as_sentence(alert.cause or ""),
+        told,
+    )
 
 
 def _documented(view: DatasetView) -> Light:

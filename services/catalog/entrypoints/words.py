@@ -17,6 +17,7 @@ __all__ = [
     "Told",
     "access_badge",
     "access_words",
+    "alert_words",
     "as_sentence",
     "facet_words",
     "field_words",
@@ -51,6 +52,21 @@ FRESHNESS: dict[Freshness, Told] = {
 }
 
 _ACCESS = {"public": "Everyone", "restricted public": "Those who ask", "non-public": "Not public"}
+
+_ALERTS = {
+    "freshness-stale": "An update is overdue",
+    "row-count-dropped": "Rows are missing",
+    "row-count-risen": "Many more rows than usual",
+    "schema-broken": "A column is gone or is another kind",
+    "schema-changed": "The columns changed",
+    "dictionary-broken": "The data does not match its dictionary",
+    "nulls-risen": "More values are empty than usual",
+    "data-unreadable": "The file cannot be read",
+    "link-broken": "The file cannot be reached",
+    "metadata-degraded": "The description lost something",
+    "use-spiked": "Used much more than usual",
+    "use-silent": "No use where there always was some",
+}
 
 _FIELDS = {
     "accrual_periodicity": "update frequency",
@@ -115,6 +131,11 @@ def access_words(access_level: str) -> str:
 def access_badge(access_level: str) -> str:
     """Mark a result whose data is not public."""
     return "Ask for it" if access_level == "restricted public" else access_words(access_level)
+
+
+def alert_words(kind: str) -> str:
+    """Say what an alert is about. A kind that this version does not know is given as it is."""
+    return _ALERTS.get(kind, kind.replace("-", " ").capitalize())
 
 
 def as_sentence(reason: str) -> str:

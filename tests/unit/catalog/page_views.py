@@ -6,6 +6,7 @@ from uuid import UUID, uuid5
 from services.catalog.domain.search import Facet, FacetCount, Reason, Segment
 from services.catalog.domain.views import (
     AgencyView,
+    AlertView,
     ChangeView,
     DatasetSummary,
     DatasetView,
@@ -215,6 +216,10 @@ def full_dataset() -> DatasetView:
         measurements=measurements(),
         use=use(),
         history=(change(3), change(50, kind="registered", changed_fields=())),
+        alerts=(
+            AlertView("row-count-dropped", "error", "60% of the rows are gone.", NOW, is_taken=True),
+            AlertView("freshness-stale", "warning", None, NOW - timedelta(days=9), is_taken=False),
+        ),
         related=(
             summary(RESTRICTED, title="Suspected Nonfatal Overdose Surveillance", freshness="late"),
             summary(LONG, title=LONG_TITLE, freshness="stale"),
@@ -366,7 +371,7 @@ def home() -> HomeView:
         agencies=21,
         tiles=tuple(ThemeTile(subject, 4 + place) for place, subject in enumerate(_SUBJECTS)),
         changed_today=(
-            change(1),
+            change(1, times=3),
             change(2, kind="registered", changed_fields=(), title=LONG_TITLE),
             change(4, kind="retired", changed_fields=(), reason="It left its source."),
         ),

@@ -71,9 +71,24 @@ async def test_home_offers_search_subjects_uses_and_todays_changes(visitor: http
     assert page.count('class="tile"') == 8
     assert 'href="/search?theme=Health+and+service+delivery"' in page
     assert "What people come here for" in page
-    assert "14 changes in the last 24 hours, the newest 3 here." in page
-    assert "Changed: description, columns, licence" in page
+    assert "14 datasets changed in the last 24 hours, the newest 3 here." in page
+    assert "Changed 3 times: description, columns, licence" in page
     assert "Some of this is sample data" in page
+
+
+async def test_a_dataset_shows_its_open_alerts_beside_its_lights_and_who_was_told(
+    visitor: httpx.AsyncClient,
+) -> None:
+    page = await text_of(visitor, f"/datasets/{views.FULL}")
+    assert "2 open problems" in page
+    for words in (
+        "Rows are missing",
+        "60% of the rows are gone. Its steward was told, and somebody has taken charge.",
+        "An update is overdue",
+        "What exactly was found is for people of the agency. Its steward was told.",
+    ):
+        assert words in page
+    assert page.index("Good?") < page.index("2 open problems") < page.index("Quality by dimension")
 
 
 async def test_an_empty_catalogue_says_what_fills_it(reader: FixedReader, visitor: httpx.AsyncClient) -> None:
