@@ -1,12 +1,13 @@
 """Usage's stream processor tells what the embedded evaluation tells, whatever becomes of it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.databases import Databases
-from tests.support.stream_bench import StreamBench, alerts_by_embedded, steady, stream_bench
+from tests.support.stream_bench import GROUP, StreamBench, Uses, alerts_by_embedded, steady, stream_bench
 
 pytestmark = pytest.mark.cluster
 TODAY = 0
@@ -20,7 +21,6 @@ HISTORY = {
     "harbours": {**steady(5), TODAY: 2},
     "parks": steady(9, days=range(5)),
 }
-SPIKING = {"bridges": {TODAY: 50}}
 
 
 @pytest.fixture
@@ -42,4 +42,58 @@ async def test_same_input_same_alerts(bench: StreamBench, tmp_path: Path) -> Non
     number = await bench.start()
     await bench.alerts_are(expected)
     assert await bench.opened() == sorted(str(alert_id) for alert_id in expected)
+    assert await bench.stop(number) == 0
+
+
+async def test_killed_taken_over_and_rebuilt_it_tells_the_same_once(
+    bench: StreamBench, tmp_path: Path
+) -> None:
+    expected = await alerts_by_embedded(tmp_path / "embedded", HISTORY)
+    await bench.feed(HISTORY)
+    first = await bench.start()
+    second = await bench.start(replica="stream-1")
+    await bench.alerts_are(expected)
+
+    # One of two is killed while rollups come; the other has its table from the changelog.
+    feeding = asyncio.create_task(bench.feed({"bridges": {TODAY: 50}, "tunnels": {TODAY: 1}}))
+    await asyncio.sleep(1)
+    bench.kill(first)
+    await feeding
+    expected = await alerts_by_embedded(
+        tmp_path / "killed", HISTORY, {"bridges": {TODAY: 50}, "tunnels": {TODAY: 1}}
+    )
+    await bench.alerts_are(expected)
+
+    # None is left, and of the table nothing but its changelog.
+    bench.kill(second)
+    await bench.feed({"tunnels": {TODAY: 40}})
+    third = await bench.start()
+    more: tuple[Uses, ...] = ({"bridges": {TODAY: 50}, "tunnels": {TODAY: 1}}, {"tunnels": {TODAY: 40}})
+    await bench.alerts_are(await alerts_by_embedded(tmp_path / "restored", HISTORY, *more))
+
+    # The changelog is gone too: all is read again.
+    assert await bench.stop(third) == 0
+    await bench.lose_the_changelog()
+    await bench.feed({"harbours": {TODAY: 45}, "schools": {TODAY: 2}})
+    await bench.start()
+    more = (*more, {"harbours": {TODAY: 45}, "schools": {TODAY: 2}})
+    expected = await alerts_by_embedded(tmp_path / "rebuilt", HISTORY, *more)
+    await bench.alerts_are(expected)
+    assert "Schools" not in {one["dataset_title"] for one in expected.values()}
+    opened = await bench.opened()
+    assert len(opened) == len(set(opened)) == 7
+
+
+async def test_a_raising_function_and_records_that_are_none_change_nothing(
+    bench: StreamBench, tmp_path: Path
+) -> None:
+    expected = await alerts_by_embedded(tmp_path / "embedded", HISTORY)
+    await bench.poison(3)
+    await bench.feed(HISTORY)
+    number = await bench.start(module="tests.support.failing_stream")
+    await bench.alerts_are(expected)
+    letters = await bench.dead_letters()
+    assert [(one.group, one.reason) for one in letters] == [(GROUP.name, "invalid")] * 3
+    assert await bench.opened() == sorted(str(alert_id) for alert_id in expected)
+    assert "could not be judged" in bench.words()
     assert await bench.stop(number) == 0

@@ -18,6 +18,7 @@ __all__ = [
     "EDGE",
     "MONITORING",
     "OPERATIONS",
+    "PARTS",
     "PROCESSES",
     "PROMETHEUS",
     "RULES",
@@ -40,7 +41,8 @@ PROMETHEUS = Path("deploy/compose/prometheus.yml")
 RULES = Path("deploy/prometheus/rules.yml")
 BASE = Path("deploy/k8s/base")
 MONITORING = Path("deploy/k8s/components/monitoring")
-SERVICE_PROCESSES = [f"{service}-{part}" for service in EVENT_SERVICES for part in ("api", "worker")]
+PARTS = dict.fromkeys(EVENT_SERVICES, ("api", "worker")) | {"usage": ("api", "stream", "worker")}
+SERVICE_PROCESSES = [f"{service}-{part}" for service, parts in PARTS.items() for part in parts]
 OPERATIONS = "operations"
 """The one process that belongs to no service: it shows the whole to operators."""
 

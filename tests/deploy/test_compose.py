@@ -55,7 +55,7 @@ def test_what_is_waited_for_can_tell_that_it_is_ready() -> None:
                 assert wait["condition"] == "service_completed_successfully"
                 assert services[name]["restart"].startswith("on-failure")
     waited = {name for one in services.values() for name in one.get("depends_on", {})}
-    workers = {name for name in PROCESSES if name.endswith("-worker")}
+    workers = {name for name in PROCESSES if name.endswith(("-worker", "-stream"))}
     assert services.keys() - waited == HELPERS | workers
 
 

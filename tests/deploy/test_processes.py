@@ -14,6 +14,7 @@ from starlette.requests import Request
 from services.host.cluster import CLUSTER_SERVICES
 from services.host.entrypoints.cli import app
 from services.host.operations_process import bootstrap_operations
+from services.usage.bootstrap import bootstrap_stream
 from shared.bus.kafka_settings import KafkaSettings
 from shared.errors import NutmegError
 from shared.events.topics import DEAD_LETTER_SUFFIX, TOPICS
@@ -29,6 +30,7 @@ from tests.contracts.code_facts import settings_fields
 from tests.deploy.files import (
     COMPOSE,
     OPERATIONS,
+    PARTS,
     PROCESSES,
     PROMETHEUS,
     SERVICE_PROCESSES,
@@ -41,7 +43,10 @@ from tests.deploy.files import (
     of_kind,
 )
 
-RUNS = {"api": run_api, "worker": run_worker}
+RUNS = {"api": run_api, "stream": run_worker, "worker": run_worker}
+BUILDS = {"usage-stream": bootstrap_stream}
+"""How those are built that are neither api nor worker."""
+
 PROCESSES_BY_PLACE = {
     **{f"compose:{name}": one for name, one in compose_processes().items()},
     **{f"kubernetes:{one.name}": one for one in kubernetes_processes()},
@@ -85,7 +90,7 @@ def understood(arguments: Sequence[str]) -> bool:
 
 
 def test_every_process_of_every_service_is_in_both_descriptions() -> None:
-    assert set(SERVICE_PROCESSES) == {f"{service}-{part}" for service in CLUSTER_SERVICES for part in RUNS}
+    assert PARTS.keys() == CLUSTER_SERVICES.keys()
     assert set(PROCESSES) == set(compose_processes()) - {"migrate", "topics"}
     named = [one.name for one in kubernetes_processes()]
     assert sorted(named) == sorted(
@@ -102,7 +107,8 @@ def test_a_service_is_started_by_its_own_entry_point(process: Process) -> None:
     assert (python, option) == ("python", "-m")
     assert name.startswith(f"services.{service}.entrypoints.")
     assert vars(module)[RUNS[part].__name__] is RUNS[part]
-    assert vars(module)["bootstrap_cluster"] is CLUSTER_SERVICES[service]
+    build = BUILDS.get(process.name.split("/")[0], CLUSTER_SERVICES[service])
+    assert vars(module)[build.__name__] is build
 
 
 @pytest.mark.parametrize(
@@ -182,10 +188,11 @@ def test_a_service_is_built_with_the_settings_it_is_given(
 ) -> None:
     service, part = service_and_part(process)
     ground = given(process, monkeypatch)
-    assert CLUSTER_SERVICES[service](ground).service.name == service
+    build = BUILDS.get(process.name.split("/")[0], CLUSTER_SERVICES[service])
+    assert build(ground).service.name == service
     assert ground.settings.host == "0.0.0.0"
     assert str(ground.settings.port) == dockerfile("EXPOSE")[0]
-    if part == "worker":
+    if part != "api":
         assert KafkaSettings().bootstrap_servers != KafkaSettings.model_fields["bootstrap_servers"].default
 
 

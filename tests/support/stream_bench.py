@@ -13,13 +13,14 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 import httpx
+from aiokafka.admin import AIOKafkaAdminClient
 from sqlalchemy import func, select
 
 from services.usage.adapters.sql_pending import rollups_unpublished
@@ -28,14 +29,17 @@ from services.usage.bootstrap import Usage, bootstrap
 from services.usage.commands import watch_use
 from services.usage.handlers import count_hits, remember_datasets
 from services.usage.settings import UsageSettings
+from shared.bus.dead_letter_record import DeadLetter, read_dead_letter
+from shared.bus.kafka_client import client_options
 from shared.bus.kafka_log import KafkaEventLog
 from shared.bus.kafka_settings import KafkaSettings
+from shared.bus.ports import OutgoingRecord
 from shared.bus.running import ServiceRunner
 from shared.clock import Clock, SimulatedClock, SystemClock
 from shared.events.catalog import DatasetRegistered, DatasetState
 from shared.events.envelope import Event, decode, new_event
-from shared.events.registry import DATASET_REGISTERED, HIT_RECORDED, USAGE_ALERT_OPENED
-from shared.events.topics import CLUSTER_TOPICS, GROUPS, STREAM_TABLES
+from shared.events.registry import DATASET_REGISTERED, HIT_RECORDED, ROLLUP_UPDATED, USAGE_ALERT_OPENED
+from shared.events.topics import CLUSTER_TOPICS, GROUPS, STREAM_TABLES, TOPICS, dead_letter_topic
 from shared.events.usage import Hit, HitRecorded
 from shared.store.engine import sqlite_url
 from shared.telemetry.metrics import Metrics
@@ -56,7 +60,6 @@ NAMESPACE = UUID("7d0b6d4e-8f1d-5a53-9f8c-1d2f0f3c4b5a")
 GROUP, TABLE = GROUPS["usage.signals"], STREAM_TABLES["usage.signals.windows"]
 MODULE = "services.usage.entrypoints.stream"
 SECONDS_MAX = 120.0
-FIRST_LOOK = timedelta(hours=2)
 
 Uses = Mapping[str, Mapping[int, int]]
 """Dataset → how many days ago → uses of that day."""
@@ -122,6 +125,7 @@ class StreamBench:
     usage: Usage
     runner: ServiceRunner
     log: KafkaEventLog
+    settings: KafkaSettings
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
 
@@ -151,6 +155,40 @@ class StreamBench:
         """Kill a process as a crash would."""
         self.processes[number].kill()
         self.processes[number].wait()
+
+    async def lose_the_changelog(self) -> None:
+        """Delete the table's topic. No stream processor may run."""
+        name = self.settings.prefixed(TABLE.name)
+        client = AIOKafkaAdminClient(**client_options(self.settings))
+        await client.start()
+        try:
+            await client.delete_topics([name])
+
+            async def is_gone() -> bool:
+                return name not in await client.list_topics()
+
+            await self.until(is_gone)
+        finally:
+            await client.close()
+
+    async def poison(self, times: int) -> None:
+        """Put records on the topic of rollups that are none."""
+        headers = [("ce_type", ROLLUP_UPDATED.name.encode()), ("ce_id", b"poison")]
+        await self.log.publish(
+            [
+                OutgoingRecord(GROUP.topics[0], f"poison {number}", str(number), headers, b"{")
+                for number in range(times)
+            ]
+        )
+
+    async def dead_letters(self) -> list[DeadLetter]:
+        """Return what the stream processor has put aside."""
+        topic = dead_letter_topic(TOPICS[GROUP.topics[0]]).name
+        return [
+            read_dead_letter(record)
+            for place, end in (await self.log.end_offsets(topic)).items()
+            for record in await self.log.read(place, from_offset=0, records_max=max(end, 1))
+        ]
 
     async def stop(self, number: int) -> int:
         """Ask a process to end, and return its exit code."""
@@ -208,7 +246,7 @@ class StreamBench:
 
     def words(self) -> str:
         """The end of what stream processors wrote."""
-        return (self.folder / "stream.log").read_text(errors="replace")[-6_000:]
+        return (self.folder / "stream.log").read_text(errors="replace")[-20_000:]
 
     async def _is_published(self) -> bool:
         store, outbox = self.usage.service.store, self.usage.service.store.tables.outbox
@@ -235,8 +273,8 @@ async def stream_bench(folder: Path, *, kafka: str, database_url: str) -> AsyncI
     settings = KafkaSettings(bootstrap_servers=kafka, prefix=prefix, replica="worker-0", replication_factor=1)
     log = KafkaEventLog(settings, clock=clock)
     usage = _usage(database_url, clock)
-    service = usage.service
-    runner = ServiceRunner(_without_groups(service), log=log, clock=clock)
+    # It is handed what its groups would read.
+    runner = ServiceRunner(replace(usage.service, subscriptions=[]), log=log, clock=clock)
     environment = {
         "NUTMEG_DATABASE_URL": database_url,
         "NUTMEG_SIGNING_KEY": secrets.token_hex(32),
@@ -247,7 +285,7 @@ async def stream_bench(folder: Path, *, kafka: str, database_url: str) -> AsyncI
     }
     await log.ensure_topics(CLUSTER_TOPICS)
     await runner.start()
-    bench = StreamBench(folder, environment, usage, runner, log)
+    bench = StreamBench(folder, environment, usage, runner, log, settings)
     try:
         yield bench
     finally:
@@ -262,12 +300,6 @@ def _usage(database_url: str, clock: Clock) -> Usage:
     return bootstrap(
         UsageSettings(), database_url=database_url, clock=clock, metrics=Metrics(), is_watching=False
     )
-
-
-def _without_groups(service: Any) -> Any:
-    from dataclasses import replace
-
-    return replace(service, subscriptions=[])
 
 
 def _registered(name: str, since: datetime) -> Event:

@@ -48,6 +48,7 @@ __all__ = ["RollupStream", "StreamPatience"]
 
 logger = structlog.get_logger(__name__)
 
+STAGE_ATTEMPTS_MAX = 4
 DEAD_LETTER_ATTEMPTS_MAX = 3
 HOUR = "hour"
 TOPIC = ROLLUP_UPDATED.topic.name
@@ -99,6 +100,8 @@ class RollupStream:
         )
         self._replays = ReplayQueue(store, log)
         self._budget = DeadLetterBudget()
+        self._paid_for: set[tuple[int, int]] = set()
+        self._put_aside: set[tuple[int, int]] = set()
         self._turn = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         app.agent(windows.topic, name=group.name)(self._read)
@@ -189,6 +192,8 @@ class RollupStream:
             else:
                 for event in ours:
                     event.ack()
+                self._paid_for.clear()
+                self._put_aside.clear()
                 self._enter(LoopState.RUNNING)
                 return
             failures += 1
@@ -218,10 +223,14 @@ class RollupStream:
         for item in items:
             if item.event is None or item.error is not None:
                 continue
-            try:
-                item.outcome = self._stage(item.event, item.record.partition, rows, since)
-            except Exception as error:  # noqa: BLE001 - this record's fault, whatever it is
-                item.error, item.attempts = error, 1
+            while item.outcome is None and item.attempts < STAGE_ATTEMPTS_MAX:
+                item.attempts += 1
+                try:
+                    item.outcome = self._stage(item.event, item.record.partition, rows, since)
+                except Exception as error:  # noqa: BLE001 - this record's fault, whatever it is
+                    item.error = error
+                else:
+                    item.error = None
         return rows, since
 
     def _stage(
@@ -245,8 +254,14 @@ class RollupStream:
         return Outcome.APPLIED
 
     async def _dead_letter(self, item: Item, error: Exception) -> None:
-        now = self._clock.now()
-        self._budget.spend(self._group, self._clock.monotonic_seconds())
+        """Write a dead letter, once for each record, however often its batch is tried."""
+        now, place = self._clock.now(), (item.record.partition, item.record.offset)
+        item.outcome = Outcome.DEAD_LETTERED
+        if place in self._put_aside:
+            return
+        if place not in self._paid_for:
+            self._budget.spend(self._group, self._clock.monotonic_seconds())
+            self._paid_for.add(place)
         is_invalid = isinstance(error, InvalidEventError)
         failure = Failure(
             "invalid" if is_invalid else "failed", error, max(item.attempts, 1), item.first_at, now
@@ -264,7 +279,7 @@ class RollupStream:
                         f"{self._group}: a dead letter cannot be written to {record.topic}: {unwritable}"
                     ) from unwritable
                 await asyncio.sleep(self._patience.pause_seconds_min * 2**attempt)
-        item.outcome = Outcome.DEAD_LETTERED
+        self._put_aside.add(place)
         self._metrics.dead_lettered(item.record.topic, self._group, failure.reason)
         logger.error("dead letter", group=self._group, reason=failure.reason, error=repr(error))
 
