@@ -9,14 +9,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import structlog
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from shared.bus.kafka_client import reaching
+from shared.bus.kafka_lag import Backlogs, Oldest
 from shared.bus.kafka_membership import Membership
 from shared.bus.kafka_reader import log_record
 from shared.bus.kafka_settings import KafkaSettings
@@ -32,18 +31,6 @@ FETCH_MILLISECONDS = 500
 FETCHED_RECORDS_MAX = 2_000
 COMMIT_SECONDS_MAX = 10.0
 LAG_SECONDS_MAX = 5.0
-OLDEST_KNOWN_SECONDS = 60.0
-"""So long the oldest unread record of a partition that stands still is not read again to tell its age."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Oldest:
-    """The first record behind a committed offset, and until when that is believed."""
-
-    committed: int
-    offset: int
-    published_at: datetime
-    until: float = 0.0
 
 
 class KafkaLogConsumer:
@@ -80,7 +67,7 @@ class KafkaLogConsumer:
         self._in_hand: list[LogRecord] = []
         self._void: list[LogRecord] = []
         self._committed: dict[TopicPartition, int] = {}
-        self._oldest: dict[TopicPartition, _Oldest] = {}
+        self._backlogs = Backlogs(clock, log)
         self._is_closed = False
 
     async def join(self) -> Membership:
@@ -145,6 +132,7 @@ class KafkaLogConsumer:
             logger.warning("offsets of lost partitions are not kept", group=self.group, cause=str(error))
             return
         self._committed.update(offsets)
+        self._backlogs.handled(self._in_hand, offsets)
 
     def seek(self, position: TopicPartition, offset: int) -> None:
         """Read from ``offset`` at the next poll."""
@@ -178,11 +166,8 @@ class KafkaLogConsumer:
         committed = dict(self._committed)
         async with reaching("tell the ends of topics", seconds_max=LAG_SECONDS_MAX):
             ends = await member.client.end_offsets([member.place(place) for place in owned])
-        lags = {}
-        for place in owned:
-            end, offset = ends[member.place(place)], committed.get(place, 0)
-            lags[place] = await self._lag_of(place, offset, end) if end > offset else Lag(0, 0.0)
-        return lags
+        found = {place: ends[member.place(place)] for place in owned}
+        return await self._backlogs.measure(committed, found, self._oldest_at_hand(committed))
 
     async def close(self) -> None:
         """Stop reading. The group keeps our place for the length of the session. Idempotent."""
@@ -193,31 +178,18 @@ class KafkaLogConsumer:
             member, self._member = self._member, None
         await self._stop(member)
 
-    async def _lag_of(self, place: TopicPartition, offset: int, end: int) -> Lag:
-        """Measure one partition. Offsets have gaps, so whether anything is left has to be looked at."""
-        oldest = self._oldest_at_hand(place, offset)
-        if oldest is None:
-            found = await self._log.read(place, from_offset=offset, records_max=1)
-            if not found:
-                return Lag(0, 0.0)
-            until = self._clock.monotonic_seconds() + OLDEST_KNOWN_SECONDS
-            oldest = _Oldest(offset, found[0].offset, found[0].published_at, until)
-            self._oldest[place] = oldest
-        age = (self._clock.now() - oldest.published_at).total_seconds()
-        return Lag(end - oldest.offset, max(age, 0.0))
-
-    def _oldest_at_hand(self, place: TopicPartition, committed: int) -> "_Oldest | None":
-        """Return the oldest unread record from what was polled, fetched or found before; else ``None``."""
-        for each in self._in_hand:
-            if each.topic_partition == place and each.offset >= committed:
-                return _Oldest(committed, each.offset, each.published_at)
-        if waiting := self._buffers.get(place):
-            record = log_record(place.topic, waiting[0])
-            return _Oldest(committed, record.offset, record.published_at)
-        known = self._oldest.get(place)
-        if known is None or known.committed != committed or known.until < self._clock.monotonic_seconds():
-            return None
-        return known
+    def _oldest_at_hand(self, committed: Mapping[TopicPartition, int]) -> dict[TopicPartition, Oldest]:
+        """Return the oldest unread record of each partition of which any was polled or fetched."""
+        found: dict[TopicPartition, Oldest] = {}
+        for record in self._in_hand:
+            place = record.topic_partition
+            if place not in found and record.offset >= committed.get(place, 0):
+                found[place] = Oldest(record.offset, record.published_at)
+        for place, waiting in self._buffers.items():
+            if waiting and place not in found:
+                record = log_record(place.topic, waiting[0])
+                found[place] = Oldest(record.offset, record.published_at)
+        return found
 
     async def _living_member(self) -> Membership:
         """Return the membership, a new one if the old one cannot go on."""
@@ -289,5 +261,5 @@ class KafkaLogConsumer:
         """Drop everything polled: the partitions it is from may be somebody else's now."""
         self._buffers.clear()
         self._committed.clear()
-        self._oldest.clear()
+        self._backlogs.forget()
         self._void = self._in_hand

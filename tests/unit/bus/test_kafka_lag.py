@@ -1,23 +1,23 @@
 """What measuring the lag of a group on Kafka costs: one that is far behind has no time to lose with it."""
 
 from datetime import timedelta
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
-from shared.bus.kafka_consumer import KafkaLogConsumer
-from shared.bus.kafka_settings import KafkaSettings
+from shared.bus.kafka_lag import READS_PER_LOOK_MAX, Backlogs, Oldest
 from shared.bus.ports import EventLog, LogRecord, TopicPartition
 from shared.clock import SimulatedClock
-from shared.events.topics import GROUPS
+from shared.events.topics import TOPICS
 
-HITS = GROUPS["usage.counting"]
-PLACE = TopicPartition(HITS.topics[0], 0)
-BEHIND = 100
+TOPIC = TOPICS["usage.hits"].name
+PLACES = [TopicPartition(TOPIC, number) for number in range(12)]
+PLACE = PLACES[0]
+END = 100
 
 
 class CountingLog:
-    """One partition with records, and how often one of them was read."""
+    """Every partition has records, and each reading is counted."""
 
     def __init__(self, clock: SimulatedClock) -> None:
         self.published_at = clock.now() - timedelta(seconds=30)
@@ -26,78 +26,93 @@ class CountingLog:
 
     async def read(self, place: TopicPartition, *, from_offset: int, records_max: int) -> list[LogRecord]:
         self.reads += 1
-        if self.is_empty:
-            return []
-        return [LogRecord(place.topic, place.partition, from_offset, "key", [], b"{}", self.published_at)]
-
-    async def committed(self, group: str) -> dict[TopicPartition, int]:
-        return {PLACE: 0}
+        return [] if self.is_empty else [record_at(place, from_offset, self)]
 
 
-class Member:
-    """Owns the partition, which ends at a given offset; stands in for Kafka's client too."""
-
-    def __init__(self) -> None:
-        self.owned = frozenset({PLACE})
-        self.client = self
-        self.end = BEHIND
-
-    def place(self, position: TopicPartition) -> TopicPartition:
-        return position
-
-    async def end_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(places, self.end)
-
-    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
-        return None
+def record_at(place: TopicPartition, offset: int, log: CountingLog) -> LogRecord:
+    return LogRecord(place.topic, place.partition, offset, "key", [], b"{}", log.published_at)
 
 
-def consumer_of(log: CountingLog, clock: SimulatedClock) -> KafkaLogConsumer:
-    consumer = KafkaLogConsumer(
-        KafkaSettings(),
-        HITS.name,
-        HITS.topics,
-        start="beginning",
-        clock=clock,
-        log=cast("EventLog", log),
-    )
-    consumer._member = cast("Any", Member())
-    return consumer
+@pytest.fixture
+def log(clock: SimulatedClock) -> CountingLog:
+    return CountingLog(clock)
 
 
-async def lag_of(consumer: KafkaLogConsumer) -> tuple[int, int]:
-    """Records, and their age in whole seconds."""
-    lag = (await consumer.lag())[PLACE]
+@pytest.fixture
+def backlogs(clock: SimulatedClock, log: CountingLog) -> Backlogs:
+    return Backlogs(clock, cast("EventLog", log))
+
+
+async def lag_of(backlogs: Backlogs, committed: int, end: int = END) -> tuple[int, int]:
+    """Records of one partition, and their age in whole seconds."""
+    lag = (await backlogs.measure({PLACE: committed}, {PLACE: end}, {}))[PLACE]
     return lag.records, int(lag.seconds)
 
 
 async def test_the_oldest_record_of_a_partition_that_stands_still_is_read_once_and_its_age_goes_on(
-    clock: SimulatedClock,
+    clock: SimulatedClock, log: CountingLog, backlogs: Backlogs
 ) -> None:
-    log = CountingLog(clock)
-    consumer = consumer_of(log, clock)
-    assert await lag_of(consumer) == (BEHIND, 30)
+    assert await lag_of(backlogs, 0) == (END, 30)
     clock.advance(timedelta(hours=1))
-    assert await lag_of(consumer) == (BEHIND, 3630)
+    assert await lag_of(backlogs, 0) == (END, 3630)
     assert log.reads == 1
 
 
-async def test_the_next_record_is_read_once_the_group_has_moved_on(clock: SimulatedClock) -> None:
-    log = CountingLog(clock)
-    consumer = consumer_of(log, clock)
-    await consumer.lag()
+async def test_nothing_is_read_of_what_was_fetched_already(
+    clock: SimulatedClock, log: CountingLog, backlogs: Backlogs
+) -> None:
+    oldest = {PLACE: Oldest(7, clock.now() - timedelta(seconds=9))}
+    lag = (await backlogs.measure({PLACE: 5}, {PLACE: END}, oldest))[PLACE]
+    assert (lag.records, int(lag.seconds), log.reads) == (END - 7, 9, 0)
+
+
+async def test_a_group_that_works_off_a_backlog_reads_nothing_to_tell_how_old_it_is(
+    log: CountingLog, backlogs: Backlogs
+) -> None:
+    await lag_of(backlogs, 0)
     log.published_at += timedelta(seconds=20)
-    await consumer.commit({PLACE: 40})
-    assert await lag_of(consumer) == (BEHIND - 40, 10)
-    assert log.reads == 2
+    backlogs.handled([record_at(PLACE, 39, log), record_at(PLACE, 40, log)], {PLACE: 40})
+    assert await lag_of(backlogs, 40) == (END - 40, 10)
+    assert log.reads == 1
+
+
+async def test_a_backlog_is_no_older_than_the_last_moment_without_one(
+    clock: SimulatedClock, log: CountingLog, backlogs: Backlogs
+) -> None:
+    log.published_at -= timedelta(days=1)
+    backlogs.handled([record_at(PLACE, 39, log)], {PLACE: 40})
+    assert await lag_of(backlogs, 40, end=40) == (0, 0)
+    assert await lag_of(backlogs, 41) == (END - 41, 0)
+    assert log.reads == 0
+
+
+async def test_few_partitions_are_read_at_a_time_and_all_of_them_in_the_end(
+    log: CountingLog, backlogs: Backlogs
+) -> None:
+    committed, ends = dict.fromkeys(PLACES, 0), dict.fromkeys(PLACES, END)
+    lags = await backlogs.measure(committed, ends, {})
+    assert {lag.records for lag in lags.values()} == {END}
+    assert log.reads == READS_PER_LOOK_MAX < len(PLACES)
+    for _ in PLACES:
+        lags = await backlogs.measure(committed, ends, {})
+    assert {int(lag.seconds) for lag in lags.values()} == {30}
+    assert log.reads == len(PLACES)
 
 
 async def test_a_record_that_is_deleted_while_it_waits_is_lag_no_longer(
-    clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
+    log: CountingLog, backlogs: Backlogs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.bus.kafka_consumer.OLDEST_KNOWN_SECONDS", -1.0)  # believed no longer
-    log = CountingLog(clock)
-    consumer = consumer_of(log, clock)
-    await consumer.lag()
+    monkeypatch.setattr("shared.bus.kafka_lag.BELIEVED_SECONDS", -1.0)
+    await lag_of(backlogs, 0)
     log.is_empty = True
-    assert await lag_of(consumer) == (0, 0)
+    assert await lag_of(backlogs, 0) == (0, 0)
+
+
+async def test_a_gap_is_looked_at_once_and_a_record_behind_it_is_lag_as_soon_as_it_is_there(
+    log: CountingLog, backlogs: Backlogs
+) -> None:
+    log.is_empty = True
+    assert [await lag_of(backlogs, 0), await lag_of(backlogs, 0)] == [(0, 0), (0, 0)]
+    assert log.reads == 1
+    log.is_empty = False
+    assert await lag_of(backlogs, 0, end=END + 1) == (END + 1, 30)
