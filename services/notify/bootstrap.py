@@ -5,11 +5,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from services.notify.adapters.maildir import MaildirMailTransport
-from services.notify.adapters.smtp import SMTPMailTransport
+from services.notify.adapters.smtp import TIMEOUTS_PER_TRY, SMTPMailTransport
 from services.notify.adapters.sql_matters import SqlMatterBook
 from services.notify.adapters.sql_people import SqlPeopleBook
 from services.notify.adapters.tables import BUS, KNOWN_DATASETS, METADATA, PRINCIPALS
-from services.notify.commands import LEASE, MessageOffice, Sender
+from services.notify.commands import MessageOffice, Sender
 from services.notify.entrypoints.api import build_api
 from services.notify.entrypoints.pages import build_pages
 from services.notify.handlers import DIRECTORY_HANDLERS, ROUTING_HANDLERS
@@ -56,7 +56,7 @@ class _Post:
 
     async def due(self) -> int:
         async with self._store.read() as connection:
-            return await self._book.count_due(connection, self._clock.now(), lease_for=LEASE)
+            return await self._book.count_due(connection, self._clock.now(), lease_for=self._office.lease)
 
     async def pending(self) -> int:
         async with self._store.read() as connection:
@@ -97,6 +97,7 @@ def bootstrap(
         sender=Sender(settings.sender_address, base_url, installation_name),
         clock=clock,
         metrics=metrics,
+        lease=2 * TIMEOUTS_PER_TRY * timedelta(seconds=settings.smtp_timeout_seconds),
     )
     post = _Post(store, office, book, clock)
 

@@ -20,11 +20,10 @@ from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
 from shared.telemetry.measuring import Measurements
 
-__all__ = ["LEASE", "MessageOffice", "Sender", "acknowledge"]
+__all__ = ["MessageOffice", "Sender", "acknowledge"]
 
 PEOPLE_PER_TURN = 10
 MESSAGES_PER_TURN = 20
-LEASE = timedelta(minutes=2)
 
 ALERT_TOPICS = frozenset({TOPICS["quality.alerts"].name, TOPICS["usage.alerts"].name})
 
@@ -56,7 +55,10 @@ class _Attempt:
 
 @dataclass(slots=True)
 class MessageOffice:
-    """Turns what is to be told into messages, and sees each one through."""
+    """Turns what is to be told into messages, and sees each one through.
+
+    ``lease``: how long a message is taken for; longer than a try may take, or it is sent twice.
+    """
 
     store: Store
     book: MatterBook
@@ -64,6 +66,7 @@ class MessageOffice:
     sender: Sender
     clock: Clock
     metrics: Measurements
+    lease: timedelta
     random: Callable[[], float] = field(default=random.random)
 
     async def deliver_due(self) -> int:
@@ -104,7 +107,7 @@ class MessageOffice:
         return tried
 
     async def _lease(self, work: UnitOfWork) -> Sending | None:
-        leased = await self.book.lease(work, self.clock.now(), lease_for=LEASE, limit=1)
+        leased = await self.book.lease(work, self.clock.now(), lease_for=self.lease, limit=1)
         return leased[0] if leased else None
 
     async def _try(self, sending: Sending) -> _Attempt:

@@ -8,6 +8,7 @@ server takes no mail. Everything goes on by itself; what came of it is counted h
 
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -97,6 +98,7 @@ def import_directory(admin: httpx.Client) -> None:
 
 def settled(cluster: Cluster) -> bool:
     """Whether all that was caused is done: nothing to publish, handle, index, summarise or send."""
+    time.sleep(1)  # each look costs the servers some connections
     waiting = {
         "catalog": "SELECT COUNT(*) FROM datasets WHERE indexed_revision < document_revision",
         "quality": "SELECT COUNT(*) FROM profile_jobs WHERE next_attempt_at IS NOT NULL "
@@ -155,6 +157,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, own_servers: OwnServers) -> 
                 NUTMEG_CATALOG_HARVEST_LEASE_SECONDS="5",
                 NUTMEG_NOTIFY_SMTP_HOST="127.0.0.1",
                 NUTMEG_NOTIFY_SMTP_PORT=str(mail.port),
+                NUTMEG_NOTIFY_SMTP_TIMEOUT_SECONDS="5",
                 NUTMEG_NOTIFY_GROUP_WAIT_SECONDS="0",
                 NUTMEG_QUALITY_RETRY_SECONDS="1",
                 NUTMEG_ALLOWED_NETWORKS='["127.0.0.0/8"]',

@@ -8,7 +8,10 @@ import aiosmtplib
 
 from services.notify.ports import DeferredError, RefusedError
 
-__all__ = ["SMTPMailTransport"]
+__all__ = ["TIMEOUTS_PER_TRY", "SMTPMailTransport"]
+
+TIMEOUTS_PER_TRY = 3
+"""The library's time-out counts per command: a whole try may take so many of them, not more."""
 
 RESULT_CHARACTERS_MAX = 200
 PERMANENT = range(500, 600)
@@ -43,8 +46,8 @@ class SMTPMailTransport:
 
     async def send(self, message: EmailMessage) -> str:
         try:
-            # The library's time-out counts per command; a server that drips must not hold a lease for ever.
-            async with asyncio.timeout(self._timeout_seconds * 3):
+            # A server that drips must not hold a message for longer than it is leased.
+            async with asyncio.timeout(self._timeout_seconds * TIMEOUTS_PER_TRY):
                 _, words = await aiosmtplib.send(message, **self._options)  # type: ignore[arg-type]
         except aiosmtplib.SMTPRecipientsRefused as error:
             codes = [refusal.code for refusal in error.recipients]

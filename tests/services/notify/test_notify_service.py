@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select
 
+from services.notify.adapters.smtp import TIMEOUTS_PER_TRY
 from services.notify.adapters.sql_inbox import InboxLine, inbox_lines
 from services.notify.adapters.tables import BUS, DELIVERIES, PEOPLE, TELLINGS
 from services.notify.bootstrap import Notify, bootstrap
@@ -333,6 +334,11 @@ async def test_an_alert_from_before_a_clock_was_set_back_does_not_wait_for_its_d
     await bench.idle()
     (line,) = await bench.inbox(STEWARD, MatterState.OPEN)
     assert line.matter.matter_id == opened
+
+
+async def test_a_message_is_taken_for_longer_than_a_try_may_take(start: Start) -> None:
+    bench: Bench = await start(smtp_host="127.0.0.1", smtp_port=9, smtp_timeout_seconds=120)
+    assert bench.notify.office.lease > TIMEOUTS_PER_TRY * timedelta(seconds=120)
 
 
 async def test_a_mail_server_that_is_down_holds_up_no_event(start: Start) -> None:
