@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from shared.process.settings import ProcessSettings
-from tests.architecture.project import PROJECT_ROOT
+from tests.architecture.project import EVENT_SERVICES, PROJECT_ROOT
 from tests.deploy.files import compose_processes, image_environment
 
 SECONDS_MAX = 90
@@ -81,5 +81,21 @@ def test_a_process_waits_for_its_database_alive_and_not_ready(
         assert answer(running, f"{url}/healthz", name).status_code == 200
         ready = answer(running, f"{url}/readyz", name)
         assert (ready.status_code, len(ready.json()["causes"])) == (503, 1)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(ProcessSettings.model_fields["stop_seconds"].default + SECONDS_MAX) == 0
+
+
+def test_operations_waits_for_databases_and_says_which_are_not_open(tmp_path: Path) -> None:
+    with started("operations", CLOSED, tmp_path) as (running, url):
+        assert "is away" in line_with(running, "cannot start yet")
+        assert answer(running, f"{url}/healthz", "operations").status_code == 200
+        ready = answer(running, f"{url}/readyz", "operations")
+        assert ready.status_code == 503
+        assert sorted(ready.json()["causes"]) == [
+            f"{name} is not open yet" for name in sorted(EVENT_SERVICES)
+        ]
+        assert answer(running, f"{url}/api/v1/ops/status", "operations").status_code == 401
+        described = answer(running, f"{url}/api/v1/openapi.json", "operations").json()
+        assert {"/api/v1/datasets", "/api/v1/ops/status"} <= described["paths"].keys()
         running.send_signal(signal.SIGTERM)
         assert running.wait(ProcessSettings.model_fields["stop_seconds"].default + SECONDS_MAX) == 0
