@@ -73,7 +73,7 @@ async def acknowledge_alerts(batch: Sequence[Event], work: UnitOfWork, ports: Qu
         if before is None or after is None or after == before:
             outcomes.append(Outcome.IGNORED)
             continue
-        emit_alert(work, standings.get(after.dataset_id), before, after, event)
+        emit_alert(work, ports.meter, standings.get(after.dataset_id), before, after, event)
         alerts[one.alert_id] = changed[one.alert_id] = after
         outcomes.append(Outcome.APPLIED)
     await ports.alerts.put(work, list(changed.values()))

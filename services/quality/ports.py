@@ -271,11 +271,15 @@ class HarvestBook(Protocol):
 
 
 class Meter(Protocol):
-    """Counts measurements for operators."""
+    """Counts measurements and alerts for operators."""
 
     def measured(self, kind: str, outcome: str) -> None:
         """Count one. ``outcome``: told or same; for a file: profiled, unchanged, unreadable, link-broken,
         failed."""
+        ...
+
+    def alert(self, kind: str, change: str) -> None:
+        """Count one change of an alert: opened, resolved, or what else changed about it."""
         ...
 
 

@@ -76,18 +76,24 @@ _HTTP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 
 COUNTERS: Mapping[CounterName, MetricDefinition] = {
     "nutmeg_alerts_total": MetricDefinition(
-        "Alerts that changed state, by the service that owns them, kind and change (opened, resolved).",
+        "Changes of alerts, by the service that owns them, kind and change "
+        "(opened, severity, evidence, acknowledged, resolved).",
         ("service", "kind", "change"),
     ),
     "nutmeg_dead_letters_total": MetricDefinition(
-        "Records put aside because they could not be handled.", ("topic", "group", "reason")
+        "Records put aside because they could not be handled, by reason: invalid (can never be handled) or "
+        "failed (raised at every try).",
+        ("topic", "group", "reason"),
     ),
     "nutmeg_deliveries_total": MetricDefinition(
-        "Attempts to deliver a message, by channel (inbox, email, webhook) and outcome.",
+        "Attempts to send a message, by channel (email, or maildir without a mail server) and outcome "
+        "(sent, deferred to a later try, dead).",
         ("channel", "outcome"),
     ),
     "nutmeg_events_consumed_total": MetricDefinition(
-        "Events that a consumer group finished with, by what became of them.", ("topic", "group", "result")
+        "Events that a consumer group finished with, by what became of them "
+        "(applied, ignored, duplicate, stale, unknown_type, dead_lettered).",
+        ("topic", "group", "result"),
     ),
     "nutmeg_harvest_records_total": MetricDefinition(
         "Records read from harvest sources, by outcome (created, changed, unchanged, retired, rejected).",
@@ -104,17 +110,22 @@ COUNTERS: Mapping[CounterName, MetricDefinition] = {
         ("kind",),
     ),
     "nutmeg_index_operations_total": MetricDefinition(
-        "Writes to the search index, by operation (put, remove) and outcome.", ("operation", "outcome")
+        "Documents written to the search index, by operation (put) and outcome "
+        "(applied, stale, refused, deferred, failed for a whole batch).",
+        ("operation", "outcome"),
     ),
     "nutmeg_quality_measurements_total": MetricDefinition(
-        "Quality measurements made, by kind and outcome.", ("kind", "outcome")
+        "Measurements of datasets by kind and outcome (told, same); kind file: looks into data files "
+        "(profiled, unchanged, unreadable, link-broken, failed).",
+        ("kind", "outcome"),
     ),
     "nutmeg_relay_published_total": MetricDefinition("Outbox rows that the log acknowledged.", ("service",)),
     "nutmeg_relay_resent_total": MetricDefinition(
         "Outbox rows sent again because the log had lost what it once acknowledged.", ("service",)
     ),
     "nutmeg_usage_hits_total": MetricDefinition(
-        "Hits taken in, by kind (view, download, api) and result (counted, duplicate, robot, rejected).",
+        "Hits by kind (view, download, api-call; other where it is none of these) and result "
+        "(counted, robot, duplicate, rejected).",
         ("kind", "result"),
     ),
     "nutmeg_work_failures_total": MetricDefinition(

@@ -12,3 +12,7 @@ class MetricsMeter:
     def measured(self, kind: str, outcome: str) -> None:
         """See the port."""
         self._metrics.count("nutmeg_quality_measurements_total", kind=kind, outcome=outcome)
+
+    def alert(self, kind: str, change: str) -> None:
+        """See the port."""
+        self._metrics.count("nutmeg_alerts_total", service="quality", kind=kind, change=change)

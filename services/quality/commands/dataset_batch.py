@@ -9,9 +9,10 @@ from services.quality.domain.alerts import Alert, AlertKey, close_alerts
 from services.quality.domain.rounds import Judgement, Round, judge
 from services.quality.domain.standing import FileStanding, Standing
 from services.quality.domain.telling import alert_state, is_news, measurements_of
-from services.quality.ports import QualityPorts, Recorded
+from services.quality.ports import Meter, QualityPorts, Recorded
 from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved
 from shared.events.envelope import Event
+from shared.events.model import EventModel
 from shared.events.quality import Measurement, MeasurementRecorded
 from shared.events.registry import (
     MEASUREMENT_RECORDED,
@@ -130,7 +131,8 @@ class DatasetBatch:
 
     def _take_alert(self, alert: Alert, cause: Event | None) -> None:
         known = self.alerts.setdefault(alert.dataset_id, {})
-        emit_alert(self.work, self.standings.get(alert.dataset_id), known.get(alert.key), alert, cause)
+        standing, before = self.standings.get(alert.dataset_id), known.get(alert.key)
+        emit_alert(self.work, self.ports.meter, standing, before, alert, cause)
         known[alert.key] = alert
         self._alerts_changed[alert.alert_id] = alert
 
@@ -165,42 +167,30 @@ async def load_batch(work: UnitOfWork, ports: QualityPorts, dataset_ids: Collect
 
 def emit_alert(
     work: UnitOfWork,
+    meter: Meter,
     standing: Standing | None,
     before: Alert | None,
     after: Alert,
     cause: Event | None = None,
 ) -> None:
-    """Tell the new state of an alert as what it is: opened, changed or resolved."""
+    """Tell the new state of an alert as what it is: opened, changed or resolved; count it once committed."""
     state = alert_state(
         after,
         title=standing.dataset.title if standing else "",
         agency_id=standing.dataset.agency_id if standing else None,
     )
-    subject, version = str(after.alert_id), after.subject_version
+    data: EventModel
     if after.state == "resolved":
-        work.emit(
-            QUALITY_ALERT_RESOLVED,
-            AlertResolved(alert=state),
-            subject=subject,
-            subjectversion=version,
-            cause=cause,
-        )
+        change, event_type, data = "resolved", QUALITY_ALERT_RESOLVED, AlertResolved(alert=state)
     elif before is None or before.state == "resolved":
-        work.emit(
-            QUALITY_ALERT_OPENED,
-            AlertOpened(alert=state),
-            subject=subject,
-            subjectversion=version,
-            cause=cause,
-        )
+        change, event_type, data = "opened", QUALITY_ALERT_OPENED, AlertOpened(alert=state)
     else:
-        work.emit(
-            QUALITY_ALERT_CHANGED,
-            AlertChanged(alert=state, change=_change(before, after)),
-            subject=subject,
-            subjectversion=version,
-            cause=cause,
-        )
+        change, event_type = _change(before, after), QUALITY_ALERT_CHANGED
+        data = AlertChanged(alert=state, change=change)
+    work.emit(
+        event_type, data, subject=str(after.alert_id), subjectversion=after.subject_version, cause=cause
+    )
+    work.after_commit(lambda: meter.alert(after.key.kind, change))
 
 
 def _change(before: Alert, after: Alert) -> str:

@@ -45,6 +45,8 @@ async def test_a_link_is_broken_after_two_failures_and_its_repair_is_noticed_by_
     await system.pass_time(timedelta(hours=7))
     assert await system.alert_words() == ["opened link-broken", "resolved link-broken"]
     assert (await system.job("roads")).state == "done"
+    counted = partial(system.metrics.value, "nutmeg_alerts_total", service="quality", kind="link-broken")
+    assert (counted(change="opened"), counted(change="resolved")) == (1, 1)
 
 
 async def test_one_failure_is_enough_where_the_setting_says_so(
