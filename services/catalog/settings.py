@@ -15,7 +15,9 @@ GIBIBYTE = 1024**3
 class CatalogSettings(BaseSettings):
     """Names for the public catalogue, limits of harvesting, and the search engine."""
 
-    model_config = SettingsConfigDict(env_prefix="NUTMEG_CATALOG_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="NUTMEG_CATALOG_", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     title: str = Field(default="Open data catalogue", description="Title of the catalogue in /data.json.")
     publisher_name: str = Field(

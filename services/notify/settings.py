@@ -9,7 +9,9 @@ __all__ = ["NotifySettings"]
 class NotifySettings(BaseSettings):
     """Who writes, through which server, and how long neighbouring matters wait for one another."""
 
-    model_config = SettingsConfigDict(env_prefix="NUTMEG_NOTIFY_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="NUTMEG_NOTIFY_", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     sender_address: str = Field(
         default="nutmeg@localhost.localdomain",

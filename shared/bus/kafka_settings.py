@@ -13,7 +13,9 @@ __all__ = ["KafkaSettings"]
 class KafkaSettings(BaseSettings):
     """The defaults of the timeouts are those that held in fault tests; see docs/decisions/0008."""
 
-    model_config = SettingsConfigDict(env_prefix="NUTMEG_KAFKA_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="NUTMEG_KAFKA_", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     bootstrap_servers: str = Field(
         default="127.0.0.1:9092",

@@ -19,7 +19,9 @@ KEY_HEX_DIGITS_MIN = 64
 class ProcessSettings(BaseSettings):
     """Where a process keeps files, where it answers, and what the installation is called."""
 
-    model_config = SettingsConfigDict(env_prefix="NUTMEG_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="NUTMEG_", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     data_dir: Path = Field(default=Path("nutmeg-data"), description="Directory that holds everything kept.")
     host: str = Field(default="127.0.0.1", description="Address to listen on; loopback by default.")

@@ -248,3 +248,27 @@ def test_prometheus_reads_every_process() -> None:
     assert [job["job_name"] for job in jobs] == [f"nutmeg-{name}" for name in PROCESSES]
     assert [job["static_configs"] for job in jobs] == [[{"targets": [f"{name}:8080"]}] for name in PROCESSES]
     assert all(job["authorization"]["credentials_file"] == "/run/secrets/metrics-token" for job in jobs)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NUTMEG_DATABASE_URL", "mysql://user:hunter2@host/name"),
+        ("NUTMEG_DATABASE_URLS", '{"catalog": "mysql://user:hunter2@host/name"}'),
+        ("NUTMEG_DATABASE_URLS", '{"catalog": "postgresql+asyncpg://user:hunter2@host'),
+        ("NUTMEG_SIGNING_KEY", "hunter2"),
+        ("NUTMEG_CATALOG_ELASTICSEARCH_URL", "http://user:hunter2@host:9200"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_named_and_its_secret_is_not_told(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process = compose_processes()[OPERATIONS]
+    given(process, monkeypatch)
+    monkeypatch.setenv(name, value)
+    monkeypatch.delitem(sys.modules, process.command[2], raising=False)
+    with pytest.raises(SystemExit):
+        runpy.run_module(process.command[2], run_name="__main__")
+    told = capsys.readouterr().err
+    assert name.rpartition("_")[2].lower() in told
+    assert "hunter2" not in told
