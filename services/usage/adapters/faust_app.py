@@ -1,4 +1,7 @@
-"""A Faust app on our Kafka settings. Built by a factory: importing it does nothing."""
+"""A Faust app on our Kafka settings, built by a factory.
+
+Faust looks at its machine when one of its names is first used, so types are named in quotes here and beside.
+"""
 
 from pathlib import Path
 
@@ -14,7 +17,7 @@ HEARTBEATS_PER_SESSION = 3
 ACKNOWLEDGED_BY_ALL = -1
 
 
-def build_faust_app(kafka: KafkaSettings, *, group: str, folder: Path) -> faust.App:
+def build_faust_app(kafka: KafkaSettings, *, group: str, folder: Path) -> "faust.App":
     """Return an app that is one member of ``group``. Raises ``OSError`` for a certificate it cannot read.
 
     Membership is static, as in :mod:`shared.bus.kafka_membership`. Topics are the registry's alone, and the
@@ -46,7 +49,7 @@ def build_faust_app(kafka: KafkaSettings, *, group: str, folder: Path) -> faust.
     )
 
 
-def _credentials(kafka: KafkaSettings) -> faust.SASLCredentials | faust.SSLCredentials | None:
+def _credentials(kafka: KafkaSettings) -> "faust.SASLCredentials | faust.SSLCredentials | None":
     context = client_options(kafka).get("ssl_context")
     if kafka.security_protocol.startswith("SASL"):
         return faust.SASLCredentials(

@@ -15,12 +15,11 @@ the last one, and not the one that the row is from.
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import faust
 import structlog
-from faust.types import TP
 
 from services.usage.domain.windows import DayRow, daily_uses
 from shared.bus.ports import EventLog, Lag, TopicPartition
@@ -28,6 +27,9 @@ from shared.clock import Clock
 from shared.errors import TransientError
 from shared.events.envelope import partition_for
 from shared.store.unit_of_work import UnitOfWork
+
+if TYPE_CHECKING:
+    from faust.types import TP
 
 __all__ = ["RollupWindows"]
 
@@ -41,7 +43,7 @@ class RollupWindows:
 
     def __init__(
         self,
-        app: faust.App,
+        app: "faust.App",
         *,
         rollups: str,
         table: str,
@@ -183,7 +185,7 @@ class RollupWindows:
             logger.exception("the table cannot be taken over")
             await self._app.crash(error)
 
-    async def _set_back(self, offsets: Mapping[TP, int]) -> bool:
+    async def _set_back(self, offsets: "Mapping[TP, int]") -> bool:
         consumer: Any = self._app.consumer
         # There is no public way to a commit of offsets that nobody acknowledged.
         is_kept: bool = not offsets or await consumer._commit(offsets)  # noqa: SLF001

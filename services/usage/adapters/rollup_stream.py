@@ -12,12 +12,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import faust
 import structlog
-from faust.types import EventT
 
 from services.usage.adapters.faust_windows import RollupWindows
 from services.usage.domain.windows import DayRow, assigned, row_key
@@ -43,6 +42,9 @@ from shared.events.topics import ConsumerGroup
 from shared.events.usage import RollupUpdated
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
+
+if TYPE_CHECKING:
+    from faust.types import EventT
 
 __all__ = ["RollupStream", "StreamPatience"]
 
@@ -71,7 +73,7 @@ class RollupStream:
 
     def __init__(
         self,
-        app: faust.App,
+        app: "faust.App",
         windows: RollupWindows,
         *,
         group: ConsumerGroup,
@@ -163,7 +165,7 @@ class RollupStream:
     async def _read(self, stream: Any) -> None:
         """The agent. Batches are ours, since those of ``take`` are acknowledged also when cancelled."""
         by_hand = stream.noack()
-        batch: list[EventT[bytes]] = []
+        batch: list[Any] = []
         async for event in by_hand.events():
             batch.append(event)
             if len(batch) < self._patience.records_max:
