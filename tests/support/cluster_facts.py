@@ -44,13 +44,13 @@ def unpublished(cluster: Cluster) -> dict[str, int]:
 
 
 def lag_of(cluster: Cluster) -> dict[str, int]:
-    """How many records each group has not committed; those that are done are left out."""
+    """How many records each group of a worker has not committed; those that are done are left out."""
 
     async def read() -> dict[str, int]:
         async with _log(cluster) as log:
             ends = {topic: await log.end_offsets(topic) for topic in TOPICS}
             lags = {}
-            for group in GROUPS.values():
+            for group in (one for one in GROUPS.values() if not one.is_stream):
                 committed = await log.committed(group.name)
                 places = {place: end for topic in group.topics for place, end in ends[topic].items()}
                 lags[group.name] = sum(end - committed.get(place, 0) for place, end in places.items())
