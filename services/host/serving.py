@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from services.host.running import Host
+from shared.collector import settle_collector
 from shared.process.serving import answering, ended_by_signal, first_of
 
 __all__ = ["serve"]
@@ -23,6 +24,7 @@ async def serve(host: Host, bound: socket.socket, *, announce: Announce | None =
     base_url = str(host.app.state.http_settings.base_url)
     try:
         await host.start()
+        settle_collector()
         async with answering(host.app, bound) as serving:
             try:
                 host.directory.write_server(port, base_url, host.settings.local_url(port))

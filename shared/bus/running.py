@@ -7,7 +7,6 @@ its name) stays stopped until an operator starts it again; the others go on.
 
 import asyncio
 import contextlib
-import gc
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -35,7 +34,7 @@ from shared.errors import (
 from shared.events.topics import TOPICS
 from shared.runtime import RecurringWork, Service
 
-__all__ = ["ServiceRunner", "ServiceStatus", "SubscriptionStatus", "settle_collector", "wait_until_idle"]
+__all__ = ["ServiceRunner", "ServiceStatus", "SubscriptionStatus", "wait_until_idle"]
 
 logger = structlog.get_logger(__name__)
 
@@ -47,7 +46,6 @@ IDLE_LOOK_SECONDS_MIN = 0.02
 IDLE_LOOK_SECONDS_MAX = 0.2
 QUIET_LOOKS = 2
 STILL_BUSY_NAMED_MAX = 8
-COLLECT_AFTER_ALLOCATIONS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,17 +330,6 @@ async def _first_busy(runners: Sequence[ServiceRunner]) -> str | None:
             async for word in words:
                 return word
     return None
-
-
-def settle_collector() -> None:
-    """Call once per process, after everything is started.
-
-    What stands by then stays to the end, so the garbage collector need not walk it again and again; a
-    batch of 500 events then costs about a third less. Thresholds follow the size of a batch.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER_ALLOCATIONS, 20, 20)
 
 
 async def _nothing_pending() -> int:

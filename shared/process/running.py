@@ -17,7 +17,8 @@ from sqlalchemy import select
 from shared.bus.consumer import LoopSettings
 from shared.bus.outbox import RelaySettings
 from shared.bus.ports import EventLog
-from shared.bus.running import ServiceRunner, settle_collector
+from shared.bus.running import ServiceRunner
+from shared.collector import settle_collector
 from shared.errors import NutmegError, TransientError
 from shared.http.app import build_app
 from shared.process.ground import (

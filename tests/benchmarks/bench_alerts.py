@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from shared.bus.running import settle_collector
+from shared.collector import settle_collector
 from shared.events.alerts import AlertOpened, AlertState
 from shared.events.registry import QUALITY_ALERT_OPENED
 from tests.support.host_in_process import RunningHost, feed_of, run_host

@@ -18,9 +18,10 @@ from uuid import uuid4
 from shared.bus.consumer import ConsumerLoop
 from shared.bus.handling import Outcome, Subscription
 from shared.bus.ports import OutgoingRecord
-from shared.bus.running import ServiceRunner, settle_collector
+from shared.bus.running import ServiceRunner
 from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import SystemClock
+from shared.collector import settle_collector
 from shared.events.envelope import Event, decode, encode, new_event
 from shared.events.model import EventModel
 from shared.events.registry import HIT_RECORDED, ROLLUP_UPDATED, EventType

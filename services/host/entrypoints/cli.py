@@ -16,6 +16,7 @@ from services.host.entrypoints.cli_insight import add_insight
 from services.host.entrypoints.cli_moving import add_export
 from services.host.entrypoints.cli_operations import add_operations
 from services.host.entrypoints.cli_serving import add_serving
+from shared.collector import ease_collector
 
 __all__ = ["app", "main"]
 
@@ -45,6 +46,7 @@ add_export(app)
 
 def main() -> None:
     """Run the command line; the installed script calls it."""
+    ease_collector()
     try:
         app()
     except CommandError as error:
