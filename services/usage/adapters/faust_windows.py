@@ -57,6 +57,8 @@ class RollupWindows:
             prefix + rollups, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
         )
         self.owned: frozenset[int] = frozenset()
+        self.is_settled = False
+        """Whether it is known what is owned, and its rows are here: not before a recovery has ended."""
         self._app = app
         self._name = rollups
         self._log = log
@@ -179,7 +181,7 @@ class RollupWindows:
             if not await self._set_back({tp: self._next[number] for number, tp in assignment.items()}):
                 return  # another rebalance has begun, and will end here too
             self._catching_up = set(assignment)
-            self.owned = frozenset(assignment)
+            self.owned, self.is_settled = frozenset(assignment), True
         except Exception as error:
             # Faust would go on without a word.
             logger.exception("the table cannot be taken over")
@@ -193,7 +195,7 @@ class RollupWindows:
 
     async def _let_go(self, *_: Any, **__: Any) -> None:
         """Called by Faust when a rebalance begins: whatever is ours after it comes by a recovery."""
-        self.owned = self._judged = frozenset()
+        self.owned, self.is_settled, self._judged = frozenset(), False, frozenset()
 
     def _forget_all_but(self, partitions: Collection[int]) -> None:
         """Drop rows of partitions that went elsewhere. Faust does so only for rows that it recovered."""

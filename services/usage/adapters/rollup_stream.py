@@ -128,9 +128,9 @@ class RollupStream:
 
     def cause_of_standing_still(self) -> str | None:
         """Return, in words, why nothing is read; ``None`` while it is."""
-        if self.state is LoopState.RUNNING and self._windows.owned:
+        if self.state is LoopState.RUNNING and self._windows.is_settled:
             return None
-        return f"consumer {self._group} is {self.state}: {self.cause or 'it has no partitions yet'}"
+        return f"consumer {self._group} is {self.state}: {self.cause or 'its table is not there yet'}"
 
     async def replay_once(self) -> int:
         """Take up dead letters of our partitions that an operator wants handled again; return how many."""

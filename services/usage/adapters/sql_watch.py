@@ -139,13 +139,21 @@ class SqlAlertBook:
         for ids in chunks(sorted(dataset_ids)):
             statement = (
                 select(ALERTS)
-                .where(ALERTS.c.dataset_id.in_(ids), ALERTS.c.state == "open")
+                .where(ALERTS.c.dataset_id.in_(ids), ALERTS.c.state != "resolved")
                 .order_by(ALERTS.c.alert_id)
                 .with_for_update()
             )
             for row in await work.connection.execute(statement):
                 alert = KnownAlert(AlertState.model_validate(row.document), row.first_day)
                 found.setdefault(row.dataset_id, []).append(alert)
+        return found
+
+    async def find(self, work: UnitOfWork, alert_ids: Collection[UUID]) -> dict[UUID, KnownAlert]:
+        found: dict[UUID, KnownAlert] = {}
+        for ids in chunks(sorted(alert_ids)):
+            statement = select(ALERTS).where(ALERTS.c.alert_id.in_(ids)).order_by(ALERTS.c.alert_id)
+            for row in await work.connection.execute(statement.with_for_update()):
+                found[row.alert_id] = KnownAlert(AlertState.model_validate(row.document), row.first_day)
         return found
 
     async def put(self, work: UnitOfWork, step: AlertStep) -> int | None:

@@ -64,6 +64,7 @@ class Windows:
 
     topic: str = "usage.rollups"
     owned: frozenset[int] = frozenset({0})
+    is_settled: bool = True
     rows: dict[str, DayRow] = field(default_factory=dict)
     next: dict[int, int] = field(default_factory=dict)
     failures: list[Exception] = field(default_factory=list)
