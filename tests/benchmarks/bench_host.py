@@ -1,10 +1,11 @@
-"""Start-up and memory of ``nutmeg up``. Run: ``python -m tests.benchmarks.bench_host``.
+"""Start-up, memory and recovery of ``nutmeg up``. Run: ``python -m tests.benchmarks.bench_host``.
 
 Start-up is told as a ratio to importing the two libraries that every such server imports, so that a slow
 machine does not make it look slow.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,11 +18,18 @@ from tests.support.installation import Installation
 RUNS = 5
 DATASETS = 1_245
 REST_SECONDS = 5.0
+HARVESTED_SECONDS = 1.0
 IMPORTS = "import fastapi, sqlalchemy"
 
 
 def report(name: str, value: float, unit: str, **conditions: object) -> None:
     print(json.dumps({"name": name, "value": round(value, 3), "unit": unit, **conditions}), flush=True)
+
+
+def keep_bytecode(folder: Path) -> None:
+    """Let the processes begun from here on keep compiled modules, as an installation does."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
 
 
 def importing_seconds() -> float:
@@ -38,6 +46,25 @@ def starting_seconds(data_dir: Path) -> float:
     seconds = time.perf_counter() - started
     installation.stop()
     return seconds
+
+
+def measure_recovery(data_dir: Path) -> None:
+    """Kill the server in the middle of a harvest; until it is ready again, and until all is done."""
+    installation = Installation(data_dir)
+    installation.start()
+    try:
+        feed = feed_of(*(f"killed {number}" for number in range(DATASETS)))
+        with installation.client() as client:
+            client.post("/api/v1/harvests", params={"source": "killed"}, json=feed, timeout=60)
+        time.sleep(HARVESTED_SECONDS)
+        installation.kill()
+        started = time.perf_counter()
+        installation.start()
+        report("recover_ready", time.perf_counter() - started, "s from the start after kill -9")
+        installation.wait_until_idle(600)
+        report("recover_all_done", time.perf_counter() - started, "s, the harvest finished and drained")
+    finally:
+        installation.stop()
 
 
 def memory_mb(pid: int) -> float:
@@ -77,6 +104,8 @@ def measure_memory(data_dir: Path) -> None:
 def main() -> None:
     """Measure in a folder that is thrown away; the best of several runs counts."""
     with tempfile.TemporaryDirectory(prefix="nutmeg-bench-") as folder:
+        keep_bytecode(Path(folder) / "bytecode")
+        importing_seconds()  # compiles what the others find compiled
         importing = min(importing_seconds() for _ in range(RUNS))
         report("import_fastapi_sqlalchemy", importing, "s")
         data_dir = Path(folder) / "data"
@@ -85,6 +114,7 @@ def main() -> None:
         report("start_again", again, "s, an existing directory")
         report("start_ratio", again / importing, "times the imports")
         measure_memory(data_dir)
+        measure_recovery(data_dir)
 
 
 if __name__ == "__main__":
