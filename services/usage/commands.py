@@ -27,7 +27,7 @@ from shared.events.usage import Hit, HitRecorded, Rollup, RollupUpdated
 from shared.identity.viewer import Role, Viewer
 from shared.store.unit_of_work import UnitOfWork
 
-__all__ = ["close_days", "forget_old", "publish_rollups", "record_hits", "watch_use"]
+__all__ = ["close_days", "forget_old", "publish_rollups", "record_hits", "tell_step", "watch_use"]
 
 logger = structlog.get_logger(__name__)
 
@@ -140,7 +140,7 @@ async def watch_use(work: UnitOfWork, ports: UsagePorts) -> int:
             failed.add(one.dataset_id)
             continue
         for step in steps:
-            await _tell(work, ports, step)
+            await tell_step(work, ports, step)
     # Counting makes a dataset due by itself; what nobody used for long can only be noticed by that.
     idle = {dataset_id for dataset_id in ids if dataset_id not in uses and dataset_id not in open_alerts}
     await ports.watch.looked_at(work, failed, due_at=now + JUDGED_AGAIN_AFTER)
@@ -267,7 +267,8 @@ def _receipts(
     return receipts
 
 
-async def _tell(work: UnitOfWork, ports: UsagePorts, step: AlertStep) -> None:
+async def tell_step(work: UnitOfWork, ports: UsagePorts, step: AlertStep) -> None:
+    """Write a change of an alert and tell it; one that was opened before is told once."""
     version = await ports.alerts.put(work, step)
     if version is None:
         return

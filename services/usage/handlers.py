@@ -1,10 +1,12 @@
-"""What usage does with events: remember datasets and viewers, and count its own hits."""
+"""What usage does with events: remember datasets and viewers, count its own hits, note who took an alert."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
+from services.usage.commands import tell_step
+from services.usage.domain.alerts import KnownAlert, acknowledged
 from services.usage.domain.clients import AccessMethod
 from services.usage.domain.counter import CountedHit, HitKind, TrailKey, recount
 from services.usage.domain.reports import identifier_name, landing_page_name
@@ -13,18 +15,28 @@ from shared.bus.handling import Handlers, Outcome
 from shared.datasets.read_model import dataset_of
 from shared.events.catalog import DatasetRetired
 from shared.events.envelope import Event
+from shared.events.notify import AlertAcknowledged
 from shared.events.registry import (
+    ALERT_ACKNOWLEDGED,
     DATASET_CHANGED,
     DATASET_REGISTERED,
     DATASET_RETIRED,
     HIT_RECORDED,
     PERSON_CHANGED,
+    USAGE_ALERT_OPENED,
 )
 from shared.events.usage import Hit, HitRecorded
 from shared.identity.principals import remember_people
 from shared.store.unit_of_work import UnitOfWork
 
-__all__ = ["COUNTING_HANDLERS", "DIRECTORY_HANDLERS", "count_hits", "remember_datasets", "remember_viewers"]
+__all__ = [
+    "COUNTING_HANDLERS",
+    "DIRECTORY_HANDLERS",
+    "acknowledge_alerts",
+    "count_hits",
+    "remember_datasets",
+    "remember_viewers",
+]
 
 FIRST_LOOK_AFTER = timedelta(hours=1)
 LOOK_AFTER = timedelta(seconds=2)
@@ -62,6 +74,26 @@ async def remember_viewers(
 ) -> Sequence[Outcome] | None:
     """Keep what each person may do."""
     return await remember_people(batch, work, ports.principals)
+
+
+async def acknowledge_alerts(batch: Sequence[Event], work: UnitOfWork, ports: UsagePorts) -> list[Outcome]:
+    """A person took charge: say so on the alert. One that is over, or not ours, is left alone."""
+    ours = USAGE_ALERT_OPENED.topic.name
+    taken = [event.payload(AlertAcknowledged) for event in batch]
+    known = await ports.alerts.find(work, {one.alert_id for one in taken if one.owner_topic == ours})
+    outcomes = []
+    for one in taken:
+        alert = known.get(one.alert_id)
+        step = None
+        if alert is not None:
+            step = acknowledged(alert, person_id=one.acknowledged_by, at=one.acknowledged_at)
+        if step is None:
+            outcomes.append(Outcome.IGNORED)
+            continue
+        known[one.alert_id] = KnownAlert(step.alert, step.first_day)
+        await tell_step(work, ports, step)
+        outcomes.append(Outcome.APPLIED)
+    return outcomes
 
 
 async def count_hits(batch: Sequence[Event], work: UnitOfWork, ports: UsagePorts) -> list[Outcome]:
@@ -120,6 +152,7 @@ DIRECTORY_HANDLERS: Handlers[UsagePorts] = {
     DATASET_CHANGED.name: remember_datasets,
     DATASET_RETIRED.name: remember_datasets,
     PERSON_CHANGED.name: remember_viewers,
+    ALERT_ACKNOWLEDGED.name: acknowledge_alerts,
 }
 
 COUNTING_HANDLERS: Handlers[UsagePorts] = {

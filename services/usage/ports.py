@@ -180,7 +180,11 @@ class AlertBook(Protocol):
     async def open_alerts(
         self, work: UnitOfWork, dataset_ids: Collection[UUID]
     ) -> dict[UUID, list[KnownAlert]]:
-        """Return the open alerts per dataset, under a row lock."""
+        """Return the alerts per dataset that are not resolved, under a row lock."""
+        ...
+
+    async def find(self, work: UnitOfWork, alert_ids: Collection[UUID]) -> dict[UUID, KnownAlert]:
+        """Return these alerts, whatever their state, under a row lock; unknown ones are left out."""
         ...
 
     async def put(self, work: UnitOfWork, step: AlertStep) -> int | None:
@@ -202,7 +206,7 @@ class HitMeter(Protocol):
         ...
 
     def alert(self, kind: str, change: str) -> None:
-        """``change``: opened, severity or resolved."""
+        """``change``: opened, severity, acknowledged or resolved."""
         ...
 
     def not_judged(self, count: int) -> None:

@@ -253,10 +253,13 @@ _GROUPS = (
             "quality.alerts",
             "sharing.requests",
         ),
-        "number the changes that outside services may read",
+        "number the changes that outside services may read, and know which alerts are open",
     ),
     ConsumerGroup(
-        "usage.directory", "usage", ("catalog.datasets", "directory.people"), "know datasets and viewers"
+        "usage.directory",
+        "usage",
+        ("catalog.datasets", "directory.people", "notify.acknowledgements"),
+        "know datasets and viewers, and who took charge of an alert",
     ),
     ConsumerGroup("usage.counting", "usage", ("usage.hits",), "count hits into hours and days"),
     ConsumerGroup(

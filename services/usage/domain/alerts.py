@@ -1,17 +1,19 @@
-"""The life of usage's alerts: opened by a signal, resolved when use is back or the day is over."""
+"""The life of usage's alerts: opened by a signal, taken by a person, over when use is back or time is up."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from services.usage.domain.signals import Signal, SignalKind, alert_id
 from shared.events.alerts import AlertState, Evidence
 
-__all__ = ["AlertStep", "KnownAlert", "Subject", "next_steps"]
+__all__ = ["AlertStep", "KnownAlert", "Subject", "acknowledged", "next_steps"]
 
-Change = Literal["opened", "severity", "resolved"]
+_SEVERITIES = {"info": 0, "warning": 1, "error": 2}
+
+Change = Literal["opened", "severity", "acknowledged", "resolved"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,21 @@ def next_steps(
     return steps
 
 
+def acknowledged(known: KnownAlert, *, person_id: UUID, at: datetime) -> AlertStep | None:
+    """A person takes charge; None for an alert that somebody has, or that is over."""
+    if known.alert.state != "open":
+        return None
+    taken = known.alert.model_copy(
+        update={
+            "state": "acknowledged",
+            "acknowledged_at": at,
+            "acknowledged_by": person_id,
+            "changed_at": at,
+        }
+    )
+    return AlertStep("acknowledged", taken, known.first_day)
+
+
 def _is_over(known: KnownAlert, uses: Mapping[date, int]) -> bool:
     if known.alert.kind != SignalKind.SILENCE:
         return True
@@ -95,9 +112,11 @@ def _opened(subject: Subject, signal: Signal, now: datetime) -> AlertState:
 
 
 def _changed(alert: AlertState, signal: Signal, now: datetime) -> AlertState:
-    return alert.model_copy(
-        update={"severity": signal.severity.value, "cause": _cause(signal), "changed_at": now}
-    )
+    update: dict[str, Any] = {"severity": signal.severity.value, "cause": _cause(signal), "changed_at": now}
+    if _SEVERITIES.get(signal.severity.value, 0) > _SEVERITIES.get(alert.severity, 0):
+        # What got worse needs a person again, whoever took the lesser one.
+        update |= {"state": "open", "acknowledged_at": None, "acknowledged_by": None}
+    return alert.model_copy(update=update)
 
 
 def _resolved(alert: AlertState, now: datetime) -> AlertState:

@@ -10,9 +10,17 @@ from sqlalchemy import select, text
 from services.usage.adapters.tables import BUS, METADATA, VISITOR_SALTS
 from shared.bus.ports import OutgoingRecord, TopicPartition
 from shared.clock import SimulatedClock
-from shared.events.alerts import AlertOpened, AlertResolved
+from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved
 from shared.events.usage import HitRecorded, RollupUpdated
-from tests.services.usage.usage_system import AGENCY, OTHER_AGENCY, UsageSystem, dataset_id, running, visit
+from tests.services.usage.usage_system import (
+    AGENCY,
+    OTHER_AGENCY,
+    TAKER,
+    UsageSystem,
+    dataset_id,
+    running,
+    visit,
+)
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -333,6 +341,33 @@ class TestAlerts:
             system.metrics.value("nutmeg_alerts_total", service="usage", kind="use-spiked", change="opened")
             == 1
         )
+
+    async def test_an_alert_that_somebody_took_says_so_once_and_is_still_resolved(
+        self, system: UsageSystem
+    ) -> None:
+        usual = [
+            visit("roads", number, -days_ago * 86_400) for days_ago in range(5, 25) for number in range(5)
+        ]
+        others = [visit("schools", 1, -days_ago * 86_400) for days_ago in range(25)]
+        async with system.client("importer") as client:
+            await client.post("/api/v1/usage/hits:batch", json={"hits": usual + others})
+            await system.settle()
+            (opened,) = [event.payload(AlertOpened).alert for event in await system.events("usage.alerts")]
+            await system.acknowledge(opened.alert_id, "roads")
+            await system.acknowledge(opened.alert_id, "roads")
+            await system.acknowledge(uuid4(), "roads")
+            (_, told) = await system.events("usage.alerts")
+            taken = told.payload(AlertChanged)
+            assert (taken.change, taken.alert.state, told.subjectversion) == (
+                "acknowledged",
+                "acknowledged",
+                2,
+            )
+            assert taken.alert.acknowledged_by == TAKER
+            assert taken.alert.acknowledged_at is not None
+            await system.retire("roads")
+        *_, over = await system.events("usage.alerts")
+        assert (over.payload(AlertResolved).alert.acknowledged_by, over.subjectversion) == (TAKER, 3)
 
     async def test_a_retired_dataset_has_no_open_alerts_and_takes_no_hits(
         self, system: UsageSystem, clock: SimulatedClock

@@ -22,7 +22,15 @@ from shared.clock import SimulatedClock
 from shared.events.catalog import DatasetRegistered, DatasetRetired, DatasetState
 from shared.events.envelope import Event, decode, encode, new_event
 from shared.events.governance import GrantState, PersonChanged, PersonState
-from shared.events.registry import DATASET_REGISTERED, DATASET_RETIRED, PERSON_CHANGED
+from shared.events.notify import AlertAcknowledged
+from shared.events.registry import (
+    ALERT_ACKNOWLEDGED,
+    DATASET_REGISTERED,
+    DATASET_RETIRED,
+    EVENT_TYPES,
+    PERSON_CHANGED,
+    USAGE_ALERT_OPENED,
+)
 from shared.events.topics import TOPICS
 from shared.http.app import build_app
 from shared.http.settings import HTTPSettings
@@ -38,6 +46,7 @@ DEBOUNCE = timedelta(seconds=2)
 KEY = SigningKey(b"k" * 32)
 AGENCY = uuid5(NAMESPACE, "agency")
 OTHER_AGENCY = uuid5(NAMESPACE, "other agency")
+TAKER = uuid5(NAMESPACE, "taker")
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0"
 
 PEOPLE: Mapping[str, tuple[str, UUID | None]] = {
@@ -122,6 +131,18 @@ class UsageSystem:
         )
         await self._publish([event])
 
+    async def acknowledge(self, alert_id: UUID, name: str) -> None:
+        """Let notify say that somebody took charge of an alert."""
+        taken = AlertAcknowledged(
+            alert_id=alert_id,
+            owner_topic=USAGE_ALERT_OPENED.topic.name,
+            dataset_id=dataset_id(name),
+            acknowledged_by=TAKER,
+            acknowledged_at=self.clock.now(),
+        )
+        event = new_event(ALERT_ACKNOWLEDGED, taken, subject=str(alert_id), time=self.clock.now())
+        await self._publish([event])
+
     async def events(self, topic: str) -> list[Event]:
         """Everything on a topic of the log."""
         records = await self.log.read(TopicPartition(topic, 0), from_offset=0, records_max=100_000)
@@ -158,7 +179,7 @@ class UsageSystem:
         records = []
         for event in events:
             headers, value = encode(event)
-            topic = {PERSON_CHANGED.name: PERSON_CHANGED.topic}.get(event.type, DATASET_REGISTERED.topic)
+            topic = EVENT_TYPES[event.type].topic
             records.append(OutgoingRecord(topic.name, event.subject, event.subject, headers, value))
         await self.log.publish(records)
         await self.settle()
