@@ -8,24 +8,21 @@ times of handling (:mod:`services.host.event_paths`).
 from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from services.host.passing_log import PassingConsumer, PassingLog
 from shared.bus.dead_letter_record import PREFIX as DEAD_LETTER_PREFIX
 from shared.bus.ports import (
     EventLog,
-    Lag,
     LogConsumer,
     LogPosition,
-    LogRecord,
     OutgoingRecord,
     StartAt,
     TopicPartition,
 )
 from shared.clock import Clock
 from shared.events.envelope import Headers, header
-from shared.events.topics import Topic
 
 __all__ = ["ObservedLog", "PublishedRecord", "describe_record"]
 
@@ -79,11 +76,11 @@ def _moment(text: str | None) -> datetime | None:
         return None
 
 
-class ObservedLog:
+class ObservedLog(PassingLog):
     """An :class:`~shared.bus.ports.EventLog` that passes everything on and takes note of it."""
 
     def __init__(self, log: EventLog, clock: Clock) -> None:
-        self._log = log
+        super().__init__(log)
         self._clock = clock
         self._records: deque[PublishedRecord] = deque(maxlen=RECORDS_KEPT_MAX)
         self._commits: defaultdict[tuple[str, TopicPartition], deque[tuple[int, datetime]]] = defaultdict(
@@ -111,7 +108,7 @@ class ObservedLog:
 
     async def publish(self, records: Sequence[OutgoingRecord]) -> list[LogPosition]:
         """See :class:`~shared.bus.ports.EventLog`."""
-        positions = await self._log.publish(records)
+        positions = await super().publish(records)
         now = self._clock.now()
         for record, (partition, offset) in zip(records, positions, strict=True):
             place = TopicPartition(record.topic, partition)
@@ -122,66 +119,17 @@ class ObservedLog:
         self, group: str, topics: Sequence[str], *, start: StartAt = "beginning"
     ) -> LogConsumer:
         """See :class:`~shared.bus.ports.EventLog`."""
-        return _ObservedConsumer(await self._log.consumer(group, topics, start=start), group, self)
-
-    async def ensure_topics(self, topics: Sequence[Topic]) -> None:
-        """See :class:`~shared.bus.ports.EventLog`."""
-        await self._log.ensure_topics(topics)
-
-    async def read(self, position: TopicPartition, *, from_offset: int, records_max: int) -> list[LogRecord]:
-        """See :class:`~shared.bus.ports.EventLog`."""
-        return await self._log.read(position, from_offset=from_offset, records_max=records_max)
-
-    async def end_offsets(self, topic: str) -> Mapping[TopicPartition, int]:
-        """See :class:`~shared.bus.ports.EventLog`."""
-        return await self._log.end_offsets(topic)
-
-    async def committed(self, group: str) -> Mapping[TopicPartition, int]:
-        """See :class:`~shared.bus.ports.EventLog`."""
-        return await self._log.committed(group)
-
-    async def epochs(self) -> Sequence[str]:
-        """See :class:`~shared.bus.ports.EventLog`."""
-        return await self._log.epochs()
-
-    async def begin_epoch(self, reason: str) -> str:
-        """See :class:`~shared.bus.ports.EventLog`."""
-        return await self._log.begin_epoch(reason)
-
-    async def close(self) -> None:
-        """See :class:`~shared.bus.ports.EventLog`."""
-        await self._log.close()
+        return _ObservedConsumer(await super().consumer(group, topics, start=start), group, self)
 
 
-class _ObservedConsumer:
-    """A :class:`~shared.bus.ports.LogConsumer` that passes everything on and notes what is committed."""
+class _ObservedConsumer(PassingConsumer):
+    """Notes what is committed."""
 
     def __init__(self, consumer: LogConsumer, group: str, log: ObservedLog) -> None:
-        self._consumer = consumer
+        super().__init__(consumer)
         self._group = group
         self._observed = log
 
-    async def poll(self, *, records_max: int = 500, timeout_seconds: float = 1.0) -> list[LogRecord]:
-        return await self._consumer.poll(records_max=records_max, timeout_seconds=timeout_seconds)
-
-    def handling(self, records: Sequence[LogRecord]) -> AbstractAsyncContextManager[Sequence[LogRecord]]:
-        return self._consumer.handling(records)
-
     async def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
-        await self._consumer.commit(next_offsets)
+        await super().commit(next_offsets)
         self._observed.note_commit(self._group, next_offsets)
-
-    def seek(self, position: TopicPartition, offset: int) -> None:
-        self._consumer.seek(position, offset)
-
-    def pause(self, *positions: TopicPartition) -> None:
-        self._consumer.pause(*positions)
-
-    def resume(self, *positions: TopicPartition) -> None:
-        self._consumer.resume(*positions)
-
-    async def lag(self) -> Mapping[TopicPartition, Lag]:
-        return await self._consumer.lag()
-
-    async def close(self) -> None:
-        await self._consumer.close()
