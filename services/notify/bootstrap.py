@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from services.notify.adapters.maildir import MaildirMailTransport
@@ -15,6 +16,7 @@ from services.notify.entrypoints.pages import build_pages
 from services.notify.handlers import DIRECTORY_HANDLERS, ROUTING_HANDLERS
 from services.notify.ports import Bell, MailTransport, NotifyPorts
 from services.notify.settings import NotifySettings
+from services.notify.upkeep import pass_on_neglected, prune_what_is_over
 from shared.bus.handling import Subscription, bind
 from shared.clock import Clock
 from shared.datasets.read_model import KnownDatasets
@@ -29,6 +31,8 @@ from shared.telemetry.measuring import Measurements
 __all__ = ["Notify", "bootstrap", "bootstrap_cluster"]
 
 MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
+HOUR_SECONDS = 3_600.0
+LOOK_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +127,25 @@ def bootstrap(
                 pending=post.pending,
                 on_wake=ports.bell.on_ring,
                 is_divided=True,
-            )
+            ),
+            *_upkeep(store, ports, settings),
         ],
         open=take_up,
     )
     return Notify(service, ports, office)
+
+
+def _upkeep(store: Store, ports: NotifyPorts, settings: NotifySettings) -> list[RecurringWork]:
+    prune = partial(prune_what_is_over, store, ports, kept=timedelta(days=settings.kept_days))
+    works = [RecurringWork("notify.prune", HOUR_SECONDS, prune, _nothing_pending)]
+    if settings.escalation_days:
+        pass_on = partial(pass_on_neglected, store, ports, after=timedelta(days=settings.escalation_days))
+        works.append(RecurringWork("notify.escalation", LOOK_SECONDS, pass_on, _nothing_pending))
+    return works
+
+
+async def _nothing_pending() -> int:
+    return 0
 
 
 def bootstrap_cluster(ground: Ground) -> ServedService:

@@ -10,12 +10,11 @@ from uuid import UUID, uuid5
 import structlog
 
 from services.notify.domain.mail import Sending, compose, next_attempt
-from services.notify.domain.matters import READ_ONCE_KINDS, Matter, MatterState
+from services.notify.domain.matters import ALERT_TOPICS, READ_ONCE_KINDS, Matter, MatterState
 from services.notify.ports import DeferredError, MailTransport, MatterBook, RefusedError
 from shared.clock import Clock
 from shared.events.notify import AlertAcknowledged, Delivery, DeliveryDead, DeliveryDeferred, DeliverySent
 from shared.events.registry import ALERT_ACKNOWLEDGED, DELIVERY_DEAD, DELIVERY_DEFERRED, DELIVERY_SENT
-from shared.events.topics import TOPICS
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
 from shared.telemetry.measuring import Measurements
@@ -24,8 +23,6 @@ __all__ = ["MessageOffice", "Sender", "acknowledge"]
 
 PEOPLE_PER_TURN = 10
 MESSAGES_PER_TURN = 20
-
-ALERT_TOPICS = frozenset({TOPICS["quality.alerts"].name, TOPICS["usage.alerts"].name})
 
 logger = structlog.get_logger(__name__)
 

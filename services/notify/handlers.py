@@ -175,9 +175,9 @@ async def route_baseline(event: Event, work: UnitOfWork, ports: NotifyPorts) -> 
     if summary.steward_id is not None and summary.steward_id in directory:
         readers = [Recipient(summary.steward_id, "You are the steward of these datasets.")]
     else:
-        readers = agency_officers(
-            ownership.agency_id, agency_name, directory, "These datasets have no steward"
-        )
+        nobody = "These datasets have no steward"
+        readers = agency_officers(ownership.agency_id, agency_name, directory, nobody)
+        readers = readers or operators(directory, f"{nobody}, and nobody answers for their agency")
     await ports.book.put_matters(work, [matter])
     await _tell(work, ports, matter, Change.NOTICED, readers, wait=ports.group_wait)
     return Outcome.APPLIED

@@ -131,6 +131,21 @@ class MatterBook(Protocol):
         """Mark a matter as done and drop what was not told yet; tell whether there was one."""
         ...
 
+    async def neglected(self, work: UnitOfWork, *, told_before: datetime, limit: int) -> list[Matter]:
+        """Return error alerts that nobody took since people were told, and that were not passed on yet."""
+        ...
+
+    async def mark_passed_on(self, work: UnitOfWork, matters: Sequence[Matter]) -> None:
+        """Remember that this occurrence of each matter was passed on."""
+        ...
+
+    async def prune(self, work: UnitOfWork, *, before: datetime, limit: int) -> int:
+        """Delete what was over before a moment: matters with their lines, and messages; return how many.
+
+        A matter that is open, or that somebody has, stays however old it is.
+        """
+        ...
+
     async def due_people(self, work: UnitOfWork, now: datetime, limit: int) -> list[UUID]:
         """Return people who have something due to be told, whoever waits longest first."""
         ...

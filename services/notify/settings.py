@@ -34,6 +34,18 @@ class NotifySettings(BaseSettings):
     group_wait_seconds: float = Field(
         default=10.0, ge=0, le=3_600, description="How long an alert waits for others to the same person."
     )
+    escalation_days: int = Field(
+        default=7,
+        ge=0,
+        le=365,
+        description="After so many days an error alert that nobody took goes to the agency's data officer, "
+        "else to the chief data officer; 0: never.",
+    )
+    kept_days: int = Field(
+        default=400,
+        ge=30,
+        description="How long matters that are over, and messages that were sent or given up, are kept.",
+    )
     poll_seconds: float = Field(
         default=1.0, gt=0, description="How often messages that are due are looked for, without a wake-up."
     )

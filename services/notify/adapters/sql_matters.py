@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import orjson
 from sqlalchemy import (
     ColumnElement,
+    Select,
     and_,
     bindparam,
     case,
@@ -24,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notify.adapters.tables import DELIVERIES, INBOX_LINES, MATTERS, PEOPLE, TELLINGS
 from services.notify.domain.mail import ATTEMPTS_MAX, Sending, ToldMatter, longest_wait
-from services.notify.domain.matters import Change, Matter, MatterState
+from services.notify.domain.matters import ALERT_TOPICS, READ_ONCE_KINDS, Change, Matter, MatterState
 from services.notify.domain.routing import Recipient
 from services.notify.ports import Telling
 from shared.store.moments import has_come
@@ -109,6 +110,58 @@ class SqlMatterBook:
         await self.put_matters(work, [replace(matter, state=MatterState.DONE, changed_at=work.clock.now())])
         await self.take_back(work, matter_id)
         return True
+
+    async def neglected(self, work: UnitOfWork, *, told_before: datetime, limit: int) -> list[Matter]:
+        told = (
+            select(func.max(TELLINGS.c.not_before))
+            .where(
+                TELLINGS.c.matter_id == MATTERS.c.matter_id,
+                TELLINGS.c.change.in_([Change.OPENED.value, Change.WORSENED.value]),
+            )
+            .scalar_subquery()
+        )
+        statement = (
+            select(MATTERS)
+            .where(
+                MATTERS.c.state == MatterState.OPEN.value,
+                MATTERS.c.severity == "error",
+                MATTERS.c.topic.in_(ALERT_TOPICS),
+                func.coalesce(MATTERS.c.passed_on_occurrence, 0) < MATTERS.c.occurrences,
+                told <= told_before,
+            )
+            .order_by(MATTERS.c.opened_at, MATTERS.c.matter_id)
+            .limit(limit)
+            .with_for_update()
+        )
+        return [matter_of_row(row) for row in await work.connection.execute(statement)]
+
+    async def mark_passed_on(self, work: UnitOfWork, matters: Sequence[Matter]) -> None:
+        await work.connection.execute(
+            update(MATTERS)
+            .where(MATTERS.c.matter_id == bindparam("passed_on"))
+            .values(passed_on_occurrence=bindparam("occurrence")),
+            [{"passed_on": one.matter_id, "occurrence": one.occurrences} for one in matters],
+        )
+
+    async def prune(self, work: UnitOfWork, *, before: datetime, limit: int) -> int:
+        is_over = or_(MATTERS.c.state == MatterState.DONE.value, MATTERS.c.kind.in_(sorted(READ_ONCE_KINDS)))
+        matters = await _ids(
+            work, select(MATTERS.c.matter_id).where(is_over, MATTERS.c.changed_at < before).limit(limit)
+        )
+        deliveries = await _ids(
+            work,
+            select(DELIVERIES.c.delivery_id).where(DELIVERIES.c.finished_at < before).limit(limit),
+        )
+        for table, column, ids in (
+            (TELLINGS, TELLINGS.c.delivery_id, deliveries),
+            (DELIVERIES, DELIVERIES.c.delivery_id, deliveries),
+            (TELLINGS, TELLINGS.c.matter_id, matters),
+            (INBOX_LINES, INBOX_LINES.c.matter_id, matters),
+            (MATTERS, MATTERS.c.matter_id, matters),
+        ):
+            if ids:
+                await work.connection.execute(delete(table).where(column.in_(ids)))
+        return len(matters) + len(deliveries)
 
     async def due_people(self, work: UnitOfWork, now: datetime, limit: int) -> list[UUID]:
         rows = await work.connection.scalars(
@@ -226,6 +279,10 @@ class SqlMatterBook:
             select(func.count()).select_from(TELLINGS).where(TELLINGS.c.delivery_id.is_(None))
         )
         return waiting or 0
+
+
+async def _ids(work: UnitOfWork, statement: Select[tuple[UUID]]) -> list[UUID]:
+    return list(await work.connection.scalars(statement.with_for_update(skip_locked=True)))
 
 
 def _is_to_tell(now: datetime) -> ColumnElement[bool]:

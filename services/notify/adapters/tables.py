@@ -3,7 +3,6 @@
 from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, Uuid
 
 from shared.datasets.read_model import known_datasets_table
-from shared.http.idempotency import idempotency_table
 from shared.identity.principals import principals_table
 from shared.store.bus_tables import bus_tables
 from shared.store.types import JSONDocument, UTCDateTime
@@ -12,7 +11,6 @@ METADATA = MetaData()
 BUS = bus_tables(METADATA)
 KNOWN_DATASETS = known_datasets_table(METADATA)
 PRINCIPALS = principals_table(METADATA)
-IDEMPOTENCY = idempotency_table(METADATA)
 
 PEOPLE = Table(
     "people",
@@ -50,7 +48,9 @@ MATTERS = Table(
     Column("acknowledged_by", Uuid, nullable=True),
     Column("occurrences", Integer, nullable=False),
     Column("href", Text, nullable=False),
+    Column("passed_on_occurrence", Integer, nullable=True),
 )
+Index("ix_matters_state", MATTERS.c.state, MATTERS.c.changed_at)
 
 INBOX_LINES = Table(
     "inbox_lines",
@@ -91,3 +91,4 @@ DELIVERIES = Table(
     Column("finished_at", UTCDateTime, nullable=True),
 )
 Index("ix_deliveries_due", DELIVERIES.c.state, DELIVERIES.c.next_attempt_at)
+Index("ix_deliveries_finished", DELIVERIES.c.finished_at)

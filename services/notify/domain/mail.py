@@ -24,6 +24,7 @@ CHANGE_WORDS = {
     Change.SUBMITTED: "was asked for",
     Change.DECIDED: "your request",
     Change.NOTICED: "for your information",
+    Change.ESCALATED: "waits for somebody",
 }
 
 

@@ -13,8 +13,10 @@ from shared.events.alerts import AlertState
 from shared.events.catalog import HarvestHeld
 from shared.events.governance import SharingRequestState
 from shared.events.quality import BaselineSummarised
+from shared.events.topics import TOPICS
 
 __all__ = [
+    "ALERT_TOPICS",
     "READ_ONCE_KINDS",
     "Change",
     "Matter",
@@ -31,6 +33,7 @@ __all__ = [
 
 NAMESPACE = UUID("0c2ac2f6-3e0c-4a7b-9c53-6d3c8a6a5f70")
 SEVERITIES = {"info": 0, "warning": 1, "error": 2}
+ALERT_TOPICS = frozenset({TOPICS["quality.alerts"].name, TOPICS["usage.alerts"].name})
 BASELINE_KIND = "baseline-summary"
 READ_ONCE_KINDS = frozenset({BASELINE_KIND, "answer-approved", "answer-denied"})
 """A summary and a final answer ask for nothing but to be read."""
@@ -53,6 +56,7 @@ class Change(StrEnum):
     SUBMITTED = "submitted"
     DECIDED = "decided"
     NOTICED = "noticed"
+    ESCALATED = "escalated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +236,7 @@ def matter_of_held_harvest(held: HarvestHeld, *, topic: str, now: datetime) -> M
 def still_taken(before: Matter | None, after: Matter, change: Change | None) -> Matter:
     """Return ``after``, still taken by whoever took it if its owner does not know and nothing new is to tell.
 
-    Usage looks again each day at how far a spike has come, and does not follow who took charge of it.
+    The owner may tell of new evidence before it has heard who took charge.
     """
     if before is None or change is not None or before.state is not MatterState.ACKNOWLEDGED:
         return after

@@ -3,13 +3,22 @@
 Every recipient gets the reason in words; a message without it is noise.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from shared.identity.viewer import Grant, Role
 
-__all__ = ["Directory", "KnownPerson", "Ownership", "Recipient", "operators", "owners_of", "requester"]
+__all__ = [
+    "Directory",
+    "KnownPerson",
+    "Ownership",
+    "Recipient",
+    "next_in_line",
+    "operators",
+    "owners_of",
+    "requester",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,20 @@ def agency_officers(
         why = f"{why}, and {agency_name or 'its agency'} has no data officer"
     chiefs = directory.holding(Role.CHIEF_DATA_OFFICER, None)
     return _all(chiefs, f"{why}; it falls to you as chief data officer.")
+
+
+def next_in_line(
+    ownership: Ownership, directory: Directory, *, told: Collection[UUID], why: str
+) -> list[Recipient]:
+    """Return who hears of what those ``told`` left lying: the agency's data officers, else the chief's."""
+    if ownership.agency_id is not None:
+        officers = directory.holding(Role.AGENCY_DATA_OFFICER, ownership.agency_id)
+        untold = [one for one in officers if one not in told]
+        if untold:
+            name = ownership.agency_name or "the agency"
+            return _all(untold, f"{why}, and you are the data officer of {name}.")
+    chiefs = directory.holding(Role.CHIEF_DATA_OFFICER, None)
+    return _all((one for one in chiefs if one not in told), f"{why}; it comes to you as chief data officer.")
 
 
 def operators(directory: Directory, why: str) -> list[Recipient]:
