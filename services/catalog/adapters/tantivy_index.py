@@ -68,7 +68,7 @@ class _Live:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A page before its facets: how to count them, and the view of the index that they are counted in."""
+    """A page, how to count its facets where that is still to do, and the view that they are counted in."""
 
     page: SearchPage
     step: Relaxation
@@ -124,13 +124,12 @@ class TantivyCatalogIndex:
     async def search(self, query: SearchQuery) -> SearchPage:
         """See the port."""
         found = await self._in_thread(self._readers, self._search, query)
-        if not query.with_facets:
+        if not query.with_facets or found.page.facets:
             return found.page
         facets = self._facets.get(found.key)
         if facets is None:
             # Counting over most of a large catalogue takes long: one at a time leaves a core to the others.
-            pool = self._counters if found.page.total > BROAD_RESULTS else self._readers
-            facets = await self._in_thread(pool, self._count, found, query)
+            facets = await self._in_thread(self._counters, self._count, found, query)
         return replace(found.page, facets=facets)
 
     async def suggest(self, prefix: str, viewer: ViewerScope, size: int = 8) -> tuple[Suggestion, ...]:
@@ -241,7 +240,11 @@ class TantivyCatalogIndex:
         filters = frozenset((facet, query.filters[facet]) for facet in FACETS if query.filters.get(facet))
         view = (live.generation.name, commits, query.viewer)
         key = (view, query.text, filters, query.facet_limit, number)
-        return _Found(page, steps[number], searcher, key)
+        found_page = _Found(page, steps[number], searcher, key)
+        if query.with_facets and page.total <= BROAD_RESULTS:
+            # In the same thread: a second turn of the event loop would take longer than the counting.
+            return replace(found_page, page=replace(page, facets=self._count(found_page, query)))
+        return found_page
 
     def _count(self, found: _Found, query: SearchQuery) -> dict[Facet, tuple[FacetCount, ...]]:
         """Facets, kept until the next commit: the pages of one result and the start page ask for the same."""

@@ -105,11 +105,11 @@ def score(plan: QueryPlan, features: RankFeatures) -> float:
 
 def explain(plan: QueryPlan, features: RankFeatures) -> tuple[Reason, ...]:
     """Why a candidate stands where it stands: reasons in words, with points that add up to its score."""
-    exact, matched, *others = _points(plan, features)
+    points = _points(plan, features)
+    exact, matched = points[:2]
     asked = len(plan.groups)
     found = round(matched * asked / WORDS_MATCHED_POINTS)
-    reasons = (_EXACT_REASONS.get(exact, ""), f"{found} of {asked} words found", *_OTHER_REASONS)
-    points = (exact, matched, *others)
+    reasons = (_EXACT_REASONS.get(int(exact), ""), f"{found} of {asked} words found", *_OTHER_REASONS)
     return tuple(Reason(words, each) for words, each in zip(reasons, points, strict=True) if each)
 
 
@@ -151,9 +151,10 @@ def _coverage(plan: QueryPlan, features: RankFeatures) -> tuple[int, int, int, i
     fields = (title, features.labels, features.agency, features.columns, features.description)
     everything = "|".join(fields)
     for group in plan.groups:
-        alternative: Alternative | None = group.alternatives[0]
+        first = group.alternatives[0]
         points: float = TITLE_POINTS
-        if not (alternative.direct and _found(alternative, title)):
+        alternative: Alternative | None = first
+        if not (first.direct and _found(first, title)):
             points, alternative = _best_match(group, fields, everything)
         if alternative is None:
             continue
