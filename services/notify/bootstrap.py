@@ -10,13 +10,17 @@ from services.notify.adapters.smtp import TIMEOUTS_PER_TRY, SMTPMailTransport
 from services.notify.adapters.sql_matters import SqlMatterBook
 from services.notify.adapters.sql_people import SqlPeopleBook
 from services.notify.adapters.tables import BUS, KNOWN_DATASETS, METADATA, PRINCIPALS
-from services.notify.commands import MessageOffice, Sender
+from services.notify.commands import (
+    MessageOffice,
+    Sender,
+    pass_on_neglected,
+    prune_what_is_over,
+)
 from services.notify.entrypoints.api import build_api
 from services.notify.entrypoints.pages import build_pages
 from services.notify.handlers import DIRECTORY_HANDLERS, ROUTING_HANDLERS
 from services.notify.ports import Bell, MailTransport, NotifyPorts
 from services.notify.settings import NotifySettings
-from services.notify.upkeep import pass_on_neglected, prune_what_is_over
 from shared.bus.handling import Subscription, bind
 from shared.clock import Clock
 from shared.datasets.read_model import KnownDatasets

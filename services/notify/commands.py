@@ -1,4 +1,4 @@
-"""What is done beside events: gather what is due into messages, send them, take charge of a matter."""
+"""What is done beside events: send what is due, take charge of a matter, pass on and put away by the clock."""
 
 import random
 from collections.abc import Callable
@@ -10,8 +10,16 @@ from uuid import UUID, uuid5
 import structlog
 
 from services.notify.domain.mail import Sending, compose, next_attempt
-from services.notify.domain.matters import ALERT_TOPICS, READ_ONCE_KINDS, Matter, MatterState
-from services.notify.ports import DeferredError, MailTransport, MatterBook, RefusedError
+from services.notify.domain.matters import (
+    ALERT_TOPICS,
+    READ_ONCE_KINDS,
+    Change,
+    Matter,
+    MatterState,
+    telling_id,
+)
+from services.notify.domain.routing import Ownership, Recipient, next_in_line
+from services.notify.ports import DeferredError, MailTransport, MatterBook, NotifyPorts, RefusedError, Telling
 from shared.clock import Clock
 from shared.events.notify import AlertAcknowledged, Delivery, DeliveryDead, DeliveryDeferred, DeliverySent
 from shared.events.registry import ALERT_ACKNOWLEDGED, DELIVERY_DEAD, DELIVERY_DEFERRED, DELIVERY_SENT
@@ -19,10 +27,12 @@ from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
 from shared.telemetry.measuring import Measurements
 
-__all__ = ["MessageOffice", "Sender", "acknowledge"]
+__all__ = ["MessageOffice", "Sender", "acknowledge", "pass_on_neglected", "prune_what_is_over"]
 
 PEOPLE_PER_TURN = 10
 MESSAGES_PER_TURN = 20
+MATTERS_PER_TURN = 50
+ROWS_PER_TURN = 500
 
 logger = structlog.get_logger(__name__)
 
@@ -196,3 +206,58 @@ async def acknowledge(work: UnitOfWork, book: MatterBook, matter_id: UUID, perso
         )
         work.emit(ALERT_ACKNOWLEDGED, acknowledged, subject=str(matter_id))
     return taken
+
+
+async def pass_on_neglected(store: Store, ports: NotifyPorts, *, after: timedelta) -> int:
+    """Give error alerts that nobody took since people were told to who is next in line; return how many.
+
+    Each occurrence of an alert is passed on once.
+    """
+    now = ports.clock.now()
+    async with store.unit_of_work() as work:
+        matters = await ports.book.neglected(work, told_before=now - after, limit=MATTERS_PER_TURN)
+        if not matters:
+            return 0
+        readers = await _next_readers(work, ports, matters, after)
+        await ports.book.put_in_inbox(work, readers)
+        tellings = [
+            Telling(
+                telling_id(matter, one.person_id, Change.ESCALATED),
+                matter.matter_id,
+                one.person_id,
+                Change.ESCALATED,
+                one.reason,
+                now,
+            )
+            for matter in matters
+            for one in readers[matter.matter_id]
+        ]
+        await ports.book.tell(work, tellings)
+        await ports.book.mark_passed_on(work, matters)
+        work.after_commit(ports.bell.ring)
+    return len(matters)
+
+
+async def prune_what_is_over(store: Store, ports: NotifyPorts, *, kept: timedelta) -> int:
+    """Delete a portion of what was over so long ago; return how many matters and messages went."""
+    async with store.unit_of_work() as work:
+        return await ports.book.prune(work, before=ports.clock.now() - kept, limit=ROWS_PER_TURN)
+
+
+async def _next_readers(
+    work: UnitOfWork, ports: NotifyPorts, matters: list[Matter], after: timedelta
+) -> dict[UUID, list[Recipient]]:
+    directory = await ports.people.directory(work)
+    dataset_ids = {matter.dataset_id for matter in matters if matter.dataset_id is not None}
+    known = await ports.people.ownership(work, dataset_ids)
+    readers = {}
+    for matter in matters:
+        ownership = known.get(matter.dataset_id) if matter.dataset_id else None
+        told = {one.person_id for one in await ports.book.readers(work, matter.matter_id)}
+        readers[matter.matter_id] = next_in_line(
+            ownership or Ownership(matter.title, None, matter.agency_id, None),
+            directory,
+            told=told,
+            why=f"Nobody has taken charge of this for {after.days} days",
+        )
+    return readers

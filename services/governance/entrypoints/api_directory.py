@@ -130,6 +130,7 @@ def build_directory_api(
     _add_directory(router, store, ports)
     _add_people(router, store, ports)
     _add_tokens(router, store, ports, sign_in, settings)
+    _add_links(router, store, ports, sign_in, settings)
     outer = APIRouter()
     outer.include_router(router)
     outer.include_router(imports)
@@ -290,6 +291,14 @@ def _add_tokens(
         except LookupError as error:
             raise _not_found("person", str(error), "person_id") from error
 
+
+def _add_links(
+    router: APIRouter,
+    store: Store,
+    ports: GovernancePorts,
+    sign_in: SqlSignIn,
+    settings: GovernanceSettings,
+) -> None:
     @router.post("/sign-in-codes", status_code=201)
     async def make_sign_in_link(order: CodeOrder, viewer: ViewerDependency, response: Response) -> CodeAnswer:
         """Make a sign-in link for a person. Whoever opens it and presses its button is signed in as them."""

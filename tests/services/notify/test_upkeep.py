@@ -8,11 +8,10 @@ import pytest
 from sqlalchemy import func, select
 
 from services.notify.adapters.tables import DELIVERIES, INBOX_LINES, MATTERS, TELLINGS
-from services.notify.commands import acknowledge
+from services.notify.commands import acknowledge, pass_on_neglected, prune_what_is_over
 from services.notify.domain.matters import MatterState
 from services.notify.domain.routing import Directory, KnownPerson, Ownership, next_in_line
 from services.notify.settings import NotifySettings
-from services.notify.upkeep import pass_on_neglected, prune_what_is_over
 from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved
 from shared.events.governance import GrantState, PersonChanged, PersonState
 from shared.events.quality import BaselineSummarised
