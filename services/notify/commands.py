@@ -1,4 +1,4 @@
-"""What is done beside events: send what is due, take charge of a matter, pass on and put away by the clock."""
+"""What is done beside events: send what is due, take charge of a matter, pass on, put away."""
 
 import random
 from collections.abc import Callable
