@@ -12,6 +12,8 @@ from pathlib import Path
 
 from tests.benchmarks.history import HISTORY, append, conditions, figures
 
+SECONDS_MAX = 1_800
+
 
 def main() -> int:
     """Return the number of benchmarks that failed."""
@@ -27,17 +29,24 @@ def main() -> int:
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; known: {', '.join(known)}")
     failed = 0
     for name in names or known:
-        print(f"== {name}", flush=True)
-        result = subprocess.run(
-            [sys.executable, "-m", f"tests.benchmarks.{name}", *passed_on],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        measured = conditions()
+        print(f"== {name}, load {measured['load']}", flush=True)
+        try:
+            result = subprocess.run(
+                [sys.executable, "-m", f"tests.benchmarks.{name}", *passed_on],
+                stdout=subprocess.PIPE,
+                text=True,
+                check=False,
+                timeout=SECONDS_MAX,
+            )
+        except subprocess.TimeoutExpired:
+            print(f"{name} was stopped after {SECONDS_MAX} s", flush=True)
+            failed += 1
+            continue
         print(result.stdout, end="", flush=True)
         failed += result.returncode != 0
         if result.returncode == 0 and not chosen.no_history:
-            append(HISTORY, conditions(), list(figures(name, result.stdout)))
+            append(HISTORY, measured, list(figures(name, result.stdout)))
     return failed
 
 

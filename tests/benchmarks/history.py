@@ -10,11 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 HISTORY = Path(__file__).with_name("history.csv")
-COLUMNS = ("at", "commit", "python", "cores", "processor", "benchmark", "case", "figure", "value")
+COLUMNS = ("at", "commit", "python", "cores", "processor", "load", "benchmark", "case", "figure", "value")
 
 
 def conditions() -> dict[str, str]:
-    """Return what a figure is read with: when, which commit (``+``: changed since), which machine."""
+    """Return what a figure is read with: when, which commit (``+``: changed since), which machine, how busy.
+
+    Call it before the benchmark, so that ``load`` (processes, mean of a minute) is that of others.
+    """
     commit = _git("rev-parse", "--short", "HEAD")
     changed = "+" if _git("status", "--porcelain", "--untracked-files=no") else ""
     return {
@@ -23,6 +26,7 @@ def conditions() -> dict[str, str]:
         "python": platform.python_version(),
         "cores": str(os.cpu_count()),
         "processor": _processor(Path("/proc/cpuinfo")),
+        "load": f"{os.getloadavg()[0]:.1f}",
     }
 
 
