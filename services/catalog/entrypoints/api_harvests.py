@@ -16,7 +16,7 @@ from services.catalog.commands.choosing_source import choose_source, sketch, sou
 from services.catalog.domain.dcat_export import Installation
 from services.catalog.domain.dcat_us import SourceDefaults
 from services.catalog.domain.harvest_job import HarvestJob, HarvestSource, HarvestStateError
-from services.catalog.domain.source_choice import FeedSketch
+from services.catalog.domain.source_choice import FeedSketch, name_of_address
 from services.catalog.domain.views import HarvestView
 from services.catalog.entrypoints.documents import harvest_document
 from services.catalog.ports import CatalogPorts, CatalogReader, FeedShelf
@@ -33,6 +33,7 @@ ADDRESS_BYTES_MAX = 8 * 1024
 """A larger body is a feed, never the address of one."""
 PRINTED = r"^[^\x00-\x1f\x7f]+$"
 """No database and no page could hold the others."""
+ADDRESS_CHARACTERS_MAX = 2_048
 WAIT_STEP_SECONDS = 0.05
 
 Text = Annotated[str | None, Query(min_length=1, max_length=500)]
@@ -91,7 +92,7 @@ def _add_start(
         viewer: ViewerDependency,
         source: Annotated[str | None, Query(min_length=1, max_length=200, pattern=PRINTED)] = None,
         file_name: Text = None,
-        url: Annotated[str | None, Query(max_length=2_048)] = None,
+        url: Annotated[str | None, Query(max_length=ADDRESS_CHARACTERS_MAX)] = None,
         publisher: Text = None,
         contact_name: Text = None,
         contact_email: Text = None,
@@ -112,7 +113,7 @@ def _add_start(
         known = await reader.harvest(harvest_id)
         if known is None:
             path = feeds.path_of(harvest_id)
-            address = url or await _receive(request, path)
+            address = _checked(url) or await _receive(request, path)
             names = (
                 publisher or owner.publisher_name,
                 contact_name or owner.contact_name,
@@ -208,7 +209,17 @@ def _address_in(body: bytes) -> str | None:
         return None
     if not isinstance(document["url"], str):
         raise _no_feed("url is not a text.")
-    return document["url"]
+    return _checked(document["url"])
+
+
+def _checked(address: str | None) -> str | None:
+    """The address, if there is one. Raises the 422 problem for what no fetch could ever take."""
+    if address is None:
+        return None
+    is_whole = address.isprintable() and " " not in address and len(address) <= ADDRESS_CHARACTERS_MAX
+    if not (is_whole and address.startswith(("http://", "https://")) and name_of_address(address)):
+        raise _no_feed("url is no http or https address.")
+    return address
 
 
 def _harvest_id(request: Request, viewer: Viewer) -> UUID:

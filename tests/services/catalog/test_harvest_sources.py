@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.catalog_service import RunningCatalog, dataset, feed_of
+from tests.support.catalog_service import RunningCatalog, bearer, dataset, feed_of
 
 
 def feed(*names: str, **fields: Any) -> dict[str, Any]:
@@ -84,3 +84,23 @@ async def test_an_address_keeps_the_source_under_which_it_was_harvested(running:
         "roads",
         "feeds.example.gov/schools/data.json",
     ]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "ftp://a.example/x",
+        "http://",
+        "http://a b/",
+        "http://a/\0b",
+        "http://[x",
+        f"http://a/{'b' * 2_048}",
+        7,
+    ],
+)
+async def test_what_is_no_address_is_refused_with_the_cure(running: RunningCatalog, url: Any) -> None:
+    answer = await running.client.post("/api/v1/harvests", json={"url": url}, headers=bearer("operator"))
+    assert answer.status_code == 422, answer.text
+    assert "data.json" in answer.json()["errors"][0]["cure"]
+    assert (await running.get("/api/v1/harvests", "operator")).json()["items"] == []
