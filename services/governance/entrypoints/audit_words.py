@@ -6,17 +6,18 @@ from datetime import datetime
 from uuid import UUID
 
 from services.governance.domain.auditing import ALL_TOKENS, AuditLine, DirectoryAct
+from shared.web.wording import plural
 
 __all__ = ["AuditWords", "audit_words", "link_maker"]
 
 _ACTS = {
-    DirectoryAct.TOKEN_ISSUED: "Issued a token for",
-    DirectoryAct.LINK_MADE: "Made a sign-in link for",
-    DirectoryAct.LINK_USED: "Came in by a link",
-    DirectoryAct.TOKENS_REVOKED: "Revoked tokens of",
-    DirectoryAct.GRANTED: "Gave rights to",
-    DirectoryAct.GRANT_TAKEN: "Took rights from",
-    DirectoryAct.ERASED: "Erased",
+    DirectoryAct.TOKEN_ISSUED: "issued a token for",
+    DirectoryAct.LINK_MADE: "made a sign-in link for",
+    DirectoryAct.LINK_USED: "came in by a link",
+    DirectoryAct.TOKENS_REVOKED: "revoked tokens of",
+    DirectoryAct.GRANTED: "gave rights to",
+    DirectoryAct.GRANT_TAKEN: "took rights from",
+    DirectoryAct.ERASED: "erased",
 }
 
 
@@ -31,6 +32,7 @@ class AuditWords:
     person_id: UUID
     details: str
     is_beyond: bool
+    is_of_another: bool
 
 
 def audit_words(line: AuditLine, names: Mapping[UUID, str], agencies: Mapping[str, str]) -> AuditWords:
@@ -44,6 +46,7 @@ def audit_words(line: AuditLine, names: Mapping[UUID, str], agencies: Mapping[st
         line.person_id,
         _details(line, names, agencies),
         line.is_beyond,
+        line.act is not DirectoryAct.LINK_USED,
     )
 
 
@@ -64,9 +67,9 @@ def _details(line: AuditLine, names: Mapping[UUID, str], agencies: Mapping[str, 
         where = "all agencies" if agency_id == "*" else agencies.get(agency_id, "an unknown agency")
         said.append(f"{name.replace('-', ' ')}, {where}")
     if "days" in line.details:
-        said.append(f"for {line.details['days']} days")
+        said.append(f"for {plural(int(line.details['days']), 'day')}")
     if "uses_max" in line.details:
-        said.append(f"{line.details['uses_max']} times at most")
+        said.append(f"may be used {plural(int(line.details['uses_max']), 'time')}")
     if "token" in line.details:
         told = str(line.details["token"])
         said.append("all of them" if told == ALL_TOKENS else f"token {told[:8]}")
