@@ -133,7 +133,7 @@ async def total_of(base_url: str) -> int:
     """How many datasets an anonymous visitor can find."""
     connection = await Connection.open(base_url, accepts_gzip=False)
     try:
-        body: dict[str, Any] = json.loads(await connection.get("/api/v1/datasets?size=1"))
+        body: dict[str, Any] = json.loads(await connection.get("/api/v1/datasets?limit=1"))
         return int(body["total"])
     finally:
         connection.close()

@@ -150,7 +150,7 @@ async def assert_datasets_are_known(scene: Scene) -> None:
     assert {identifier for identifier, *_ in stored} >= identifiers
     for service in ("governance", "notify", "quality", "usage"):
         assert Counter(await scene.cluster.rows(service, kept.format("known_datasets"))) == Counter(stored)
-    found = await scene.cluster.client.get("/api/v1/datasets", params={"size": 1})
+    found = await scene.cluster.client.get("/api/v1/datasets", params={"limit": 1})
     assert found.json()["total"] == len(stored)
     drift = await send(scene.cluster, "/api/v1/catalog/reconcile", {})
     assert {drift[kind] for kind in ("missing", "extra", "stale")} == {0}

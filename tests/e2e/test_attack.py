@@ -112,7 +112,7 @@ def plant(installation: Installation) -> Field:
         records = [PUBLIC, *(planted(name) for name in HIDDEN)]
         harvest_id = harvest(admin, records)["id"]
         installation.wait_until_idle()
-        found = answer_of(admin.get("/api/v1/datasets", params={"q": "quokka", "size": 50}))["results"]
+        found = answer_of(admin.get("/api/v1/datasets", params={"q": "quokka", "limit": 50}))["results"]
         ids = {one["identifier"].removeprefix("id-"): one["id"] for one in found}
         # The record of agency A loses its texts and so has an alert; the last one is retired.
         poorer = planted("foraaa", description=None, keyword=[], theme=[], license=None, landingPage=None)
@@ -232,8 +232,8 @@ def test_no_search_total_facet_order_or_suggestion_tells_of_it_either(field: Fie
                 assert answer_of(attacker.get("/api/v1/datasets", params={facet: values}))["total"] == 0
             told = attacker.get("/api/v1/datasets/suggest", params={"prefix": mark(name)[:8]}).text
             assert_untold(told, secrets, "suggestions")
-        page = answer_of(admin.get("/api/v1/datasets", params={"q": "quokka", "size": 1, "sort": "title"}))
-        stolen = {"q": "quokka", "size": 1, "sort": "title", "cursor": page["next_cursor"]}
+        page = answer_of(admin.get("/api/v1/datasets", params={"q": "quokka", "limit": 1, "sort": "title"}))
+        stolen = {"q": "quokka", "limit": 1, "sort": "title", "cursor": page["next_cursor"]}
         assert_untold(attacker.get("/api/v1/datasets", params=stolen).text, secrets, "a cursor of the admin")
         top = answer_of(
             attacker.get("/api/v1/usage/report", params={"from": "2026-01-10", "to": "2026-01-10"})
@@ -353,7 +353,7 @@ def test_forged_tokens_and_cursors_open_nothing(field: Field) -> None:
             assert intruder.get("/api/v1/ops/status").status_code in {401, 431}, token[:40]
             assert intruder.get("/api/v1/datasets").status_code in {200, 401, 431}
     with field.installation.client() as admin:
-        page = answer_of(admin.get("/api/v1/datasets", params={"q": "quokka", "size": 1}))
+        page = answer_of(admin.get("/api/v1/datasets", params={"q": "quokka", "limit": 1}))
         cursor = page["next_cursor"]
     with field.attacker(None) as visitor:
         for bad in (cursor[:-2] + "zz", cursor[::-1], "e30", "A" * 3_000, "../../etc/passwd"):

@@ -286,7 +286,7 @@ def test_asking_a_directory_that_is_none_says_so_and_makes_nothing(tmp_path: Pat
 
 @pytest.mark.parametrize(
     "arguments",
-    [("harvest",), ("dlq", "replay"), ("demo", "advance", "soon"), ("search", "--size", "0"), ("fly",)],
+    [("harvest",), ("dlq", "replay"), ("demo", "advance", "soon"), ("search", "--limit", "0"), ("fly",)],
     ids=" ".join,
 )
 def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:

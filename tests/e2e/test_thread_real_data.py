@@ -161,7 +161,7 @@ def test_each_dataset_falls_on_its_agency_and_each_steward_gets_one_summary_and_
         names = {one["code"]: one["name"] for one in csv.DictReader(lines)}
     expected = Counter(names[one["agency_code"]] for one in state.overlay)
     with state.installation.client() as admin:
-        facet = answer_of(admin.get("/api/v1/datasets", params={"size": 1}))["facets"]["agency"]
+        facet = answer_of(admin.get("/api/v1/datasets", params={"limit": 1}))["facets"]["agency"]
         assert answer_of(admin.get("/api/v1/quality/alerts"))["items"] == []
     found = {one["label"]: one["count"] for one in facet}
     assert found == {name: expected[name] for name in found}

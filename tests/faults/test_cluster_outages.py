@@ -313,7 +313,7 @@ def test_every_dataset_is_kept_once_and_told_once(scene: Scene) -> None:
 def test_the_index_holds_every_dataset_as_it_is(scene: Scene) -> None:
     with scene.cluster.client() as admin:
         drift = answer_of(admin.post("/api/v1/catalog/reconcile"))
-        found = answer_of(admin.get("/api/v1/datasets", params={"size": 1}))["total"]
+        found = answer_of(admin.get("/api/v1/datasets", params={"limit": 1}))["total"]
     assert {name: drift[name] for name in ("store", "index", "missing", "extra", "stale")} == {
         "store": TOTAL,
         "index": TOTAL,

@@ -91,10 +91,10 @@ async def check(running: RunningCatalog, titles: set[str]) -> None:
     drift = (await post(running, "/api/v1/catalog/reconcile")).json()
     counted = {name: drift[name] for name in ("store", "index", "missing", "extra", "stale")}
     assert counted == {"store": len(titles), "index": len(titles), "missing": 0, "extra": 0, "stale": 0}
-    page = await running.search(size=100)
+    page = await running.search(limit=100)
     found = [result["title"] for result in page["results"]]
     while page["next_cursor"] is not None:
-        page = await running.search(size=100, cursor=page["next_cursor"])
+        page = await running.search(limit=100, cursor=page["next_cursor"])
         found += [result["title"] for result in page["results"]]
     assert len(found) == len(titles)
     assert set(found) == titles

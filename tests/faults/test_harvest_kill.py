@@ -65,7 +65,7 @@ async def test_a_harvest_killed_ten_times_loses_nothing_and_repeats_nothing(tmp_
         told = await running.events()
         (job,) = (await running.get("/api/v1/harvests", "operator")).json()["items"]
         drift = await running.client.post("/api/v1/catalog/reconcile", headers=bearer("operator"))
-        found = (await running.search(size=1))["total"]
+        found = (await running.search(limit=1))["total"]
         (completed,) = await running.events("catalog.notices")
     by_id = {event.id: event for event in told}
     identifiers = Counter(event.payload(DatasetRegistered).dataset.identifier for event in by_id.values())

@@ -97,7 +97,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
             feed = small_feed(portal, WATCHED)
             client.post("/api/v1/harvests", params=params, json=feed).raise_for_status()
             installation.wait_until_idle()
-            found = client.get("/api/v1/datasets", params={"size": 100, "sort": "title"}).json()["results"]
+            found = client.get("/api/v1/datasets", params={"limit": 100, "sort": "title"}).json()["results"]
         ids = {one["title"]: one["id"] for one in found}
         watched = [ids[f"Watched dataset {number}"] for number in range(WATCHED)]
         guarded = [ids[f"Guarded dataset {number}"] for number in range(ASKED_FOR)]
@@ -160,7 +160,7 @@ def assert_datasets_are_whole(installation: Installation) -> None:
         (job, _) = client.get("/api/v1/harvests").json()["items"]
         result = job["result"]
         assert (job["status"], result["created"], result["rejected"]) == ("completed", DATASETS, 0)
-        found = client.get("/api/v1/datasets", params={"size": 1}).json()["total"]
+        found = client.get("/api/v1/datasets", params={"limit": 1}).json()["total"]
         drift = client.post("/api/v1/catalog/reconcile").json()
     assert found == TOTAL
     assert {name: drift[name] for name in ("store", "index", "missing", "extra", "stale")} == {

@@ -86,7 +86,7 @@ def do_day(installation: Installation, day: int) -> None:
         done = client.post("/api/v1/harvests", params={"source": f"day {day}", "wait": "true"}, json=feed)
         assert done.json()["result"]["created"] == PER_DAY, done.text
         installation.wait_until_idle()
-        found = client.get("/api/v1/datasets", params={"size": 100}).json()["results"]
+        found = client.get("/api/v1/datasets", params={"limit": 100}).json()["results"]
         ids = [one["id"] for one in found if one["title"] in names]
         answer = client.post("/api/v1/usage/hits:batch", json={"hits": hits(ids, day)})
         assert answer.json()["accepted"] == HITS_PER_DAY, answer.text
@@ -128,7 +128,7 @@ def assert_exact(installation: Installation, mail: MailServer, *, days: int) -> 
     datasets = days * PER_DAY
     with installation.client() as client:
         assert client.get("/readyz").json()["status"] == "ok"
-        assert client.get("/api/v1/datasets", params={"size": 1}).json()["total"] == datasets
+        assert client.get("/api/v1/datasets", params={"limit": 1}).json()["total"] == datasets
         drift = client.post("/api/v1/catalog/reconcile").json()
         assert client.get("/api/v1/ops/dead-letters").json()["total"] == 0
         params: dict[str, str | int] = {"type": DATASET_REGISTERED.name, "limit": 200}

@@ -157,7 +157,7 @@ def _search(found: Findings, admin: httpx.Client, datasets: int, shown: Shown) -
     first = 0
     for number in source.sample(range(datasets), min(SEARCHES, datasets)):
         title = corpus.document(number).title
-        results = answer_of(admin.get("/api/v1/datasets", params={"q": title, "size": 1}))["results"]
+        results = answer_of(admin.get("/api/v1/datasets", params={"q": title, "limit": 1}))["results"]
         first += bool(results) and results[0]["title"] == title
     found.must_be("titles found first", first, min(SEARCHES, datasets), "searches")
 

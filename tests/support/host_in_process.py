@@ -44,7 +44,7 @@ class RunningHost:
 
     async def dataset_ids(self) -> dict[str, str]:
         """Id of each dataset by title, as the administrator sees them."""
-        found = await self.client.get("/api/v1/datasets", params={"size": 100, "sort": "title"})
+        found = await self.client.get("/api/v1/datasets", params={"limit": 100, "sort": "title"})
         return {one["title"]: one["id"] for one in found.json()["results"]}
 
     async def dead_letters(self) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ def client_of(installation: Installation, email: str) -> httpx.Client:
 
 def dataset_titled(client: httpx.Client, title: str) -> dict[str, Any]:
     """Return the search result with exactly this title."""
-    results = answer_of(client.get("/api/v1/datasets", params={"q": title, "size": 50}))["results"]
+    results = answer_of(client.get("/api/v1/datasets", params={"q": title, "limit": 50}))["results"]
     (found,) = [one for one in results if one["title"] == title]
     return dict(found)
 

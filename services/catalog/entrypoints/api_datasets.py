@@ -120,7 +120,7 @@ def _add_search(router: APIRouter, reader: CatalogReader) -> None:
         freshness: Values = None,
         license: Values = None,  # noqa: A002 - the name of the parameter
         sort: SortOrder = "relevance",
-        size: Annotated[int, Query(ge=1, le=100)] = 20,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=4_096)] = None,
         explain: bool = False,
         facet_limit: Annotated[int | None, Query(ge=1, le=FACET_LIMIT_MAX)] = None,
@@ -138,7 +138,7 @@ def _add_search(router: APIRouter, reader: CatalogReader) -> None:
             "freshness": freshness,
             "license": license,
         }
-        query = search_query(filters, text=q, sort=sort, size=size, cursor=cursor, facet_limit=facet_limit)
+        query = search_query(filters, text=q, sort=sort, size=limit, cursor=cursor, facet_limit=facet_limit)
         try:
             view = await reader.search(query, viewer)
         except InvalidSearchError as error:
@@ -158,11 +158,11 @@ def _add_search(router: APIRouter, reader: CatalogReader) -> None:
         request: Request,
         viewer: ViewerDependency,
         prefix: Annotated[str, Query(max_length=200)] = "",
-        size: Annotated[int, Query(ge=1, le=20)] = 8,
+        limit: Annotated[int, Query(ge=1, le=20)] = 8,
     ) -> Response:
         """Suggest titles with words that begin like those typed."""
         try:
-            found = await reader.suggest(prefix, viewer, size)
+            found = await reader.suggest(prefix, viewer, limit)
         except CatalogIndexError as error:
             raise index_away() from error
         items = [{"id": str(one.dataset_id), "title": one.title} for one in found]

@@ -132,7 +132,7 @@ def _add_search(app: typer.Typer) -> None:
         theme: Annotated[list[str] | None, typer.Option("--theme", help="A theme.")] = None,
         data_format: Annotated[list[str] | None, typer.Option("--format", help="A format, like CSV.")] = None,
         sort: Annotated[str, typer.Option("--sort", help="relevance, title, modified, …")] = "relevance",
-        size: Annotated[int, typer.Option("--size", min=1, max=100, help="Results per page.")] = 20,
+        limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="Results per page.")] = 20,
         cursor: Annotated[str | None, typer.Option("--cursor", help="Go on with this page.")] = None,
         as_json: AsJson = False,
         data_dir: DataDir = None,
@@ -151,7 +151,7 @@ def _add_search(app: typer.Typer) -> None:
                 theme=theme,
                 format=data_format,
                 sort=sort,
-                size=size,
+                limit=limit,
                 cursor=cursor,
             ),
         )

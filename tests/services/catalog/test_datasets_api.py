@@ -39,7 +39,7 @@ async def test_a_search_page_tells_totals_facets_marks_and_where_it_goes_on(
     seen = [result["id"] for result in page["results"]]
     assert 'rel="next"' in answer.headers["link"]
     while page["next_cursor"]:
-        page = await running.search(q="bridge", size=2, cursor=page["next_cursor"])
+        page = await running.search(q="bridge", limit=2, cursor=page["next_cursor"])
         seen += [result["id"] for result in page["results"]]
     assert len(seen) == len(set(seen)) == 5
     explained = await running.search(q="bridge", explain="true")
@@ -51,8 +51,8 @@ async def test_a_search_page_tells_totals_facets_marks_and_where_it_goes_on(
     ("params", "status", "parameter"),
     [
         ({"cursor": "made up"}, 400, "cursor"),
-        ({"size": 0}, 422, "size"),
-        ({"size": 101}, 422, "size"),
+        ({"limit": 0}, 422, "limit"),
+        ({"limit": 101}, 422, "limit"),
         ({"sort": "backwards"}, 422, "sort"),
         ({"q": "x" * 1_001}, 422, "q"),
     ],

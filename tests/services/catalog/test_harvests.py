@@ -64,7 +64,7 @@ async def running(
 
 async def ids_by_identifier(running: RunningCatalog) -> dict[str, str]:
     """Ids of all datasets that anybody finds."""
-    page = await running.search(size=100)
+    page = await running.search(limit=100)
     return {result["identifier"]: result["id"] for result in page["results"]}
 
 

@@ -179,7 +179,7 @@ async def test_a_rebuild_under_writes_ends_with_every_document_in_its_newest_for
     changed = feed_of(*(dataset(name, title=f"Newer {name}") for name in names))
     await asyncio.gather(rebuild(), running.harvest(changed))
     await running.idle()
-    page = await running.search(size=100)
+    page = await running.search(limit=100)
     assert {result["title"] for result in page["results"]} == {f"Newer {name}" for name in names}
     drift = await reconcile(running)
     assert (drift["missing"], drift["extra"], drift["stale"]) == (0, 0, 0)

@@ -93,7 +93,7 @@ async def test_a_held_harvest_is_confirmed_from_its_page(running: RunningCatalog
 
 async def test_every_dataset_of_the_real_feed_has_a_page(running: RunningCatalog, real_data: Path) -> None:
     await running.harvest((real_data / "ct" / "data.json").read_bytes())
-    entries = await running.client.get("/api/v1/datasets", params={"size": 100, "sort": "title"})
+    entries = await running.client.get("/api/v1/datasets", params={"limit": 100, "sort": "title"})
     seen = 0
     while True:
         document = entries.json()
@@ -105,7 +105,7 @@ async def test_every_dataset_of_the_real_feed_has_a_page(running: RunningCatalog
         if document["next_cursor"] is None:
             break
         entries = await running.client.get(
-            "/api/v1/datasets", params={"size": 100, "sort": "title", "cursor": document["next_cursor"]}
+            "/api/v1/datasets", params={"limit": 100, "sort": "title", "cursor": document["next_cursor"]}
         )
     assert seen == 307
     assert "307 datasets" in (await running.get("/")).text

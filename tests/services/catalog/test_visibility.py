@@ -72,7 +72,7 @@ async def plant(running: RunningCatalog) -> dict[str, str]:
         state = StewardshipState(identifier=name, agency_id=agency_id, visibility=visibility)
         await running.tell(STEWARDSHIP_CHANGED, StewardshipChanged(stewardship=state), name)
     await running.harvest(feed_of(dataset("public"), *(planted(name) for name in PLANTED)))
-    page = await running.search("operator", size=100)
+    page = await running.search("operator", limit=100)
     ids = {result["identifier"]: result["id"] for result in page["results"]}
     for name in PLANTED:
         dataset_id = UUID(ids[name])
