@@ -3,8 +3,7 @@
 import asyncio
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from tests.support.kafka_bench import (
     CLOCK,
     PARTITIONS,
     KafkaBench,
+    emitting,
     expected_hits,
     kafka_settings,
     open_kafka_bench,
@@ -31,20 +31,6 @@ from tests.support.ledger_service import COUNTING, open_ledger
 
 # Outages and sessions take their time, and process starts much more of it on a busy machine.
 pytestmark = [pytest.mark.faults, pytest.mark.cluster, pytest.mark.timeout(600)]
-
-
-@asynccontextmanager
-async def emitting(bench: KafkaBench) -> AsyncIterator[None]:
-    """Emit and relay for the length of the block, then until all is published."""
-    stop = asyncio.Event()
-    async with bench.relaying() as relay:
-        task = asyncio.create_task(bench.keep_emitting(stop))
-        try:
-            yield
-        finally:
-            stop.set()
-            await task
-        await until(bench.relay.drained, unless=relay, seconds=60)
 
 
 async def consumed(bench: KafkaBench) -> bool:

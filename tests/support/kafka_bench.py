@@ -18,9 +18,10 @@ from shared.bus.kafka_settings import KafkaSettings
 from shared.bus.outbox import OutboxRelay, RelaySettings
 from shared.clock import SystemClock
 from shared.events.topics import TOPICS
+from tests.support.bus_bench import until
 from tests.support.ledger_service import COUNTING, Ledger, dataset_id, open_ledger
 
-__all__ = ["BRISK", "KafkaBench", "expected_hits", "kafka_settings", "open_kafka_bench"]
+__all__ = ["BRISK", "KafkaBench", "emitting", "expected_hits", "kafka_settings", "open_kafka_bench"]
 
 CLOCK = SystemClock()
 PARTITIONS = 4
@@ -158,3 +159,17 @@ async def open_kafka_bench(directory: Path, settings: KafkaSettings) -> AsyncIte
             yield KafkaBench(settings, log, emitting, counting, relay)
     finally:
         await log.close()
+
+
+@asynccontextmanager
+async def emitting(bench: KafkaBench) -> AsyncIterator[None]:
+    """Emit and relay for the length of the block, then until all is published."""
+    stop = asyncio.Event()
+    async with bench.relaying() as relay:
+        task = asyncio.create_task(bench.keep_emitting(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await task
+        await until(bench.relay.drained, unless=relay, seconds=60)
