@@ -136,7 +136,7 @@ async def total_of(base_url: str) -> int:
         body: dict[str, Any] = json.loads(await connection.get("/api/v1/datasets?limit=1"))
         return int(body["total"])
     finally:
-        connection.close()
+        await connection.close()
 
 
 def cpu_seconds(pid: int) -> float:

@@ -62,10 +62,14 @@ async def offer(base_url: str, requests: Sequence[Request], path: str = "/api/v1
             offered.seconds[kind].append(time.perf_counter() - due)
 
     try:
-        await asyncio.gather(*map(work_off, range(CLIENTS)))
+        async with asyncio.TaskGroup() as clients:
+            for number in range(CLIENTS):
+                clients.create_task(work_off(number))
+    except* RuntimeError as errors:
+        raise RuntimeError(str(errors.exceptions[0])) from errors
     finally:
         for connection in connections:
-            connection.close()
+            await connection.close()
     offered.wall_seconds = time.perf_counter() - begun
     offered.client_cpu_seconds = time.process_time() - cpu
     return offered
@@ -97,9 +101,10 @@ class Connection:
             headers = dict(line.split(b": ", 1) for line in lines if line)
             return await self._reader.readexactly(int(headers[b"content-length"]))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of it."""
         self._writer.close()
+        await self._writer.wait_closed()
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:
