@@ -27,7 +27,7 @@ async def test_a_search_page_tells_totals_facets_marks_and_where_it_goes_on(
     running: RunningCatalog,
 ) -> None:
     await running.harvest(feed_of(*(dataset(f"d{number}", title=f"Bridge {number}") for number in range(5))))
-    answer = await running.get("/api/v1/datasets", q="bridge", size=2)
+    answer = await running.get("/api/v1/datasets", q="bridge", limit=2)
     page = answer.json()
     assert (page["total"], page["total_relation"], page["relaxed"]) == (5, "eq", None)
     assert set(page["results"][0]) >= {"id", "title", "description", "agency", "highlights", "formats"}
