@@ -1,0 +1,100 @@
+"""What operators of a cluster see and may do: pages and API of operations, over services run elsewhere."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import cast
+
+import httpx
+import pytest
+
+from services.catalog.commands.indexing import IndexWorker
+from services.host.cluster_operations import ClusterOperations
+from services.host.entrypoints.api_operations import build_operations_api
+from services.host.entrypoints.cli_connection import Connection
+from services.host.entrypoints.cli_operations import _until_replayed
+from services.host.entrypoints.operations_pages import build_operations_pages
+from services.host.passing_log import PassingLog
+from shared.bus.kafka_groups import GroupStanding
+from shared.bus.ports import OutgoingRecord
+from shared.http.app import build_app
+from shared.identity.signing_key import SigningKey
+from shared.telemetry.metrics import Metrics
+from tests.support.host_in_process import RunningHost, run_host
+from tests.unit.http.application import KnownTokens, always_ready
+
+COUNTING = "usage.counting"
+
+
+class SeenLog(PassingLog):
+    """The host's log, with standings as Kafka tells them; nobody is in the groups that are ``empty``."""
+
+    empty: frozenset[str] = frozenset({COUNTING})
+
+    async def standings(self, groups: Iterable[str]) -> Mapping[str, GroupStanding]:
+        return {
+            group: GroupStanding(0 if group in self.empty else 1, await self.committed(group))
+            for group in groups
+        }
+
+
+@asynccontextmanager
+async def operators_of(running: RunningHost) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of operations, with an operator's token, over the stores and the log of a host."""
+    operations = ClusterOperations(
+        [runner.service for runner in running.host.runners],
+        log=SeenLog(running.host.log),
+        clock=running.host.clock,
+        metrics=Metrics(),
+    )
+    app = build_app(
+        title="Operations",
+        routers=[
+            build_operations_api(operations),
+            build_operations_pages(operations, cast("IndexWorker", None)),
+        ],
+        authenticator=KnownTokens(),
+        signing_key=SigningKey.generate(),
+        metrics=operations.metrics,
+        clock=operations.clock,
+        installation="Test",
+        settings=running.host.app.state.http_settings,
+        readiness=always_ready,
+    )
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),
+        base_url="http://127.0.0.1:8080",
+        headers={"Authorization": "Bearer operator-token"},
+    ) as client:
+        yield client
+
+
+async def test_operators_read_status_and_replay_for_the_group_that_failed_alone(tmp_path: Path) -> None:
+    async with run_host(tmp_path / "data") as running, operators_of(running) as client:
+        await running.host.log.publish([OutgoingRecord("catalog.datasets", "p", "p", [], b"no event")])
+        await running.idle()
+        status = (await client.get("/api/v1/ops/status")).json()
+        letters = (await client.get("/api/v1/ops/dead-letters")).json()["items"]
+        assert status["dead_letters"]["open"] == len(letters) > 1
+        stopped = [one["group"] for one in status["consumers"] if one["state"] == "stopped"]
+        assert stopped == [COUNTING]
+        assert f"Consumer {COUNTING} is stopped: nobody is in the group" in status["causes"][0]
+        page = (await client.get("/ops", headers={"Accept": "text/html"})).text
+        assert COUNTING in page
+        assert "Start again" not in page, "this process cannot start what runs in another"
+        one = next(each for each in letters if each["group"] == "usage.directory")
+        assert (await client.get(f"/ops/dead-letters/{one['id']}")).status_code == 200
+        order = {"ids": [one["id"]]}
+        asked = (await client.post("/api/v1/ops/dead-letters/replay", json=order)).json()["requested"]
+        replayed = await _until_replayed(Connection(client), set(asked))
+        assert [(each["group"], each["state"]) for each in replayed] == [("usage.directory", "failed")]
+        letters = (await client.get("/api/v1/ops/dead-letters")).json()["items"]
+        assert {each["state"] for each in letters if each["group"] != "usage.directory"} == {"open"}
+
+
+@pytest.mark.parametrize(("group", "status"), [(COUNTING, 409), ("usage.nothing", 404)])
+async def test_a_consumer_is_started_again_by_its_own_worker(tmp_path: Path, group: str, status: int) -> None:
+    async with run_host(tmp_path / "data") as running, operators_of(running) as client:
+        answer = await client.post(f"/api/v1/ops/consumers/{group}/restart")
+        assert answer.status_code == status
+        assert group in answer.json()["detail"]
