@@ -143,6 +143,9 @@ class OutboxRelay:
         await self._mark_published(rows, positions, epoch)
         self.published_count += len(rows)
         self._metrics.published(self._store.service, len(rows))
+        # Said with each batch: with a backlog, or under a steady load, it may be long until none is left.
+        self._failures_in_a_row, self.cause = 0, None
+        await self._report()
         size_bytes = rows[-1].bytes_before + len(rows[-1].value or b"")
         return len(rows), len(rows) == self._settings.rows_max or size_bytes >= BATCH_BYTES_MAX
 

@@ -16,7 +16,7 @@ from shared.errors import TransientError
 from shared.events.envelope import header
 from shared.events.topics import TOPICS
 from shared.store.bus_tables import OUTBOX_SHARDS
-from tests.support.bus_bench import Bench, until
+from tests.support.bus_bench import Bench, RecordingMetrics, until
 from tests.support.ledger_service import COUNTING, dataset_id
 
 
@@ -276,3 +276,30 @@ async def test_a_transaction_that_emits_nothing_wakes_nobody(bench: Bench) -> No
     assert woken == []
     await bench.ledger.emit_hits(["a"] * 3)
     assert woken == [True]
+
+
+class ToldBacklogs(RecordingMetrics):
+    """Remembers each size of the backlog that was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backlogs: list[int] = []
+
+    def outbox(self, service: str, records: int, oldest_age_seconds: float) -> None:
+        self.backlogs.append(records)
+
+
+async def test_a_relay_with_a_backlog_tells_how_much_is_left_and_that_it_no_longer_waits(
+    bench: Bench,
+) -> None:
+    metrics, causes = ToldBacklogs(), list[str | None]()
+    settings = RelaySettings(rows_max=10, report_seconds=0)
+    relay = OutboxRelay(
+        store=bench.ledger.store, log=bench.log, clock=bench.clock, metrics=metrics, settings=settings
+    )
+    relay.cause = "the log was away"
+    await bench.ledger.emit_hits(["a"] * 25)
+    bench.log.before_publish = lambda _records: causes.append(relay.cause)
+    await relay.publish_all()
+    assert metrics.backlogs == [15, 5, 0]
+    assert causes == ["the log was away", None, None]
