@@ -13,7 +13,6 @@ import httpx
 import orjson
 
 from tests.benchmarks.corpus import Corpus
-from tests.soak.checks import rows_of
 from tests.soak.feed import write_feed
 from tests.soak.ground import Ground, real_servers
 from tests.soak.processes import processor_seconds, resident_mib
@@ -21,6 +20,7 @@ from tests.soak.results import Findings
 from tests.soak.showing import Shown
 from tests.soak.watching import standing_of, wait_for
 from tests.support.cluster import Cluster, run_cluster
+from tests.support.cluster_facts import rows_of
 from tests.support.installation import NUTMEG
 from tests.support.journeys import answer_of
 
@@ -130,8 +130,8 @@ def _harvest(
     shown.tell("indexing and publishing what is left")
     wait_for(lambda: _is_idle(cluster), "the worker to be idle", seconds_max=HARVEST_SECONDS_MAX)
     phase.tell(found, "harvest, published, numbered and indexed", datasets)
-    (stored,) = rows_of(cluster, "catalog", "SELECT count(*) AS number FROM datasets")
-    found.must_be("datasets stored", stored.number, datasets, "datasets")
+    ((stored,),) = rows_of(cluster, "catalog", "SELECT count(*) FROM datasets")
+    found.must_be("datasets stored", stored, datasets, "datasets")
     standing = standing_of(cluster)
     found.must_be("dead letters", standing.dead_letters, 0, "records")
     found.add("published", standing.published, "events")

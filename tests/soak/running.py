@@ -19,6 +19,7 @@ from tests.soak.processes import resident_mib
 from tests.soak.showing import Shown
 from tests.soak.watching import standing_of, wait_for
 from tests.support.cluster import Cluster, run_cluster
+from tests.support.cluster_facts import unpublished
 from tests.support.journeys import answer_of
 from tests.support.mail_server import MailServer, run_mail_server
 
@@ -200,7 +201,7 @@ def wait_until_idle(cluster: Cluster) -> None:
 
     def look() -> bool:
         with suppress(httpx.HTTPError):
-            quiet.append(standing_of(cluster).is_idle)
+            quiet.append(standing_of(cluster).is_idle and not unpublished(cluster))
         return quiet[-3:] == [True] * 3
 
     wait_for(look, "lag, outboxes and due work to be 0", seconds_max=IDLE_SECONDS_MAX)
