@@ -20,6 +20,7 @@ from shared.bus.ports import EventLog
 from shared.bus.running import ServiceRunner
 from shared.collector import settle_collector
 from shared.errors import NutmegError, TransientError
+from shared.event_loop import run_in_loop
 from shared.http.app import build_app
 from shared.process.ground import (
     BuildService,
@@ -72,7 +73,7 @@ def run_process(
         await serve(cluster_ground(own_settings=settings), ended_by_signal())
 
     try:
-        asyncio.run(main())
+        run_in_loop(main())
     except (NutmegError, OSError, ValueError) as error:
         sys.stderr.write(f"nutmeg: {' '.join(str(error).split())}\n")
         sys.exit(FAILED)

@@ -32,7 +32,6 @@ USED_WITHOUT_AN_IMPORT = {
     "greenlet": "SQLAlchemy's asyncio needs it, and does not install it everywhere",
     "httptools": "uvicorn's parser, chosen when it is there",
     "python-multipart": "FastAPI reads forms with it",
-    "uvloop": "uvicorn's event loop, chosen when it is there",
 }
 FOR_DEVELOPERS_ONLY = {"shared.events.asyncapi", "shared.events.contracts"}
 """Modules that only `make schemas` and the tests import; they may use the development requirements."""

@@ -18,6 +18,7 @@ SHARED = [
     "collector",
     "datasets",
     "errors",
+    "event_loop",
     "events",
     "http",
     "identity",

@@ -21,10 +21,10 @@ class CommandError(Exception):
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine. Raises ``CommandError`` for every failure that is not a defect."""
-    import asyncio
+    from shared.event_loop import run_in_loop
 
     with told_in_one_line():
-        return asyncio.run(work)
+        return run_in_loop(work)
 
 
 @contextmanager
