@@ -54,6 +54,8 @@ def append_results(path: Path, found: Findings) -> None:
     measured = conditions()
     kept = {"commit": measured["commit"], "machine": _machine(measured), "date": measured["at"]}
     verdict = "failed: " + "; ".join(found.failures) if found.failures else "passed"
+    # A figure of a machine that did other things too says less, and should say so.
+    load = f"load average {os.getloadavg()[2]:.1f} over the last 15 minutes"
     is_new = not path.exists()
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
@@ -61,7 +63,7 @@ def append_results(path: Path, found: Findings) -> None:
             writer.writeheader()
         for figure in found.figures:
             row = asdict(figure) | {"part": found.part, "value": f"{figure.value:.6g}"}
-            writer.writerow({**kept, **row, "conditions": f"{found.conditions}; {verdict}"})
+            writer.writerow({**kept, **row, "conditions": f"{found.conditions}; {load}; {verdict}"})
 
 
 def write_table(path: Path, rows: Sequence[dict[str, float]]) -> None:
