@@ -5,6 +5,7 @@ index, which refuses anything older than it holds. So a batch may be sent twice,
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -23,7 +24,7 @@ from shared.telemetry.metrics import Metrics
 
 __all__ = ["IndexWorker"]
 
-DOCUMENTS_PER_BATCH = 500
+DOCUMENTS_PER_BATCH = 1_000
 PURGED_AFTER = timedelta(seconds=60)
 """A retired document is forgotten no earlier: a write that is still under way could bring it back."""
 
@@ -130,8 +131,9 @@ class IndexWorker:
             return 0
         outcomes = await self.index.upsert(documents)
         done: dict[UUID, int] = {}
+        for status, number in Counter(outcome.status for outcome in outcomes).items():
+            self._metrics.count("nutmeg_index_operations_total", number, operation="put", outcome=status)
         for outcome in outcomes:
-            self._metrics.count("nutmeg_index_operations_total", operation="put", outcome=outcome.status)
             if outcome.status == "refused":
                 _log.error("document_refused", dataset_id=str(outcome.dataset_id), reason=outcome.reason)
             if outcome.status != "deferred":
