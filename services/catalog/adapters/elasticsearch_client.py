@@ -20,7 +20,7 @@ CONNECTIONS_PER_NODE = 25
 RETRIES_MAX = 1
 """Reads and versioned writes may be sent twice; longer absences are for the caller's own retry."""
 
-_ANSWERS = "application/vnd.elasticsearch+json"
+_ANSWERS = ("application/vnd.elasticsearch+json", "application/json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def connect(settings: ElasticsearchSettings) -> "AsyncElasticsearch":
         max_retries=RETRIES_MAX,
         retry_on_timeout=False,
         connections_per_node=CONNECTIONS_PER_NODE,
-        serializers={_ANSWERS: OrjsonSerializer()},
+        serializers=dict.fromkeys(_ANSWERS, OrjsonSerializer()),
         **chosen,
     )
 

@@ -39,6 +39,8 @@ from services.catalog.ports import CatalogIndexError
 
 SUGGESTION_PREFIX_CHARACTERS_MAX = 100
 SUGGESTIONS_MAX = 20
+PORTION = 250
+"""Documents of one write that are prepared together, and sent together where they are not too large."""
 
 _NOT_FOUND = 404
 
@@ -72,14 +74,14 @@ class ElasticsearchCatalogIndex:
         """See the port. ``deferred``: the engine takes no writes just now (read-only, overloaded)."""
         if not documents:
             return []
-        prepared = await asyncio.to_thread(prepare, documents)
         with self._calling():
             await self._prepare()
             async with self._writing:
-                outcomes = await self._writer.write(self._alias, prepared, refresh=True)
-                self._purged.difference_update(
-                    outcome.dataset_id for outcome in outcomes if outcome.status == "applied"
-                )
+                outcomes = await self._write(documents)
+                applied = [outcome.dataset_id for outcome in outcomes if outcome.status == "applied"]
+                if applied:
+                    await self._client.indices.refresh(index=self._alias)
+                self._purged.difference_update(applied)
         return outcomes
 
     async def purge(self, dataset_ids: Sequence[UUID]) -> int:
@@ -159,6 +161,22 @@ class ElasticsearchCatalogIndex:
     async def close(self) -> None:
         """See the port."""
         await self._client.close()
+
+    async def _write(self, documents: Sequence[SearchDocument]) -> list[UpsertOutcome]:
+        """Write in portions: while the engine works on one, the next is prepared."""
+        outcomes: list[UpsertOutcome] = []
+        portions = [documents[at : at + PORTION] for at in range(0, len(documents), PORTION)]
+        preparing = asyncio.create_task(asyncio.to_thread(prepare, portions[0]))
+        try:
+            for following in [*portions[1:], None]:
+                prepared = await preparing
+                if following is not None:
+                    preparing = asyncio.create_task(asyncio.to_thread(prepare, following))
+                outcomes += await self._writer.write(self._alias, prepared, refresh=False)
+        finally:
+            preparing.cancel()
+            await asyncio.wait({preparing})
+        return outcomes
 
     async def _rebuild(self, documents: AsyncIterator[SearchDocument]) -> RebuildReport:
         old = await self._generations.current()

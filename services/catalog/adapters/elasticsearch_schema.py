@@ -23,7 +23,7 @@ from services.catalog.domain.ranking import RankFeatures, rank_features
 from services.catalog.domain.rescoring import StoredHit
 from services.catalog.domain.search import FACETS, Facet, SearchDocument
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised whenever the mapping or the analysis changes: an index of another version is rebuilt."""
 
 REFRESH_INTERVAL = "1s"
@@ -39,6 +39,8 @@ _KEYWORD = {"type": "keyword", "ignore_above": 1_000}
 _LOOKED_UP = {**_KEYWORD, "doc_values": False}
 _TERMS = {"type": "text", "analyzer": "whitespace", "position_increment_gap": 100}
 _WORDS = {"type": "text", "analyzer": "whitespace", "index_options": "docs", "norms": False}
+# Kept beside the source: hundreds of candidates a search are read without taking their sources apart.
+_KEPT = {"type": "keyword", "index": False, "doc_values": False, "store": True}
 _SORTED_NUMBER = {"type": "long", "index": False}
 
 LOADING_SETTINGS: dict[str, Any] = {
@@ -82,7 +84,7 @@ def index_mappings(*, builder: str) -> dict[str, Any]:
         "agency_label": _KEYWORD,
         "sort_title": {**_KEYWORD, "index": False},
         "standing_weight": {"type": "float", "index": False},
-        "stored": {"type": "object", "enabled": False},
+        "stored": _KEPT,
     }
     properties |= dict.fromkeys(FACETS, _KEYWORD)
     for name in ("sort_standing", "sort_modified", "sort_popular", "sort_quality", "tie"):
@@ -126,11 +128,7 @@ def to_source(document: SearchDocument) -> bytes:
         "sort_quality": keys.quality,
         "tie": keys.tie,
         "standing_weight": features.standing / 200,
-        "stored": [
-            document.title,
-            document.description[:STORED_DESCRIPTION_CHARACTERS],
-            *features.as_tuple(),
-        ],
+        "stored": _stored(document, features),
     }
     source.update((str(facet), values) for facet, values in facet_values(document).items())
     if features.identifier_key:
@@ -142,5 +140,10 @@ def to_source(document: SearchDocument) -> bytes:
 
 def stored_hit(hit: dict[str, Any]) -> StoredHit:
     """What the engine kept with one of its hits."""
-    title, description, *features = hit["_source"]["stored"]
+    title, description, *features = orjson.loads(hit["fields"]["stored"][0])
     return StoredHit(UUID(hit["_id"]), title, description, RankFeatures(*features))
+
+
+def _stored(document: SearchDocument, features: RankFeatures) -> str:
+    description = document.description[:STORED_DESCRIPTION_CHARACTERS]
+    return orjson.dumps((document.title, description, *features.as_tuple())).decode()

@@ -189,13 +189,13 @@ class AliasSearcher:
             sort=sort,
             size=size,
             search_after=reached,
-            source={"includes": ["stored"]},
+            source=False,
+            stored_fields=["stored"],
             track_total_hits=counted,
             preference=preference,
-            filter_path="hits.total.value,hits.hits._id,hits.hits._source,hits.hits.sort",
         )
-        hits = answer.body.get("hits", {})
-        return hits.get("hits", []), int(hits.get("total", {}).get("value", 0))
+        hits = answer.body["hits"]
+        return hits["hits"], int(hits.get("total", {}).get("value", 0))
 
 
 def _chosen(

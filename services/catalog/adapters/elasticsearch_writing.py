@@ -152,14 +152,16 @@ class BulkWriter:
     async def _bulk(self, alias: str, actions: list[list[bytes]], *, refresh: bool) -> list[_Answer]:
         """The engine's answer to each action, in order; a request for each bounded part."""
         answers: list[_Answer] = []
-        for part in _parts(actions):
+        parts = list(_parts(actions))
+        for number, part in enumerate(parts, 1):
             # The client takes lines that are JSON already, and does not say so in its types.
             lines: Any = [line for action in part for line in action]
             answer = await self._client.bulk(
                 index=alias,
                 operations=lines,
                 require_alias=True,
-                refresh=refresh,
+                # There is one shard: the last refresh shows what came before it too.
+                refresh=refresh and number == len(parts),
                 filter_path="items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by",
             )
             answers += [_answer(item) for item in answer.body["items"]]
