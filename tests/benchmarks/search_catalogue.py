@@ -5,10 +5,8 @@ harvests would have left them, in a process of their own while the index is fill
 """
 
 import asyncio
-import hashlib
 import shutil
-import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from multiprocessing import get_context
@@ -47,7 +45,8 @@ class KeptCatalogue:
         self.documents = documents
         self.data_dir = folder / f"search-{documents}"
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        self._rows = _Part(self.data_dir / "rows.made", _form_of_rows(documents))
+        # An older form of the tables is brought up to date by the server that opens them.
+        self._rows = _Part(self.data_dir / "rows.made", f"{documents}")
         self._index = _Part(self.data_dir / "index.made", f"{documents} {SCHEMA_VERSION}")
 
     def make_rows(self) -> BaseProcess | None:
@@ -178,9 +177,3 @@ async def _make_tables(path: Path) -> None:
     store = catalog_store(sqlite_url(path))
     await store.open()
     await store.close()
-
-
-def _form_of_rows(documents: int) -> str:
-    """What tells rows of one form from those of another: the migrations that made their tables."""
-    names: Iterator[str] = (path.name for path in sorted((MIGRATIONS / "versions").glob("0*.py")))
-    return f"{documents} {hashlib.sha256(' '.join(names).encode()).hexdigest()[:12]} {sys.byteorder}"
