@@ -8,12 +8,16 @@ What Faust keeps is not enough to lose nothing, so two things stand in the chang
 * ``begun/<partition>``, written when that reading began at offset 0. A changelog without it was lost or made
   anew, and its partition is read again from the beginning.
 
+Nor does Faust hand over all that it reads: when it resumes after a recovery it clears the queues, also of
+what has come by then. So in each partition the record that is due has to come first, and one that does not
+come is asked for again.
+
 Rows are sent with their partition named. Faust would take it from "the current event", which in a batch is
 the last one, and not the one that the row is from.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -22,7 +26,7 @@ import faust
 import structlog
 
 from services.usage.domain.windows import DayRow, daily_uses
-from shared.bus.ports import EventLog, Lag, TopicPartition
+from shared.bus.ports import EventLog, Lag, LogRecord, TopicPartition
 from shared.clock import Clock
 from shared.errors import TransientError
 from shared.events.envelope import partition_for
@@ -36,6 +40,8 @@ __all__ = ["RollupWindows"]
 logger = structlog.get_logger(__name__)
 
 NEXT, BEGUN = "next/", "begun/"
+LOOKS_LEFT_OUT = 10
+"""What was asked for may have to wait behind others."""
 
 
 class RollupWindows:
@@ -78,6 +84,9 @@ class RollupWindows:
         )
         self._partitions = 0
         self._next: dict[int, int] = {}
+        self._due_first: dict[int, int] = {}
+        self._unread: dict[int, int] = {}
+        self._looks: dict[int, int] = {}
         self._catching_up: set[int] = set()
         self._judged: frozenset[int] = frozenset()
         app.on_partitions_revoked.connect(self._let_go)
@@ -91,10 +100,22 @@ class RollupWindows:
         found: DayRow | None = self._table.data.get(key)
         return found
 
-    def is_ours(self, message: Any) -> bool:
-        """Tell whether this record may be handled: no rebalance has overtaken it."""
-        is_present: bool = message.generation_id == self._app.consumer_generation_id
-        return is_present and message.partition in self.owned
+    def ours(self, events: Sequence[Any]) -> list[Any]:
+        """Return those that may be handled: no rebalance has overtaken them, and none is left out."""
+        due_first, ours = dict(self._due_first), []
+        for event in events:
+            message = event.message
+            if message.generation_id != self._app.consumer_generation_id:
+                continue
+            if message.partition not in self.owned:
+                continue
+            due = due_first.get(message.partition)
+            if due is not None and message.offset > due:
+                continue
+            if message.offset == due:
+                del due_first[message.partition]
+            ours.append(event)
+        return ours
 
     def partition_of(self, dataset_id: UUID) -> int:
         """Return the partition of the dataset's rollups, and so of its rows."""
@@ -103,7 +124,8 @@ class RollupWindows:
     def at_hand(self) -> Callable[[UUID], bool]:
         """See :class:`services.usage.ports.DailyUses`."""
         judged = self._judged
-        return lambda dataset_id: self.partition_of(dataset_id) in judged
+        # As long as nobody is judged, it may not even be known how many partitions there are.
+        return lambda dataset_id: bool(judged) and self.partition_of(dataset_id) in judged
 
     async def daily_uses(
         self,
@@ -124,10 +146,14 @@ class RollupWindows:
         """Write down, per partition, what is read next. Raises ``TransientError``."""
         await self._send([(partition, f"{NEXT}{partition}", offset) for partition, offset in offsets.items()])
         self._next.update(offsets)
+        for partition, offset in offsets.items():
+            if offset > self._due_first.get(partition, offset):
+                del self._due_first[partition]
 
     async def measure(self) -> dict[TopicPartition, Lag]:
         """Return how far behind the table is, and judge only what is not. Raises ``TransientError``."""
         owned, lags = self.owned, {}
+        before, self._unread = self._unread, {}
         try:
             ends = await self._log.end_offsets(self._name)
             for place, end in ends.items():
@@ -136,18 +162,43 @@ class RollupWindows:
         except TransientError:
             self._judged = frozenset()
             raise
+        self._looks = {
+            partition: self._looks.get(partition, 0) + 1 if before.get(partition) == offset else 0
+            for partition, offset in self._unread.items()
+        }
         self._catching_up -= {place.partition for place, lag in lags.items() if not lag.records}
         fresh = {place.partition for place, lag in lags.items() if lag.seconds <= self._fresh_seconds}
         self._judged = self.owned & frozenset(fresh - self._catching_up)
         return lags
 
+    async def ask_again(self, *, looks_min: int) -> None:
+        """Have records handed over that were due at so many looks in a row, and are."""
+        late = {
+            partition: self._unread[partition]
+            for partition, looks in self._looks.items()
+            if looks >= looks_min and partition in self.owned
+        }
+        if not late:
+            return
+        self._looks.update(dict.fromkeys(late, -LOOKS_LEFT_OUT))
+        logger.warning("records that did not come are asked for again", partitions=sorted(late))
+        places = {tp: late[tp.partition] for tp in self._assignment() if tp.partition in late}
+        self._due_first.update(late)
+        await self._app.consumer.seek_wait(places)
+
     async def _lag(self, place: TopicPartition, end: int) -> Lag:
-        offset = self._next.get(place.partition, 0)
-        unread = await self._log.read(place, from_offset=offset, records_max=1) if end > offset else []
-        if not unread:
+        unread = await self._first_unread(place, end)
+        if unread is None:
             return Lag(0, 0.0)
-        age = (self._clock.now() - unread[0].published_at).total_seconds()
-        return Lag(end - unread[0].offset, max(age, 0.0))
+        self._unread[place.partition] = unread.offset
+        age = (self._clock.now() - unread.published_at).total_seconds()
+        return Lag(end - unread.offset, max(age, 0.0))
+
+    async def _first_unread(self, place: TopicPartition, end: int) -> LogRecord | None:
+        """Return the record that is due. Offsets have gaps, so it need not be the one that is read next."""
+        offset = self._next.get(place.partition, 0)
+        found = await self._log.read(place, from_offset=offset, records_max=1) if end > offset else []
+        return found[0] if found else None
 
     async def _send(self, entries: Collection[tuple[int, str, Any]]) -> None:
         sent = [
@@ -168,9 +219,7 @@ class RollupWindows:
     async def _begin_where_the_table_ends(self) -> None:
         """Called by Faust when a recovery has ended, before any record comes."""
         try:
-            assignment = {
-                tp.partition: tp for tp in self._app.consumer.assignment() if tp.topic in self.topic.topics
-            }
+            assignment = {tp.partition: tp for tp in self._assignment()}
             self._forget_all_but(assignment)
             fresh = [number for number in assignment if self._table.data.get(f"{BEGUN}{number}") is None]
             if fresh:
@@ -180,12 +229,25 @@ class RollupWindows:
             self._next = {number: int(self._table.data[f"{NEXT}{number}"]) for number in assignment}
             if not await self._set_back({tp: self._next[number] for number, tp in assignment.items()}):
                 return  # another rebalance has begun, and will end here too
+            self._due_first = await self._first_records(assignment)
             self._catching_up = set(assignment)
             self.owned, self.is_settled = frozenset(assignment), True
         except Exception as error:
             # Faust would go on without a word.
             logger.exception("the table cannot be taken over")
             await self._app.crash(error)
+
+    async def _first_records(self, partitions: Collection[int]) -> dict[int, int]:
+        """Return the offset of the record that is due in each partition; its end, where none is yet."""
+        first = {}
+        for place, end in (await self._log.end_offsets(self._name)).items():
+            if place.partition in partitions:
+                unread = await self._first_unread(place, end)
+                first[place.partition] = end if unread is None else unread.offset
+        return first
+
+    def _assignment(self) -> "list[TP]":
+        return [tp for tp in self._app.consumer.assignment() if tp.topic in self.topic.topics]
 
     async def _set_back(self, offsets: "Mapping[TP, int]") -> bool:
         consumer: Any = self._app.consumer

@@ -51,6 +51,7 @@ __all__ = ["RollupStream", "StreamPatience"]
 logger = structlog.get_logger(__name__)
 
 STAGE_ATTEMPTS_MAX = 4
+LOOKS_WHEN_IDLE, LOOKS_WHEN_BUSY = 1, 5
 DEAD_LETTER_ATTEMPTS_MAX = 3
 HOUR = "hour"
 TOPIC = ROLLUP_UPDATED.topic.name
@@ -105,6 +106,7 @@ class RollupStream:
         self._paid_for: set[tuple[int, int]] = set()
         self._put_aside: set[tuple[int, int]] = set()
         self._turn = asyncio.Lock()
+        self._finished_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         app.agent(windows.topic, name=group.name)(self._read)
 
@@ -160,7 +162,18 @@ class RollupStream:
             with contextlib.suppress(TransientError):
                 for place, lag in (await self._windows.measure()).items():
                     self._metrics.lag(place.topic, place.partition, self._group, lag.records, lag.seconds)
+            if self.state is LoopState.RUNNING and self._windows.is_settled:
+                try:
+                    # While records come, those that are due may stand in the queue.
+                    looks = LOOKS_WHEN_IDLE if self._is_idle() else LOOKS_WHEN_BUSY
+                    await self._windows.ask_again(looks_min=looks)
+                except Exception:
+                    logger.exception("records could not be asked for again", group=self._group)
             await asyncio.sleep(self._patience.measure_seconds)
+
+    def _is_idle(self) -> bool:
+        idle_seconds = self._clock.monotonic_seconds() - self._finished_at
+        return not self._turn.locked() and idle_seconds >= self._patience.measure_seconds
 
     async def _read(self, stream: Any) -> None:
         """The agent. Batches are ours, since those of ``take`` are acknowledged also when cancelled."""
@@ -180,7 +193,7 @@ class RollupStream:
         """Handle and acknowledge what is still ours, however often it takes. Raises nothing."""
         failures = 0
         while True:
-            ours = [event for event in batch if self._windows.is_ours(event.message)]
+            ours = self._windows.ours(batch)
             try:
                 async with self._turn:
                     await self._take_in([_record(event) for event in ours])
@@ -194,6 +207,7 @@ class RollupStream:
             else:
                 for event in ours:
                     event.ack()
+                self._finished_at = self._clock.monotonic_seconds()
                 self._paid_for.clear()
                 self._put_aside.clear()
                 self._enter(LoopState.RUNNING)

@@ -72,8 +72,8 @@ class Windows:
     def row(self, key: str) -> DayRow | None:
         return self.rows.get(key)
 
-    def is_ours(self, message: Message) -> bool:
-        return message.partition in self.owned
+    def ours(self, events: Sequence["Event"]) -> list["Event"]:
+        return [event for event in events if event.message.partition in self.owned]
 
     async def assign(self, rows: Mapping[str, tuple[int, DayRow]]) -> None:
         if self.failures:

@@ -47,6 +47,22 @@ class Table:
         return future
 
 
+@dataclass
+class Message:
+    """A record that Faust hands over."""
+
+    partition: int
+    offset: int
+    generation_id: int = 1
+
+
+@dataclass
+class Event:
+    """What an agent gets of it."""
+
+    message: Message
+
+
 class Named:
     """A Faust topic."""
 
@@ -64,6 +80,7 @@ class Faust:
     consumer_generation_id: int = 1
     is_overtaken: bool = False
     crashes: list[Exception] = field(default_factory=list)
+    sought: list[dict[int, int]] = field(default_factory=list)
     recovered: Any = None
     revoked: Any = None
 
@@ -94,6 +111,9 @@ class Faust:
             return False
         self.committed.update({place.partition: offset for place, offset in offsets.items()})
         return True
+
+    async def seek_wait(self, places: Mapping[Assigned, int]) -> None:
+        self.sought.append({place.partition: offset for place, offset in places.items()})
 
     async def crash(self, error: Exception) -> None:
         self.crashes.append(error)
@@ -250,19 +270,42 @@ async def test_a_gap_at_the_end_of_a_partition_is_no_backlog(bench: Bench, clock
 
 
 async def test_what_a_rebalance_takes_is_not_ours_before_the_next_recovery_has_ended(bench: Bench) -> None:
-    @dataclass
-    class Message:
-        partition: int
-        generation_id: int = 1
-
     await bench.faust.rebalance(0)
-    assert [bench.windows.is_ours(Message(number)) for number in (0, 1)] == [True, False]
-    assert not bench.windows.is_ours(Message(0, generation_id=0))
+    events = [Event(Message(0, 0)), Event(Message(1, 0)), Event(Message(0, 0, generation_id=0))]
+    assert bench.windows.ours(events) == events[:1]
     bench.faust.is_overtaken = True
     await bench.faust.rebalance(0, 1)
     assert not bench.windows.owned
     assert not bench.windows.is_settled
-    assert not bench.windows.is_ours(Message(0))
+    assert bench.windows.ours(events) == []
+
+
+async def test_what_comes_before_the_record_that_is_due_is_not_taken(bench: Bench) -> None:
+    for _ in range(4):
+        bench.log.publish(0)
+    bench.faust.table.data = {"next/0": 1, "begun/0": True}
+    await bench.faust.rebalance(0)
+    cut, again = [Event(Message(0, 2)), Event(Message(0, 3))], [Event(Message(0, n)) for n in (1, 2, 3)]
+    assert bench.windows.ours(cut) == []
+    assert bench.windows.ours([*cut, *again]) == again
+    await bench.windows.move_on({0: 4})
+    assert bench.windows.ours([Event(Message(0, 4))]) != []
+
+
+async def test_a_record_that_does_not_come_is_asked_for_again_and_not_too_often(bench: Bench) -> None:
+    await bench.faust.rebalance(0, 1)
+    bench.log.publish(0)
+    asked = []
+    for _ in range(20):
+        await bench.windows.measure()
+        await bench.windows.ask_again(looks_min=2)
+        asked.append(len(bench.faust.sought))
+    assert bench.faust.sought == [{0: 0}, {0: 0}]
+    assert asked[:3] == [0, 0, 1]
+    await bench.windows.move_on({0: 1})
+    await bench.windows.measure()
+    await bench.windows.ask_again(looks_min=0)
+    assert len(bench.faust.sought) == 2
 
 
 async def test_a_row_that_the_changelog_did_not_take_is_not_in_the_table(
