@@ -34,13 +34,14 @@ def main() -> int:
     }
     if unknown := set(chosen.parts) - parts.keys():
         parser.error(f"no part is called {', '.join(sorted(unknown))}; known: {', '.join(parts)}")
+    chosen.output.mkdir(parents=True, exist_ok=True)  # not after an hour's run
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     failed = 0
     for name in chosen.parts or parts:
         with showing(name) as shown:
             found = parts[name](shown)
-        append_results(chosen.output / "results.csv", found)
         _print(found)
+        append_results(chosen.output / "results.csv", found)
         failed += bool(found.failures)
     return failed
 
