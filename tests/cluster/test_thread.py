@@ -90,6 +90,7 @@ def place(
                 postgres=real_postgres,
                 elasticsearch=real_elasticsearch,
                 has_operations=True,
+                has_stream=True,
                 NUTMEG_NOTIFY_SMTP_HOST="127.0.0.1",
                 NUTMEG_NOTIFY_SMTP_PORT=str(mail.port),
                 NUTMEG_NOTIFY_GROUP_WAIT_SECONDS="0",
@@ -171,10 +172,13 @@ def test_every_hit_is_counted_once(place: Place) -> None:
             )
             assert answer.is_success, answer.text
 
-        def views() -> Any:
-            return answer_of(admin.get(f"/api/v1/usage/datasets/{dataset_id}"))["total"]["views"]
+        def views() -> int:
+            found: int = answer_of(admin.get(f"/api/v1/usage/datasets/{dataset_id}"))["total"]["views"]
+            return found
 
-        assert eventually(views, "the hits to be counted") == HITS
+        # Hits come by several partitions, one after another.
+        assert eventually(lambda: views() >= HITS, "the hits to be counted")
+        assert views() == HITS
 
 
 def test_a_file_that_lost_its_rows_is_told_to_its_steward_by_one_mail(place: Place) -> None:
@@ -222,9 +226,8 @@ def test_operators_see_the_whole_and_have_the_group_that_failed_handle_a_record_
 
         eventually(lambda: {one["group"] for one in letters()} == readers, "each reader to put it aside")
         status = answer_of(admin.get("/api/v1/ops/status"))
-        streams = {name for name, group in GROUPS.items() if group.is_stream}
-        stopped = {one["group"] for one in status["consumers"] if one["state"] != "running"}
-        assert stopped == streams, "no stream processor was started, and that is said"
+        assert {one["group"] for one in status["consumers"]} == GROUPS.keys()
+        assert [one["group"] for one in status["consumers"] if one["state"] != "running"] == []
         assert status["dead_letters"]["open"] == len(readers)
         assert admin.get("/ops").status_code == 200
         one = next(each for each in letters() if each["group"] == "usage.directory")

@@ -191,9 +191,10 @@ def run_cluster(
     services: Sequence[str] = SERVICES,
     prepare: Callable[[Cluster], str] = first_token,
     has_operations: bool = False,
+    has_stream: bool = False,
     **environment: str,
 ) -> Iterator[Cluster]:
-    """Start apis and workers over new databases and topics; all ends with the block.
+    """Start apis, workers and what is asked for over new databases and topics; all ends with the block.
 
     ``prepare`` runs before any process starts, and returns the operator's token.
     """
@@ -222,6 +223,8 @@ def run_cluster(
         for service in services:
             for part in ("api", "worker"):
                 cluster.start(service, part)
+        if has_stream:
+            cluster.start("usage", "stream")
         if has_operations:
             cluster.start_operations()
         cluster.wait_until_ready()
