@@ -12,7 +12,11 @@ import pytest
 
 from shared.clock import SimulatedClock
 
-pytest_plugins = ["tests.servers.fixtures", "tests.support.databases"]
+pytest_plugins = [
+    "tests.servers.fixtures",
+    "tests.support.conformance_count",
+    "tests.support.databases",
+]
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
