@@ -25,7 +25,7 @@ from shared.bus.ports import LogPosition, LogRecord, OutgoingRecord, StartAt, To
 from shared.clock import Clock
 from shared.errors import TransientError
 from shared.events.envelope import partition_for
-from shared.events.topics import TOPICS, Topic, dead_letter_topic
+from shared.events.topics import DEAD_LETTER_SUFFIX, STREAM_TABLES, Topic, dead_letter_topic
 
 __all__ = ["KafkaEventLog"]
 
@@ -123,4 +123,12 @@ class KafkaEventLog:
 
 
 def _with_dead_letters(topics: Sequence[Topic]) -> list[Topic]:
-    return [*topics, *(dead_letter_topic(each) for each in topics if each.name in TOPICS)]
+    """Return them with their dead letters. Dead letters have none, nor do the tables of streams."""
+    return [
+        *topics,
+        *(
+            dead_letter_topic(each)
+            for each in topics
+            if each.name not in STREAM_TABLES and not each.name.endswith(DEAD_LETTER_SUFFIX)
+        ),
+    ]
