@@ -14,6 +14,8 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import IO, TypeAlias
 
@@ -146,7 +148,7 @@ class GuardedFetcher:
             size_bytes=size_bytes,
             content_type=response.headers.get("content-type"),
             etag=response.headers.get("etag"),
-            last_modified=response.headers.get("last-modified"),
+            last_modified=_last_modified(response.headers),
         )
 
     async def _save(self, response: httpx.Response, path: Path) -> int:
@@ -303,6 +305,20 @@ def _told(error: httpx.HTTPError, url: httpx.URL) -> FetchError:
     if isinstance(error, httpx.ConnectError):
         return FetchError("connection", f"{url.host} does not accept connections.")
     return FetchError("connection", f"The connection to {url.host} broke before all was read.")
+
+
+def _last_modified(headers: httpx.Headers) -> str | None:
+    """Return the date to ask by next time, if no change can hide behind it.
+
+    Dates have whole seconds: a file that is written twice in one of them answers 304 for ever after. So the
+    answer must be at least a second younger than the file (RFC 9110 §8.8.2.2).
+    """
+    date = headers.get("last-modified")
+    try:
+        age = parsedate_to_datetime(headers["date"]) - parsedate_to_datetime(date)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return date if age >= timedelta(seconds=1) else None
 
 
 class _Unpacker:

@@ -53,10 +53,17 @@ class Source:
             await asyncio.sleep(2)
         elif path.startswith("/to/"):
             writer.write(head(302, Location=path.removeprefix("/to/"), Content_Length=0))
+        elif path.startswith("/written/"):
+            written = path.removeprefix("/written/")
+            writer.write(head(200, Content_Length=0, Date=DATE, Last_Modified=f"{DAY} {written} GMT"))
         elif path.startswith("/status/"):
             writer.write(head(int(path.removeprefix("/status/")), Content_Length=0))
         else:
             writer.write(CANNED.get(path, b""))
+
+
+DAY = "Mon, 02 Mar 2026"
+DATE = f"{DAY} 09:00:00 GMT"
 
 
 def head(status: int, **headers: object) -> bytes:
@@ -146,6 +153,16 @@ async def test_an_unchanged_source_answers_not_modified(source: Source) -> None:
         assert found.is_not_modified
         assert found.path is None
     assert source.asked[0][1]["if-modified-since"] == "mon, 02 mar 2026 09:00:00 gmt"
+
+
+@pytest.mark.parametrize(
+    ("written", "is_kept"), [("08:59:59", True), ("09:00:00", False), ("09:00:07", False), ("when", False)]
+)
+async def test_a_date_is_asked_by_only_if_no_second_write_can_hide_in_its_second(
+    source: Source, written: str, is_kept: bool
+) -> None:
+    async with fetcher(source).fetch(f"http://127.0.0.1:{source.port}/written/{written}") as fetched:
+        assert fetched.last_modified == (f"{DAY} {written} GMT" if is_kept else None)
 
 
 async def test_packed_content_is_unpacked(source: Source) -> None:
