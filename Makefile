@@ -35,9 +35,9 @@ demo: setup ## install, start Nutmeg on the sample catalogue, and print where to
 dev: $(DEV_STAMP) ## make .venv with the tools and test libraries too
 
 test: lint types ## install and pass every test: style, types, architecture, contracts, units, faults, browser
-	$(call passes,-n 2 --dist loadgroup -m "not faults and not browser")
+	$(call passes,-n 2 -m "not faults and not browser")
 	$(call passes,-n 0 -m "(faults or browser) and not cluster")
-	$(call passes,-n 4 --dist loadgroup -m "faults and cluster") # they wait more than they work
+	$(call passes,-n 4 -m "faults and cluster") # they wait more than they work
 
 # Tests that start whole servers and kill them can run into their time-outs on a machine that is busy with other
 # things. What failed runs once more, alone and loudly; what fails again has failed.

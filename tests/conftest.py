@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.servers.fixtures",
     "tests.support.conformance_count",
     "tests.support.databases",
+    "tests.support.distribution",
 ]
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -23,7 +23,6 @@ from tests.support.journeys import eventually
 
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.xdist_group("cluster-dead-letters"),
     pytest.mark.timeout(600),
 ]
 

@@ -14,7 +14,7 @@ from tests.support.installation import Installation, run_demo
 from tests.support.journeys import answer_of, eventually
 from tests.support.mail_server import MailServer, run_mail_server
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-moving"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 MOVED = ("catalog", "notify")
 LAG = re.compile(r"^nutmeg_consumer_lag_records\{.*\} (\S+)$", re.MULTILINE)

@@ -24,7 +24,7 @@ from tests.support.file_server import FileServer, csv_of, run_file_server
 from tests.support.journeys import answer_of, dataset_titled, eventually, sent_about
 from tests.support.mail_server import MailServer, run_mail_server
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster-thread"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 STEWARD = "steward@example.gov"
 DATASETS = 25

@@ -18,7 +18,7 @@ import pytest
 from tests.support.installation import Installation, run_installation
 from tests.support.journeys import answer_of, client_of
 
-pytestmark = [pytest.mark.xdist_group("attack"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(600)]
 
 HIDDEN = ("forgov", "foraaa", "forbbb", "forret")
 """For the government, for agency A, for agency B, and one of agency A that was retired."""

@@ -14,8 +14,6 @@ import pytest
 
 from tests.support.command_line import nutmeg, serving
 
-pytestmark = pytest.mark.xdist_group("cli")
-
 HARVEST_KEYS = {
     "source",
     "first_harvest",

@@ -11,7 +11,7 @@ import pytest
 from services.host.sample.catalogue import sample_dataset, sample_datasets
 from tests.support.command_line import free_port, nutmeg, serving
 
-pytestmark = [pytest.mark.xdist_group("cli"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(600)]
 
 LEDGER = "open-expenditures-ledger"
 

@@ -21,7 +21,7 @@ from tests.support.installation import Installation, run_installation
 from tests.support.journeys import answer_of, client_of, dataset_titled, inbox_of, plain_text, sent_about
 from tests.support.mail_server import MailServer, run_mail_server
 
-pytestmark = [pytest.mark.xdist_group("thread-real"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.timeout(900)]
 
 DEATHS_ID = "https://data.ct.gov/api/views/rybz-nyjw"
 DEATHS_FILE = "accidental-drug-related-deaths-2012-2018.csv"

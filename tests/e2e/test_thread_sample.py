@@ -24,7 +24,7 @@ from tests.support.journeys import (
 )
 from tests.support.mail_server import MailServer, run_mail_server
 
-pytestmark = [pytest.mark.xdist_group("thread-sample"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(600)]
 
 LEDGER = "Open Expenditures Ledger"
 LEDGER_STEWARD = "steward.osc@example.gov"

@@ -44,7 +44,6 @@ from tests.support.traffic import Traffic, small_feed, stewardships
 pytestmark = [
     pytest.mark.faults,
     pytest.mark.cluster,
-    pytest.mark.xdist_group("cluster-outages"),
     pytest.mark.timeout(1_500),
 ]
 

@@ -18,7 +18,7 @@ from tests.support.bus_bench import Bench, open_bench, until
 from tests.support.databases import Databases
 from tests.support.ledger_service import STATES, Ledger, dataset_id, open_ledger
 
-pytestmark = [pytest.mark.faults, pytest.mark.cluster, pytest.mark.xdist_group("postgres-faults")]
+pytestmark = [pytest.mark.faults, pytest.mark.cluster]
 
 RESTARTS = 4
 HITS = 20
