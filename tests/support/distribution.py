@@ -30,7 +30,7 @@ class FileScheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist has no 
         return scope_of(nodeid)
 
 
-@pytest.hookimpl
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling:
     """See xdist's hook of this name."""
     return FileScheduling(config, log)
