@@ -13,12 +13,12 @@ from typing import Protocol
 
 from services.host.observed_log import ObservedLog
 from services.host.operations import ConsumerHealth, OutboxHealth, Readings, WorkHealth
-from shared.bus.consumer import LoopState
 from shared.bus.dead_letters import DeadLetters
 from shared.bus.kafka_groups import GroupStanding
 from shared.bus.outbox import OutboxRelay
 from shared.bus.ports import EventLog, Lag, TopicPartition
 from shared.bus.replays import ReplayQueue
+from shared.bus.standing import LoopState
 from shared.clock import Clock
 from shared.errors import TransientError
 from shared.events.topics import GROUPS, ConsumerGroup

@@ -8,9 +8,9 @@ from typing import Literal, Protocol
 from pydantic import BaseModel
 
 from services.host.observed_log import ObservedLog
-from shared.bus.consumer import LoopState
 from shared.bus.dead_letters import DeadLetters
 from shared.bus.replays import ReplayState
+from shared.bus.standing import LoopState
 from shared.clock import Clock
 from shared.telemetry.metrics import Metrics
 

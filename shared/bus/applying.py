@@ -11,6 +11,7 @@ from shared.bus.handling import BoundHandler, Outcome, Subscription
 from shared.bus.measuring import BusMetrics
 from shared.bus.ports import LogRecord
 from shared.clock import Clock
+from shared.errors import InvalidEventError
 from shared.events.envelope import Event, UnknownEventTypeError, decode, header
 from shared.events.registry import UPCASTERS
 from shared.events.topics import Topic, topic_named
@@ -18,7 +19,7 @@ from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
 from shared.telemetry.tracing import use_traceparent
 
-__all__ = ["Applier", "Item"]
+__all__ = ["Applier", "Item", "require_event"]
 
 Finish = Callable[[UnitOfWork, Outcome], Awaitable[None]]
 
@@ -151,3 +152,11 @@ def _newest(type_name: str) -> str:
     while type_name in UPCASTERS:
         type_name = UPCASTERS[type_name][0]
     return type_name
+
+
+def require_event(item: Item) -> None:
+    """Raise why a record cannot be replayed: its error, or that nobody handles its type."""
+    if item.error is not None:
+        raise item.error
+    if item.event is None:
+        raise InvalidEventError("this version of the group has no handler for this type of event")

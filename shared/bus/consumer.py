@@ -19,40 +19,28 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 
 import structlog
 
-from shared.bus.applying import Applier, Item
+from shared.bus.applying import Applier, Item, require_event
 from shared.bus.budget import DeadLetterBudget
-from shared.bus.dead_letter_record import Failure, FailureReason, dead_letter_record
+from shared.bus.dead_letter_writing import DeadLetterWriter
 from shared.bus.handling import Outcome, Subscription
 from shared.bus.measuring import BusMetrics, NullBusMetrics
 from shared.bus.ports import EventLog, Lag, LogConsumer, LogRecord, TopicPartition
 from shared.bus.replays import REQUESTS_PER_TURN_MAX, ReplayQueue, ReplayRequest
+from shared.bus.standing import LoopState, Standing
 from shared.clock import Clock
 from shared.errors import (
-    DeadLetterUnwritableError,
     InvalidEventError,
     TransientError,
 )
 from shared.store.engine import Store
 
-__all__ = ["ConsumerLoop", "LoopSettings", "LoopState", "LoopStatus"]
+__all__ = ["ConsumerLoop", "LoopSettings", "LoopStatus"]
 
 logger = structlog.get_logger(__name__)
-
-
-class LoopState(StrEnum):
-    """What a loop is doing, for operators."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    PAUSED = "paused"
-    """Waiting for its own store, index or log to come back."""
-    STOPPED = "stopped"
-    """Ended: asked to, or because it must not go on (see the cause)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +64,6 @@ class LoopSettings:
     """The first wait before a record is tried again; it doubles each time."""
     pause_seconds_min: float = 0.2
     pause_seconds_max: float = 30.0
-    dead_letter_attempts_max: int = 3
     lag_interval_seconds: float = 5.0
     replay_interval_seconds: float = 5.0
 
@@ -103,11 +90,17 @@ class ConsumerLoop:
         self._budget = budget or DeadLetterBudget()
         self._settings = settings or LoopSettings()
         self._applier = Applier(subscription, store=store, clock=clock, metrics=self._metrics)
+        self._letters = DeadLetterWriter(
+            self.group,
+            log=log,
+            clock=clock,
+            metrics=self._metrics,
+            retry_seconds=self._settings.retry_seconds,
+        )
         self._replays = ReplayQueue(store, log)
         self._consumer: LogConsumer | None = None
         self._stop = asyncio.Event()
-        self._state = LoopState.STARTING
-        self._cause: str | None = None
+        self._standing = Standing(self.group, self._metrics)
         self._handled_count = 0
         self._failures_in_a_row = 0
         self._uncommitted: dict[TopicPartition, int] = {}
@@ -123,16 +116,16 @@ class ConsumerLoop:
         self._stop = stop
         try:
             async with self._joined() as consumer:
-                self._enter(LoopState.RUNNING)
+                self._standing.enter(LoopState.RUNNING)
                 while not stop.is_set():
                     await self._turn(consumer)
         except asyncio.CancelledError:
-            self._enter(LoopState.STOPPED)
+            self._standing.enter(LoopState.STOPPED)
             raise
         except Exception as error:
-            self._enter(LoopState.STOPPED, str(error) or type(error).__qualname__)
+            self._standing.enter(LoopState.STOPPED, str(error) or type(error).__qualname__)
             raise
-        self._enter(LoopState.STOPPED)
+        self._standing.enter(LoopState.STOPPED)
 
     def wake_for_replays(self) -> None:
         """Look for replay requests after the present poll."""
@@ -140,7 +133,7 @@ class ConsumerLoop:
 
     async def drained(self) -> bool:
         """Tell whether everything published so far is handled and committed, replays included."""
-        if self._consumer is None or self._state is not LoopState.RUNNING:
+        if self._consumer is None or self._standing.state is not LoopState.RUNNING:
             return False
         lags = await self._consumer.lag()
         return not any(lag.records for lag in lags.values()) and not await self._replays.any_waiting(
@@ -153,7 +146,7 @@ class ConsumerLoop:
 
     def status(self) -> LoopStatus:
         """Return what the loop is doing."""
-        return LoopStatus(self.group, self._state, self._cause, self._handled_count)
+        return LoopStatus(self.group, self._standing.state, self._standing.cause, self._handled_count)
 
     @asynccontextmanager
     async def _joined(self) -> AsyncIterator[LogConsumer]:
@@ -269,31 +262,8 @@ class ConsumerLoop:
 
     async def _dead_letter(self, item: Item, error: Exception) -> None:
         self._budget.spend(self.group, self._clock.monotonic_seconds())
-        now = self._clock.now()
-        reason: FailureReason = "invalid" if isinstance(error, InvalidEventError) else "failed"
-        failure = Failure(reason, error, max(item.attempts, 1), item.first_at, now)
-        record = dead_letter_record(item.record, self.group, failure)
-        for attempt in range(1, self._settings.dead_letter_attempts_max + 1):
-            try:
-                await self._log.publish([record])
-                break
-            except Exception as unwritable:
-                if attempt == self._settings.dead_letter_attempts_max:
-                    raise DeadLetterUnwritableError(
-                        f"{self.group}: the dead letter of {_place(item.record)} cannot be written to "
-                        f"{record.topic}: {unwritable}; the record was not passed over"
-                    ) from unwritable
-                await asyncio.sleep(self._settings.retry_seconds * 2**attempt)
-        item.outcome = Outcome.DEAD_LETTERED
-        self._metrics.dead_lettered(item.record.topic, self.group, reason)
+        await self._letters.write(item, error)
         self._applier.count(item.record.topic, Outcome.DEAD_LETTERED)
-        logger.error(
-            "dead letter",
-            group=self.group,
-            record=_place(item.record),
-            reason=reason,
-            error=f"{type(error).__qualname__}: {error}",
-        )
 
     async def _wait_out(
         self,
@@ -311,7 +281,7 @@ class ConsumerLoop:
         # Half is fixed, half is chance, so that replicas do not come back all at once.
         seconds *= 0.5 + random.random() / 2  # noqa: S311 - spreads load, guards nothing
         self._failures_in_a_row = min(self._failures_in_a_row + 1, 16)
-        self._enter(LoopState.PAUSED, str(error))
+        self._standing.enter(LoopState.PAUSED, str(error))
         until = self._clock.monotonic_seconds() + seconds
         while not self._stop.is_set() and (left := until - self._clock.monotonic_seconds()) > 0:
             started = self._clock.monotonic_seconds()
@@ -321,7 +291,7 @@ class ConsumerLoop:
                 # The poll failed or brought something: neither may turn this into a busy loop.
                 await asyncio.sleep(min(left, self._settings.pause_seconds_min))
         consumer.resume(*held)
-        self._enter(LoopState.RUNNING)
+        self._standing.enter(LoopState.RUNNING)
 
     async def _take_up_replays(self, consumer: LogConsumer) -> None:
         now = self._clock.monotonic_seconds()
@@ -343,7 +313,7 @@ class ConsumerLoop:
             async with consumer.handling([letter.source]) as owned:
                 for record in owned:
                     item = self._applier.decoded(record, self._clock.now())
-                    _require_event(item)
+                    require_event(item)
                     await self._applier.apply([item], partial(self._replays.settle, request))
         except TransientError:
             raise
@@ -358,22 +328,6 @@ class ConsumerLoop:
         self._next_lag_report = now + self._settings.lag_interval_seconds
         for place, lag in (await consumer.lag()).items():
             self._metrics.lag(place.topic, place.partition, self.group, lag.records, lag.seconds)
-
-    def _enter(self, state: LoopState, cause: str | None = None) -> None:
-        if state is self._state and cause == self._cause:
-            return
-        self._state, self._cause = state, cause
-        self._metrics.running(self.group, state is LoopState.RUNNING)
-        if cause is not None:
-            log = logger.critical if state is LoopState.STOPPED else logger.warning
-            log("consumer " + state, group=self.group, cause=cause)
-
-
-def _require_event(item: Item) -> None:
-    if item.error is not None:
-        raise item.error
-    if item.event is None:
-        raise InvalidEventError("this version of the group has no handler for this type of event")
 
 
 def _next_offsets(items: Sequence[Item]) -> dict[TopicPartition, int]:
@@ -400,7 +354,3 @@ def _go_back(consumer: LogConsumer, records: Sequence[LogRecord]) -> set[TopicPa
         consumer.pause(place)
         consumer.seek(place, offset)
     return set(first)
-
-
-def _place(record: LogRecord) -> str:
-    return f"{record.topic}/{record.partition}@{record.offset}"

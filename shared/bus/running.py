@@ -14,13 +14,14 @@ from functools import partial
 import structlog
 from sqlalchemy import select
 
-from shared.bus.consumer import ConsumerLoop, LoopSettings, LoopState, LoopStatus
+from shared.bus.consumer import ConsumerLoop, LoopSettings, LoopStatus
 from shared.bus.handling import Subscription
 from shared.bus.measuring import BusMetrics, NullBusMetrics
 from shared.bus.outbox import OutboxRelay, RelaySettings
 from shared.bus.ports import EventLog, Lag, TopicPartition
 from shared.bus.session_locks import SessionLocks
 from shared.bus.shards import LockedShards
+from shared.bus.standing import LoopState
 from shared.bus.turns import one_at_a_time
 from shared.bus.working import WorkLoop, WorkStatus
 from shared.clock import Clock

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.bus.consumer import LoopState
 from shared.bus.kafka_log import KafkaEventLog
+from shared.bus.standing import LoopState
 from shared.errors import DeadLetterUnwritableError, InvalidEventError, TransientError
 from shared.events.envelope import Event
 from shared.events.topics import TOPICS

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select
 
-from shared.bus.consumer import LoopState
 from shared.bus.outbox import OutboxRelay, RelaySettings
 from shared.bus.shards import LockedShards
+from shared.bus.standing import LoopState
 from shared.clock import SimulatedClock
 from shared.errors import TransientError
 from tests.servers.fixtures import OwnServers

@@ -11,9 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.bus.consumer import ConsumerLoop, LoopState
+from shared.bus.consumer import ConsumerLoop
 from shared.bus.handling import BoundHandler, Outcome, Subscription
 from shared.bus.kafka_log import KafkaEventLog
+from shared.bus.standing import LoopState
 from shared.clock import SystemClock
 from shared.errors import NutmegError
 from shared.events.envelope import Event

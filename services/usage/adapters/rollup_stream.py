@@ -21,19 +21,18 @@ import structlog
 from services.usage.adapters.faust_windows import RollupWindows
 from services.usage.domain.windows import DayRow, assigned, row_key
 from services.usage.ports import Watch
-from shared.bus.applying import Applier, Item
+from shared.bus.applying import Applier, Item, require_event
 from shared.bus.budget import DeadLetterBudget
-from shared.bus.consumer import LoopState
-from shared.bus.dead_letter_record import Failure, dead_letter_record
+from shared.bus.dead_letter_writing import DeadLetterWriter
 from shared.bus.handling import Outcome, Subscription
 from shared.bus.measuring import BusMetrics
 from shared.bus.ports import EventLog, LogRecord
 from shared.bus.replays import ReplayQueue, ReplayRequest
+from shared.bus.standing import LoopState, Standing
 from shared.clock import Clock
 from shared.errors import (
     DeadLetterBudgetError,
     DeadLetterUnwritableError,
-    InvalidEventError,
     TransientError,
 )
 from shared.events.envelope import Event
@@ -52,7 +51,6 @@ logger = structlog.get_logger(__name__)
 
 STAGE_ATTEMPTS_MAX = 4
 LOOKS_WHEN_IDLE, LOOKS_WHEN_BUSY = 1, 5
-DEAD_LETTER_ATTEMPTS_MAX = 3
 HOUR = "hour"
 TOPIC = ROLLUP_UPDATED.topic.name
 
@@ -85,21 +83,27 @@ class RollupStream:
         metrics: BusMetrics,
         patience: StreamPatience,
     ) -> None:
-        self.state = LoopState.STARTING
-        self.cause: str | None = None
+        self.standing = Standing(group.name, metrics)
         self.crashed = asyncio.Event()
         self._app = app
         self._windows = windows
         self._group = group.name
         self._store = store
         self._watch = watch
-        self._log = log
         self._clock = clock
         self._metrics = metrics
         self._patience = patience
         # Only its decoding and counting are used: what is done with a rollup is not one transaction.
         self._applier = Applier(
             Subscription(group, {ROLLUP_UPDATED.name: _no_handler}), store=store, clock=clock, metrics=metrics
+        )
+        self._letters = DeadLetterWriter(
+            group.name,
+            log=log,
+            clock=clock,
+            metrics=metrics,
+            retry_seconds=patience.pause_seconds_min,
+            waits_for_log=True,
         )
         self._replays = ReplayQueue(store, log)
         self._budget = DeadLetterBudget()
@@ -126,13 +130,14 @@ class RollupStream:
         await asyncio.gather(*tasks, return_exceptions=True)
         if tasks:
             await self._app.stop()
-        self._enter(LoopState.STOPPED)
+        self.standing.enter(LoopState.STOPPED)
 
     def cause_of_standing_still(self) -> str | None:
         """Return, in words, why nothing is read; ``None`` while it is."""
-        if self.state is LoopState.RUNNING and self._windows.is_settled:
+        if self.standing.state is LoopState.RUNNING and self._windows.is_settled:
             return None
-        return f"consumer {self._group} is {self.state}: {self.cause or 'its table is not there yet'}"
+        cause = self.standing.cause or "its table is not there yet"
+        return f"consumer {self._group} is {self.standing.state}: {cause}"
 
     async def replay_once(self) -> int:
         """Take up dead letters of our partitions that an operator wants handled again; return how many."""
@@ -149,12 +154,12 @@ class RollupStream:
         """Run Faust until it ends by itself, which it must not."""
         try:
             await self._app.start()
-            self._enter(LoopState.RUNNING)
+            self.standing.enter(LoopState.RUNNING)
             await self._app.wait_until_stopped()
             cause = self._app.crash_reason
         except Exception as error:  # noqa: BLE001 - whatever it is, the process cannot go on without
             cause = error
-        self._enter(LoopState.STOPPED, f"Faust has ended: {cause!r}")
+        self.standing.enter(LoopState.STOPPED, f"Faust has ended: {cause!r}")
         self.crashed.set()
 
     async def _measure(self) -> None:
@@ -162,7 +167,7 @@ class RollupStream:
             with contextlib.suppress(TransientError):
                 for place, lag in (await self._windows.measure()).items():
                     self._metrics.lag(place.topic, place.partition, self._group, lag.records, lag.seconds)
-            if self.state is LoopState.RUNNING and self._windows.is_settled:
+            if self.standing.state is LoopState.RUNNING and self._windows.is_settled:
                 try:
                     # While records come, those that are due may stand in the queue.
                     looks = LOOKS_WHEN_IDLE if self._is_idle() else LOOKS_WHEN_BUSY
@@ -198,19 +203,19 @@ class RollupStream:
                 async with self._turn:
                     await self._take_in([_record(event) for event in ours])
             except (DeadLetterBudgetError, DeadLetterUnwritableError) as error:
-                self._enter(LoopState.STOPPED, str(error))
+                self.standing.enter(LoopState.STOPPED, str(error))
                 await asyncio.Event().wait()  # going on is an operator's decision
             except Exception as error:
                 if not isinstance(error, TransientError):
                     logger.exception("rollups could not be taken in", group=self._group)
-                self._enter(LoopState.PAUSED, str(error) or repr(error))
+                self.standing.enter(LoopState.PAUSED, str(error) or repr(error))
             else:
                 for event in ours:
                     event.ack()
                 self._finished_at = self._clock.monotonic_seconds()
                 self._paid_for.clear()
                 self._put_aside.clear()
-                self._enter(LoopState.RUNNING)
+                self.standing.enter(LoopState.RUNNING)
                 return
             failures += 1
             seconds = self._patience.pause_seconds_min * 2 ** min(failures, 16)
@@ -271,33 +276,15 @@ class RollupStream:
 
     async def _dead_letter(self, item: Item, error: Exception) -> None:
         """Write a dead letter, once for each record, however often its batch is tried."""
-        now, place = self._clock.now(), (item.record.partition, item.record.offset)
+        place = (item.record.partition, item.record.offset)
         item.outcome = Outcome.DEAD_LETTERED
         if place in self._put_aside:
             return
         if place not in self._paid_for:
             self._budget.spend(self._group, self._clock.monotonic_seconds())
             self._paid_for.add(place)
-        is_invalid = isinstance(error, InvalidEventError)
-        failure = Failure(
-            "invalid" if is_invalid else "failed", error, max(item.attempts, 1), item.first_at, now
-        )
-        record = dead_letter_record(item.record, self._group, failure)
-        for attempt in range(1, DEAD_LETTER_ATTEMPTS_MAX + 1):
-            try:
-                await self._log.publish([record])
-                break
-            except TransientError:
-                raise
-            except Exception as unwritable:
-                if attempt == DEAD_LETTER_ATTEMPTS_MAX:
-                    raise DeadLetterUnwritableError(
-                        f"{self._group}: a dead letter cannot be written to {record.topic}: {unwritable}"
-                    ) from unwritable
-                await asyncio.sleep(self._patience.pause_seconds_min * 2**attempt)
+        await self._letters.write(item, error)
         self._put_aside.add(place)
-        self._metrics.dead_lettered(item.record.topic, self._group, failure.reason)
-        logger.error("dead letter", group=self._group, reason=failure.reason, error=repr(error))
 
     def _report(self, items: Sequence[Item], seconds: float) -> None:
         now = self._clock.now()
@@ -319,7 +306,7 @@ class RollupStream:
             async with self._turn:
                 item = self._applier.decoded(letter.source, self._clock.now())
                 rows, since = self._staged([item])
-                _require_applied(item)
+                require_event(item)
                 await self._windows.assign(rows)
                 async with self._store.unit_of_work() as work:
                     await self._watch.begin(work, since, due_at=self._clock.now())
@@ -328,23 +315,8 @@ class RollupStream:
             raise
         except Exception as error:  # noqa: BLE001 - it is the answer to the operator
             await self._replays.fail(request, error)
+            logger.warning("replay failed again", group=self._group, dead_letter=request.dead_letter_id)
         return 1
-
-    def _enter(self, state: LoopState, cause: str | None = None) -> None:
-        if state is self.state and cause == self.cause:
-            return
-        self.state, self.cause = state, cause
-        self._metrics.running(self._group, state is LoopState.RUNNING)
-        if cause is not None:
-            log = logger.critical if state is LoopState.STOPPED else logger.warning
-            log("consumer " + state, group=self._group, cause=cause)
-
-
-def _require_applied(item: Item) -> None:
-    if item.error is not None:
-        raise item.error
-    if item.event is None:
-        raise InvalidEventError("this version has no handler for this type of event")
 
 
 def _record(event: "EventT[bytes]") -> LogRecord:

@@ -39,7 +39,7 @@ class StreamRunner:
     @property
     def end_cause(self) -> str:
         """Why this process has to end, in words."""
-        return self._stream.cause or "the stream processor has ended"
+        return self._stream.standing.cause or "the stream processor has ended"
 
     async def start(self) -> None:
         """Set everything going. Raises ``TransientError``."""

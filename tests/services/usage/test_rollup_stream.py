@@ -16,10 +16,10 @@ from services.usage.adapters.rollup_stream import RollupStream, StreamPatience
 from services.usage.adapters.tables import WATCHED_DATASETS
 from services.usage.domain.windows import DayRow, row_key
 from services.usage.ports import Watch
-from shared.bus.consumer import LoopState
 from shared.bus.dead_letter_record import read_dead_letter
 from shared.bus.ports import EventLog, LogPosition, LogRecord, OutgoingRecord
 from shared.bus.replays import ReplayQueue, ReplayState
+from shared.bus.standing import LoopState
 from shared.errors import TransientError
 from shared.events.envelope import encode, new_event
 from shared.events.registry import ROLLUP_UPDATED
@@ -133,7 +133,7 @@ class Bench:
             return set((await connection.execute(select(WATCHED_DATASETS.c.dataset_id))).scalars())
 
     async def stopped(self) -> bool:
-        return self.stream.state is LoopState.STOPPED
+        return self.stream.standing.state is LoopState.STOPPED
 
     def consumed(self, result: str) -> float | None:
         return self.metrics.value(
@@ -193,7 +193,7 @@ async def test_hours_are_assigned_their_datasets_are_due_and_records_acknowledge
     assert await bench.due() == {dataset_id("roads"), dataset_id("schools")}
     assert (bench.acknowledged, bench.windows.next) == ([5, 6, 7, 8], {0: 9})
     assert (bench.consumed("applied"), bench.consumed("ignored")) == (3, 1)
-    assert bench.stream.state is LoopState.RUNNING
+    assert bench.stream.standing.state is LoopState.RUNNING
 
 
 async def test_a_repeat_changes_nothing_and_has_its_dataset_looked_at(bench: Bench) -> None:
@@ -211,7 +211,7 @@ async def test_what_is_away_is_waited_for_and_nothing_is_acknowledged_before(ben
 
     class AwayOnce:
         async def begin(self, work: Any, since: Mapping[UUID, date], *, due_at: datetime) -> None:
-            states.append((bench.stream.state, list(bench.acknowledged)))
+            states.append((bench.stream.standing.state, list(bench.acknowledged)))
             if len(states) == 1:
                 raise TransientError("the store is away")
             await watch.begin(work, since, due_at=due_at)

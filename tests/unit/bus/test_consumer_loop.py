@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import func, select
 
 from shared.bus.budget import BudgetLimits, DeadLetterBudget
-from shared.bus.consumer import LoopSettings, LoopState
+from shared.bus.consumer import LoopSettings
 from shared.bus.ports import OutgoingRecord, TopicPartition
+from shared.bus.standing import LoopState
 from shared.errors import (
     DeadLetterBudgetError,
     DeadLetterUnwritableError,

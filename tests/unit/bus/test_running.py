@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from shared.bus import working
-from shared.bus.consumer import LoopState
 from shared.bus.handling import Subscription
 from shared.bus.outbox import RelaySettings
 from shared.bus.running import ServiceRunner, wait_until_idle
 from shared.bus.sqlite_log import SQLiteEventLog
+from shared.bus.standing import LoopState
 from shared.clock import SimulatedClock
 from shared.errors import InvalidEventError, NutmegError, TransientError
 from shared.events.envelope import Event
