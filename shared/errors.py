@@ -6,7 +6,7 @@ NutmegError
 │   └── InvalidEventError   this record can never be handled: dead letter at once, with its reason
 ├── EventTooLargeError      a payload above the size limit; raised inside the writing transaction
 ├── DeadLetterBudgetError   too many dead letters in a row or in five minutes: the consumer stops, loudly
-├── DeadLetterUnwritableError  the dead letter itself could not be written: the consumer stops, loudly
+├── DeadLetterUnwritableError  the dead letter could not be written: the consumer stops, loudly, until it can
 └── LogBusyError            another process already works for this consumer group or data directory
     └── ReplicaFencedError  another process took this replica's name in its group: this one has to end
 

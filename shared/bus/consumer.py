@@ -9,8 +9,9 @@ raises decides (design, section 3.4):
 * ``InvalidEventError``: a dead letter at once.
 * anything else: a few more tries, then a dead letter.
 
-The dead letter is durable before its record's offset moves. If it cannot be written, or if there are too
-many (:mod:`shared.bus.budget`), the loop stops and says so; its offset stays at the record.
+The dead letter is durable before its record's offset moves. If it cannot be written, the loop stops and says
+so, and looks from time to time whether it now can; its offset stays at the record meanwhile. If there are too
+many (:mod:`shared.bus.budget`), the loop ends, and an operator decides.
 """
 
 import asyncio
@@ -32,10 +33,7 @@ from shared.bus.ports import EventLog, Lag, LogConsumer, LogRecord, TopicPartiti
 from shared.bus.replays import REQUESTS_PER_TURN_MAX, ReplayQueue, ReplayRequest
 from shared.bus.standing import LoopState, Standing
 from shared.clock import Clock
-from shared.errors import (
-    InvalidEventError,
-    TransientError,
-)
+from shared.errors import DeadLetterUnwritableError, InvalidEventError, TransientError
 from shared.store.engine import Store
 
 __all__ = ["ConsumerLoop", "LoopSettings", "LoopStatus"]
@@ -64,6 +62,8 @@ class LoopSettings:
     """The first wait before a record is tried again; it doubles each time."""
     pause_seconds_min: float = 0.2
     pause_seconds_max: float = 30.0
+    unwritable_seconds: float = 10.0
+    """How often a loop that has stopped looks whether its dead letter can be written."""
     lag_interval_seconds: float = 5.0
     replay_interval_seconds: float = 5.0
 
@@ -104,14 +104,17 @@ class ConsumerLoop:
         self._handled_count = 0
         self._failures_in_a_row = 0
         self._uncommitted: dict[TopicPartition, int] = {}
+        self._unwritten: set[tuple[TopicPartition, int]] = set()
+        """Records whose dead letters are within the budget, and not written yet."""
+        self._is_asked_to_look = False
         self._next_lag_report = 0.0
         self._next_replay_look = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set; a batch that was begun is finished.
 
-        Raises ``DeadLetterBudgetError`` or ``DeadLetterUnwritableError`` when it must not go on, and
-        ``LogBusyError`` if the group has its only member already.
+        Raises ``DeadLetterBudgetError`` when it must not go on, and ``LogBusyError`` if the group has its
+        only member already.
         """
         self._stop = stop
         try:
@@ -126,6 +129,12 @@ class ConsumerLoop:
             self._standing.enter(LoopState.STOPPED, str(error) or type(error).__qualname__)
             raise
         self._standing.enter(LoopState.STOPPED)
+
+    def look_again(self) -> None:
+        """Try now what the loop stopped at. Does nothing where it has not stopped, or has ended."""
+        if self._consumer is not None and self._standing.state is LoopState.STOPPED:
+            self._is_asked_to_look = True
+            self._standing.enter(LoopState.STARTING, self._standing.cause)
 
     def wake_for_replays(self) -> None:
         """Look for replay requests after the present poll."""
@@ -173,8 +182,11 @@ class ConsumerLoop:
                     items = [self._applier.decoded(record, now) for record in owned]
                     await self._work_through(consumer, items)
             await self._report_lag(consumer)
+            await self._go_on(consumer)
         except TransientError as error:
             await self._wait_out(consumer, records, items, error)
+        except DeadLetterUnwritableError as error:
+            await self._stand_still(consumer, records, items, error)
         else:
             self._failures_in_a_row = 0
 
@@ -261,8 +273,12 @@ class ConsumerLoop:
         item.error = error
 
     async def _dead_letter(self, item: Item, error: Exception) -> None:
-        self._budget.spend(self.group, self._clock.monotonic_seconds())
+        place = (item.record.topic_partition, item.record.offset)
+        if place not in self._unwritten:
+            self._budget.spend(self.group, self._clock.monotonic_seconds())
+            self._unwritten.add(place)
         await self._letters.write(item, error)
+        self._unwritten.discard(place)
         self._applier.count(item.record.topic, Outcome.DEAD_LETTERED)
 
     async def _wait_out(
@@ -273,8 +289,6 @@ class ConsumerLoop:
         error: TransientError,
     ) -> None:
         """Go back to what is unfinished and wait, polling, until it may work again."""
-        finished = {id(item.record) for item in items if item.outcome is not None}
-        held = _go_back(consumer, [record for record in records if id(record) not in finished])
         seconds = min(
             self._settings.pause_seconds_max, self._settings.pause_seconds_min * 2**self._failures_in_a_row
         )
@@ -282,16 +296,50 @@ class ConsumerLoop:
         seconds *= 0.5 + random.random() / 2  # noqa: S311 - spreads load, guards nothing
         self._failures_in_a_row = min(self._failures_in_a_row + 1, 16)
         self._standing.enter(LoopState.PAUSED, str(error))
+        await self._hold(consumer, _unfinished(records, items), seconds)
+        if not self._unwritten:
+            self._standing.enter(LoopState.RUNNING)
+
+    async def _stand_still(
+        self,
+        consumer: LogConsumer,
+        records: Sequence[LogRecord],
+        items: Sequence[Item],
+        error: DeadLetterUnwritableError,
+    ) -> None:
+        """Stop, in words that stay until it works, and keep the group until it is time to look again.
+
+        To leave the group would hand the same record to the next replica, which would stop at it too.
+        """
+        self._standing.enter(LoopState.STOPPED, str(error))
+        await self._hold(consumer, _unfinished(records, items), self._settings.unwritable_seconds)
+
+    async def _go_on(self, consumer: LogConsumer) -> None:
+        """Tell that the loop runs, once no record of its partitions waits for its dead letter."""
+        if self._unwritten:
+            owned = await consumer.lag()
+            self._unwritten = {(place, offset) for place, offset in self._unwritten if place in owned}
+        if not self._unwritten:
+            self._standing.enter(LoopState.RUNNING)
+
+    async def _hold(self, consumer: LogConsumer, records: Sequence[LogRecord], seconds: float) -> None:
+        """Take nothing for so long, or until asked to look; poll, so that the group is kept."""
+        held = _go_back(consumer, records)
+        self._is_asked_to_look = False
         until = self._clock.monotonic_seconds() + seconds
-        while not self._stop.is_set() and (left := until - self._clock.monotonic_seconds()) > 0:
+        while (
+            not (self._stop.is_set() or self._is_asked_to_look)
+            and (left := until - self._clock.monotonic_seconds()) > 0
+        ):
             started = self._clock.monotonic_seconds()
+            timeout_seconds = min(left, self._settings.poll_timeout_seconds)
             with contextlib.suppress(TransientError):
-                held |= _go_back(consumer, await self._poll(consumer, left))
-            if self._clock.monotonic_seconds() - started < left / 2:
+                held |= _go_back(consumer, await self._poll(consumer, timeout_seconds))
+                await self._report_lag(consumer)
+            if self._clock.monotonic_seconds() - started < timeout_seconds / 2:
                 # The poll failed or brought something: neither may turn this into a busy loop.
                 await asyncio.sleep(min(left, self._settings.pause_seconds_min))
         consumer.resume(*held)
-        self._standing.enter(LoopState.RUNNING)
 
     async def _take_up_replays(self, consumer: LogConsumer) -> None:
         now = self._clock.monotonic_seconds()
@@ -343,6 +391,11 @@ def _next_offsets(items: Sequence[Item]) -> dict[TopicPartition, int]:
         else:
             offsets[place] = item.record.offset + 1
     return offsets
+
+
+def _unfinished(records: Sequence[LogRecord], items: Sequence[Item]) -> list[LogRecord]:
+    finished = {id(item.record) for item in items if item.outcome is not None}
+    return [record for record in records if id(record) not in finished]
 
 
 def _go_back(consumer: LogConsumer, records: Sequence[LogRecord]) -> set[TopicPartition]:

@@ -1,8 +1,8 @@
 """Runs a service: its store, its relay, one loop per subscription, one per piece of recurring work.
 
 Each is supervised by itself. A crash is logged and started again, at growing intervals. A consumer that
-stopped on purpose (its dead-letter budget is spent, dead letters cannot be written, or another process has
-its name) stays stopped until an operator starts it again; the others go on.
+spent its budget of dead letters stays stopped until an operator starts it again; one whose dead letters
+cannot be written looks by itself whether they now can. The others go on.
 """
 
 import asyncio
@@ -27,7 +27,6 @@ from shared.bus.working import WorkLoop, WorkStatus
 from shared.clock import Clock
 from shared.errors import (
     DeadLetterBudgetError,
-    DeadLetterUnwritableError,
     NutmegError,
     ReplicaFencedError,
     TransientError,
@@ -156,13 +155,17 @@ class ServiceRunner:
         await self.service.store.close()
 
     def restart_consumer(self, group: str) -> None:
-        """Start a stopped consumer again, with a fresh budget. Raises ``KeyError`` for an unknown group."""
+        """Start a consumer that has ended again, with a fresh budget, or let one that waits look now.
+
+        Raises ``KeyError`` for an unknown group.
+        """
         if group not in self._subscriptions:
             raise KeyError(
                 f"{self.service.name} has no group {group!r}; it has {sorted(self._subscriptions)}"
             )
         task = self._tasks.get(group)
         if task is not None and not task.done():
+            self.loops[group].look_again()
             return
         self.loops[group] = self._loop(self._subscriptions[group])
         self._start_task(group, partial(self.loops[group].run, self._stop))
@@ -187,11 +190,11 @@ class ServiceRunner:
         return self.relay.published_count + handled + sum(work.items_done for work in self.works)
 
     def stopped_consumers(self) -> dict[str, str]:
-        """Return group → cause of those consumers that must not go on."""
+        """Return group → cause of those consumers that must not go on, or not until something is mended."""
         return {
             name: loop.status().cause or "ended"
             for name, loop in self.loops.items()
-            if name in self._tasks and self._tasks[name].done()
+            if name in self._tasks and (self._tasks[name].done() or loop.status().state is LoopState.STOPPED)
         }
 
     async def not_serving(self) -> list[str]:
@@ -280,7 +283,7 @@ class ServiceRunner:
             except ReplicaFencedError:
                 self.fenced.set()
                 return
-            except (DeadLetterBudgetError, DeadLetterUnwritableError):
+            except DeadLetterBudgetError:
                 return  # the loop has said why; going on is an operator's decision
             except Exception:
                 logger.exception("crashed, starts again", service=self.service.name, part=name)

@@ -19,7 +19,7 @@ class LoopState(StrEnum):
     PAUSED = "paused"
     """Waiting for its own store, index or log to come back."""
     STOPPED = "stopped"
-    """Ended: asked to, or because it must not go on (see the cause)."""
+    """Asked to, or because it must not go on (see the cause): ended, or until what it names is mended."""
 
 
 class Standing:

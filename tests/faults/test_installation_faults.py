@@ -193,8 +193,9 @@ async def test_without_room_for_dead_letters_consumers_stop_say_so_and_lose_noth
         await start_again(running, READERS[0])
         await until(lambda: all_have_stopped(running))
         faulty[0].before_publish = lambda _records: None
-        for group in READERS:
-            await start_again(running, group)
+        # One need not wait for its next look, the others go on by themselves.
+        await start_again(running, READERS[0])
+        await until(lambda: none_has_stopped(running))
         await running.idle()
         assert (await running.client.get("/readyz")).json()["status"] == "ok"
         assert_put_aside_once_by_each(await running.dead_letters())
@@ -210,6 +211,11 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 async def all_have_stopped(running: RunningHost) -> bool:
     found = (await running.client.get("/api/v1/ops/status")).json()["consumers"]
     return sorted(one["group"] for one in found if one["state"] == "stopped") == READERS
+
+
+async def none_has_stopped(running: RunningHost) -> bool:
+    found = (await running.client.get("/api/v1/ops/status")).json()["consumers"]
+    return all(one["state"] == "running" for one in found)
 
 
 async def are_found(running: RunningHost, *titles: str) -> bool:

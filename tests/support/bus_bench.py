@@ -27,6 +27,7 @@ QUICK = LoopSettings(
     retry_seconds=0.001,
     pause_seconds_min=0.01,
     pause_seconds_max=0.02,
+    unwritable_seconds=0.02,
     replay_interval_seconds=0.05,
 )
 PATIENT = LoopSettings(poll_timeout_seconds=60.0, retry_seconds=0.001)

@@ -64,6 +64,7 @@ class StreamPatience:
     """After the last record at hand, for more of the same batch."""
     pause_seconds_min: float = 0.2
     pause_seconds_max: float = 30.0
+    unwritable_seconds: float = 10.0
     measure_seconds: float = 1.0
 
 
@@ -202,9 +203,13 @@ class RollupStream:
             try:
                 async with self._turn:
                     await self._take_in([_record(event) for event in ours])
-            except (DeadLetterBudgetError, DeadLetterUnwritableError) as error:
+            except DeadLetterBudgetError as error:
                 self.standing.enter(LoopState.STOPPED, str(error))
                 await asyncio.Event().wait()  # going on is an operator's decision
+            except DeadLetterUnwritableError as error:
+                self.standing.enter(LoopState.STOPPED, str(error))
+                await asyncio.sleep(self._patience.unwritable_seconds)
+                continue
             except Exception as error:
                 if not isinstance(error, TransientError):
                     logger.exception("rollups could not be taken in", group=self._group)
