@@ -66,6 +66,10 @@ class LoopSettings:
     """How often a loop that has stopped looks whether its dead letter can be written."""
     lag_interval_seconds: float = 5.0
     replay_interval_seconds: float = 5.0
+    gather_seconds: float = 0.05
+    """How soon after a few records the next are taken at the earliest: a trickle comes in portions."""
+    few_records: int = 50
+    """Up to so many count as few. More than that is a backlog, and nothing waits for neighbours."""
 
 
 class ConsumerLoop:
@@ -109,6 +113,7 @@ class ConsumerLoop:
         self._is_asked_to_look = False
         self._next_lag_report = 0.0
         self._next_replay_look = 0.0
+        self._next_poll = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set; a batch that was begun is finished.
@@ -175,8 +180,10 @@ class ConsumerLoop:
         try:
             await self._commit(consumer)
             await self._take_up_replays(consumer)
+            await self._gather()
             records = await self._poll(consumer, self._settings.poll_timeout_seconds)
             if records:
+                self._pace(len(records))
                 async with consumer.handling(records) as owned:
                     now = self._clock.now()
                     items = [self._applier.decoded(record, now) for record in owned]
@@ -189,6 +196,22 @@ class ConsumerLoop:
             await self._stand_still(consumer, records, items, error)
         else:
             self._failures_in_a_row = 0
+
+    def _pace(self, records: int) -> None:
+        """Let what comes right after a few records wait for its neighbours; the first never waits.
+
+        A transaction costs much the same for one record as for ten. With each record in its own, one process
+        that runs every service was busy at 50 events a second, and all of them came late.
+        """
+        if records <= self._settings.few_records:
+            self._next_poll = self._clock.monotonic_seconds() + self._settings.gather_seconds
+
+    async def _gather(self) -> None:
+        """Wait until the next poll is due, or the loop is to stop."""
+        left = self._next_poll - self._clock.monotonic_seconds()
+        if left > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), min(left, self._settings.gather_seconds))
 
     async def _poll(self, consumer: LogConsumer, timeout_seconds: float) -> list[LogRecord]:
         """Poll, but return at once when the loop is to stop."""

@@ -51,6 +51,8 @@ class RelaySettings:
     pause_seconds_min: float = 0.2
     pause_seconds_max: float = 30.0
     report_seconds: float = 5.0
+    gather_seconds: float = 0.05
+    """How soon after one publishing the next begins, at the earliest, so that a trickle goes in portions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class OutboxRelay:
         self._emitted = asyncio.Event()
         self._failures_in_a_row = 0
         self._next_report = 0.0
+        self._next_publishing = 0.0
         self.published_count = 0
         self.cause: str | None = None
         """Why nothing is published just now, in words; ``None`` while all is well."""
@@ -99,13 +102,16 @@ class OutboxRelay:
                     if not checked:
                         await self.check_history()
                         checked = True
-                    await self.publish_all()
+                    begun = self._clock.monotonic_seconds()
+                    if await self.publish_all():
+                        self._next_publishing = begun + self._settings.gather_seconds
                     await self._report()
                 except TransientError as error:
                     await self._wait_out(stop, error)
                 else:
                     self._failures_in_a_row, self.cause = 0, None
                     await self._wait(stop, self._settings.poll_seconds)
+                    await self._gather(stop)
             # What is left can wait for the next start if the log is away just now.
             with contextlib.suppress(TransientError):
                 await self.publish_all()
@@ -289,6 +295,13 @@ class OutboxRelay:
         seconds *= 0.5 + random.random() / 2  # noqa: S311 - spreads load, guards nothing
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), seconds)
+
+    async def _gather(self, stop: asyncio.Event) -> None:
+        """Let events right after others wait for their neighbours; the first after a pause never waits."""
+        left = self._next_publishing - self._clock.monotonic_seconds()
+        if left > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), min(left, self._settings.gather_seconds))
 
     async def _wait(self, stop: asyncio.Event, seconds: float) -> None:
         """Wait for the next transaction that emits, for ``stop``, or for the poll beneath."""

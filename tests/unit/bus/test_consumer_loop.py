@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import func, select
@@ -379,6 +380,29 @@ async def test_an_idle_loop_stops_without_waiting_for_its_poll(bench: Bench) -> 
     await asyncio.wait_for(task, 20)
     assert loop.status().state is LoopState.STOPPED
     assert loop.status().cause is None
+
+
+async def test_what_follows_a_few_records_at_once_is_taken_together(bench: Bench) -> None:
+    await bench.ledger.emit_hits(["a"])
+    await bench.relay.publish_all()
+    loop = bench.loop(replace(QUICK, gather_seconds=60))
+    async with bench.running(loop) as task:
+        await until(lambda: loop.status().handled_count == 1, unless=task)
+        for name in ("b", "c"):
+            await bench.ledger.emit_hits([name])
+            await bench.relay.publish_all()
+        # Ends without waiting for the minute, and leaves to the next what it has not begun.
+    await bench.consume()
+    assert [len(batch) for batch in bench.ledger.ports.batches] == [1, 2]
+
+
+async def test_nothing_waits_behind_more_than_a_few_records(bench: Bench) -> None:
+    loop = bench.loop(replace(QUICK, gather_seconds=60, few_records=1))
+    async with bench.running(loop) as task:
+        for count in (2, 4):
+            await bench.ledger.emit_hits(["a", "b"])
+            await bench.relay.publish_all()
+            await until(lambda count=count: loop.status().handled_count == count, unless=task)  # type: ignore[misc]
 
 
 async def test_polls_of_any_size_give_the_same_result(bench: Bench) -> None:

@@ -303,3 +303,26 @@ async def test_a_relay_with_a_backlog_tells_how_much_is_left_and_that_it_no_long
     await relay.publish_all()
     assert metrics.backlogs == [15, 5, 0]
     assert causes == ["the log was away", None, None]
+
+
+async def test_what_is_emitted_right_after_a_publishing_goes_together_and_stopping_does_not_wait(
+    bench: Bench,
+) -> None:
+    sizes: list[int] = []
+    bench.log.before_publish = lambda records: sizes.append(len(records))
+    relay = OutboxRelay(
+        store=bench.ledger.store,
+        log=bench.log,
+        clock=bench.clock,
+        settings=RelaySettings(poll_seconds=60, gather_seconds=60),
+    )
+    stop = asyncio.Event()
+    task = asyncio.create_task(relay.run(stop))
+    await bench.ledger.emit_hits(["a"])
+    await until(lambda: relay.published_count == 1, unless=task)
+    for name in ("b", "c"):
+        await bench.ledger.emit_hits([name])
+        await asyncio.sleep(0.05)
+    stop.set()
+    await asyncio.wait_for(task, 30)
+    assert sizes == [1, 2]
