@@ -59,6 +59,7 @@ class _Post:
 
     async def run_once(self) -> int:
         if not await self.due():
+            await self._office.transport.rest()
             return 0
         return await self._office.deliver_due()
 
@@ -135,6 +136,7 @@ def bootstrap(
             *_upkeep(store, ports, settings),
         ],
         open=take_up,
+        close=office.transport.rest,
     )
     return Notify(service, ports, office)
 

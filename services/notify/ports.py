@@ -53,6 +53,10 @@ class MailTransport(Protocol):
         """
         ...
 
+    async def rest(self) -> None:
+        """Let go of what is kept from one message to the next. Idempotent; the next message may follow."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Telling:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from services.notify.adapters import smtp as smtp_adapter
 from services.notify.adapters.maildir import MaildirMailTransport
-from services.notify.adapters.smtp import SMTPMailTransport
+from services.notify.adapters.smtp import MESSAGES_PER_CONNECTION_MAX, SMTPMailTransport
 from services.notify.ports import DeferredError, MailTransport, RefusedError
 from tests.support.mail_server import MailServer, run_mail_server
 
@@ -38,6 +39,7 @@ async def carrier(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     with run_mail_server() as server:
         transport = SMTPMailTransport("127.0.0.1", server.port, timeout_seconds=2)
         yield Carrier(transport, folder, server)
+        await transport.rest()
 
 
 def letter(text: str = "Zahlen für Straßen, 数字") -> EmailMessage:
@@ -105,3 +107,65 @@ async def test_smtp_answers_are_followed_and_told_without_addresses(
         assert str(raised.value).startswith(answer.split()[0])
         assert "@" not in str(raised.value)
         assert server.accepted == []
+
+
+@pytest.fixture
+async def smtp() -> AsyncIterator[tuple[SMTPMailTransport, MailServer]]:
+    with run_mail_server() as server:
+        transport = SMTPMailTransport("127.0.0.1", server.port, timeout_seconds=2)
+        yield transport, server
+        await transport.rest()
+
+
+async def test_messages_one_after_another_go_over_one_connection_until_rest(
+    smtp: tuple[SMTPMailTransport, MailServer],
+) -> None:
+    transport, server = smtp
+    for _ in range(3):
+        await transport.send(letter())
+    assert (len(server.accepted), server.connections) == (3, 1)
+    await transport.rest()
+    await transport.send(letter())
+    assert (len(server.accepted), server.connections) == (4, 2)
+
+
+async def test_no_connection_carries_more_messages_than_some_servers_take(
+    smtp: tuple[SMTPMailTransport, MailServer],
+) -> None:
+    transport, server = smtp
+    for _ in range(MESSAGES_PER_CONNECTION_MAX + 1):
+        await transport.send(letter())
+    assert server.connections == 2
+
+
+async def test_a_server_that_has_enough_of_a_kept_connection_gets_the_message_over_another(
+    smtp: tuple[SMTPMailTransport, MailServer],
+) -> None:
+    transport, server = smtp
+    await transport.send(letter())
+    server.answers = ["421 too many messages in this connection"]
+    await transport.send(letter())
+    assert (len(server.accepted), server.attempts, server.connections) == (2, 3, 2)
+
+
+async def test_421_to_the_first_message_of_a_connection_defers(
+    smtp: tuple[SMTPMailTransport, MailServer],
+) -> None:
+    transport, server = smtp
+    server.answers = ["421 shutting down"]
+    with pytest.raises(DeferredError):
+        await transport.send(letter())
+    assert server.attempts == 1
+
+
+async def test_a_kept_connection_is_asked_whether_it_lives_once_it_was_idle(
+    smtp: tuple[SMTPMailTransport, MailServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smtp_adapter, "FRESH_SECONDS", 0.0)
+    transport, server = smtp
+    for _ in range(2):
+        await transport.send(letter())
+    assert (server.resets, server.connections) == (1, 1)
+    server.reset_answer = "421 idle for too long"
+    await transport.send(letter())
+    assert (len(server.accepted), server.connections) == (3, 2)

@@ -28,6 +28,20 @@ class MailServer:
     accepted: list[Message] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
     attempts: int = 0
+    connections: int = 0
+    resets: int = 0
+    reset_answer: str = "250 reset"
+
+    async def handle_EHLO(  # noqa: N802
+        self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        self.connections += 1
+        session.host_name = hostname
+        return responses
+
+    async def handle_RSET(self, _server: SMTP, _session: Session, _envelope: Envelope) -> str:  # noqa: N802
+        self.resets += 1
+        return self.reset_answer
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         self.attempts += 1

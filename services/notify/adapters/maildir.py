@@ -29,6 +29,9 @@ class MaildirMailTransport:
             raise DeferredError(f"{type(error).__name__}: {error.strerror or error}") from error
         return f"kept as {key}"
 
+    async def rest(self) -> None:
+        """Nothing is kept open between messages."""
+
     def _write(self, message: EmailMessage) -> str:
         with self._lock:
             if self._box is None:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import orjson
 from sqlalchemy import (
     ColumnElement,
+    Integer,
     Select,
     and_,
     bindparam,
@@ -16,7 +17,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    literal,
     or_,
     select,
     update,
@@ -29,6 +29,7 @@ from services.notify.domain.matters import ALERT_TOPICS, READ_ONCE_KINDS, Change
 from services.notify.domain.routing import Recipient
 from services.notify.ports import Telling
 from shared.store.moments import has_come
+from shared.store.types import UTCDateTime
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
@@ -45,9 +46,7 @@ class SqlMatterBook:
     async def matters(self, work: UnitOfWork, matter_ids: Collection[UUID]) -> dict[UUID, Matter]:
         if not matter_ids:
             return {}
-        rows = await work.connection.execute(
-            select(MATTERS).where(MATTERS.c.matter_id.in_(list(matter_ids))).with_for_update()
-        )
+        rows = await work.connection.execute(_MATTERS, {"ids": list(matter_ids)})
         return {row.matter_id: matter_of_row(row) for row in rows}
 
     async def put_matters(self, work: UnitOfWork, matters: Sequence[Matter]) -> None:
@@ -215,28 +214,14 @@ class SqlMatterBook:
     async def lease(
         self, work: UnitOfWork, now: datetime, *, lease_for: timedelta, limit: int
     ) -> list[Sending]:
-        statement = (
-            select(DELIVERIES)
-            .where(_is_to_send(now, lease_for))
-            .order_by(DELIVERIES.c.next_attempt_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        rows = (await work.connection.execute(statement)).all()
+        moments = _send_moments(now, lease_for)
+        rows = (await work.connection.execute(_NEXT_TO_SEND, {**moments, "limit": limit})).all()
         if not rows:
             return []
         ids = [row.delivery_id for row in rows]
-        await work.connection.execute(
-            update(DELIVERIES).where(DELIVERIES.c.delivery_id.in_(ids)).values(leased_until=now + lease_for)
-        )
+        await work.connection.execute(_LEASE, [{"leased": each, "until": now + lease_for} for each in ids])
         told = await told_by_delivery(work.connection, ids)
-        people = {
-            row.person_id: row
-            for row in await work.connection.execute(
-                select(PEOPLE).where(PEOPLE.c.person_id.in_({row.person_id for row in rows}))
-            )
-        }
-        return [_sending(row, people.get(row.person_id), told.get(row.delivery_id, ())) for row in rows]
+        return [_sending(row, told.get(row.delivery_id, ())) for row in rows]
 
     async def release_leases(self, work: UnitOfWork) -> None:
         await work.connection.execute(
@@ -253,24 +238,21 @@ class SqlMatterBook:
         next_attempt_at: datetime | None,
     ) -> None:
         await work.connection.execute(
-            update(DELIVERIES)
-            .where(DELIVERIES.c.delivery_id == sending.delivery_id)
-            .values(
-                state=state,
-                attempts=sending.attempts + 1,
-                result=result,
-                next_attempt_at=next_attempt_at,
-                leased_until=None,
-                finished_at=None if next_attempt_at else work.clock.now(),
-            )
+            _SETTLE,
+            {
+                "settled": sending.delivery_id,
+                "in_state": state,
+                "tries": sending.attempts + 1,
+                "words": result,
+                "again_at": next_attempt_at,
+                "at": None if next_attempt_at else work.clock.now(),
+            },
         )
 
     async def count_due(self, connection: AsyncConnection, now: datetime, *, lease_for: timedelta) -> int:
         """Return how many tellings may be gathered and messages may be tried at ``now``."""
         tellings = await connection.scalar(select(func.count()).select_from(TELLINGS).where(_is_to_tell(now)))
-        messages = await connection.scalar(
-            select(func.count()).select_from(DELIVERIES).where(_is_to_send(now, lease_for))
-        )
+        messages = await connection.scalar(_COUNT_TO_SEND, _send_moments(now, lease_for))
         return (tellings or 0) + (messages or 0)
 
     async def count_untold(self, connection: AsyncConnection) -> int:
@@ -290,28 +272,64 @@ def _is_to_tell(now: datetime) -> ColumnElement[bool]:
     return and_(TELLINGS.c.delivery_id.is_(None), is_due)
 
 
-def _is_to_send(now: datetime, lease_for: timedelta) -> ColumnElement[bool]:
+def _is_to_send() -> ColumnElement[bool]:
+    """With the parameters that :func:`_send_moments` gives."""
     message = DELIVERIES.c
-    moment = message.next_attempt_at.type
+    now, lease_latest = (bindparam(name, type_=UTCDateTime) for name in ("now", "lease_latest"))
     # As `has_come`, where each try waits longer than the one before.
-    latest = {tries: literal(now + longest_wait(tries), moment) for tries in range(ATTEMPTS_MAX)}
-    is_put_off = message.next_attempt_at > case(latest, value=message.attempts, else_=literal(now, moment))
-    return and_(
-        message.state.in_(OPEN_DELIVERIES),
-        or_(message.next_attempt_at <= now, is_put_off),
-        or_(message.leased_until.is_(None), has_come(message.leased_until, now, longest=lease_for)),
+    latest = {tries: bindparam(f"latest_{tries}", type_=UTCDateTime) for tries in range(ATTEMPTS_MAX)}
+    is_put_off = message.next_attempt_at > case(latest, value=message.attempts, else_=now)
+    is_free = or_(
+        message.leased_until.is_(None), message.leased_until <= now, message.leased_until > lease_latest
     )
+    return and_(message.state.in_(OPEN_DELIVERIES), or_(message.next_attempt_at <= now, is_put_off), is_free)
+
+
+def _send_moments(now: datetime, lease_for: timedelta) -> dict[str, datetime]:
+    latest = {f"latest_{tries}": now + longest_wait(tries) for tries in range(ATTEMPTS_MAX)}
+    return {"now": now, "lease_latest": now + lease_for, **latest}
+
+
+# Kept, since each is run for every message, and to build one takes longer than to run it.
+_MATTERS = select(MATTERS).where(MATTERS.c.matter_id.in_(bindparam("ids", expanding=True))).with_for_update()
+_COUNT_TO_SEND = select(func.count()).select_from(DELIVERIES).where(_is_to_send())
+_NEXT_TO_SEND = (
+    select(DELIVERIES, PEOPLE.c.email, PEOPLE.c.display_name)
+    .outerjoin(PEOPLE, PEOPLE.c.person_id == DELIVERIES.c.person_id)
+    .where(_is_to_send())
+    .order_by(DELIVERIES.c.next_attempt_at)
+    .limit(bindparam("limit", type_=Integer))
+    .with_for_update(skip_locked=True, of=DELIVERIES)
+)
+_LEASE = (
+    update(DELIVERIES)
+    .where(DELIVERIES.c.delivery_id == bindparam("leased"))
+    .values(leased_until=bindparam("until"))
+)
+_SETTLE = (
+    update(DELIVERIES)
+    .where(DELIVERIES.c.delivery_id == bindparam("settled"))
+    .values(
+        state=bindparam("in_state"),
+        attempts=bindparam("tries"),
+        result=bindparam("words"),
+        next_attempt_at=bindparam("again_at"),
+        leased_until=None,
+        finished_at=bindparam("at"),
+    )
+)
+_TOLD = (
+    select(TELLINGS)
+    .where(TELLINGS.c.delivery_id.in_(bindparam("ids", expanding=True)))
+    .order_by(TELLINGS.c.not_before, TELLINGS.c.telling_id)
+)
 
 
 async def told_by_delivery(
     connection: AsyncConnection, delivery_ids: Collection[UUID]
 ) -> dict[UUID, tuple[ToldMatter, ...]]:
     """Return what each message tells, in order."""
-    rows = await connection.execute(
-        select(TELLINGS)
-        .where(TELLINGS.c.delivery_id.in_(list(delivery_ids)))
-        .order_by(TELLINGS.c.not_before, TELLINGS.c.telling_id)
-    )
+    rows = await connection.execute(_TOLD, {"ids": list(delivery_ids)})
     told: dict[UUID, tuple[ToldMatter, ...]] = {}
     for row in rows:
         one = ToldMatter(_from_snapshot(row.snapshot), Change(row.change), row.reason)
@@ -386,12 +404,12 @@ def _from_snapshot(document: Mapping[str, Any]) -> Matter:
     )
 
 
-def _sending(row: Any, person: Any, told: tuple[ToldMatter, ...]) -> Sending:
+def _sending(row: Any, told: tuple[ToldMatter, ...]) -> Sending:
     return Sending(
         delivery_id=row.delivery_id,
         person_id=row.person_id,
-        address=person.email if person is not None else None,
-        display_name=person.display_name if person is not None else "",
+        address=row.email,
+        display_name=row.display_name or "",
         told=told,
         attempts=row.attempts,
         created_at=row.created_at,

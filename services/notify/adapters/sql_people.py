@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from services.notify.adapters.tables import (
     AGENCIES,
@@ -23,6 +23,16 @@ from shared.store.upsert import upsert
 __all__ = ["SqlPeopleBook"]
 
 _ROLES = {role.value for role in Role}
+
+# Kept, since alerts come one by one, and to build a statement takes longer than to run it.
+_EVERYBODY = select(PEOPLE.c.person_id, PEOPLE.c.grants)
+_OWNERSHIP = select(
+    KNOWN_DATASETS.c.dataset_id,
+    KNOWN_DATASETS.c.title,
+    KNOWN_DATASETS.c.steward_id,
+    KNOWN_DATASETS.c.agency_id,
+    KNOWN_DATASETS.c.agency_name,
+).where(KNOWN_DATASETS.c.dataset_id.in_(bindparam("ids", expanding=True)))
 
 
 class SqlPeopleBook:
@@ -52,15 +62,13 @@ class SqlPeopleBook:
         )
 
     async def directory(self, work: UnitOfWork) -> Directory:
-        rows = await work.connection.execute(select(PEOPLE.c.person_id, PEOPLE.c.grants))
+        rows = await work.connection.execute(_EVERYBODY)
         return Directory([KnownPerson(row.person_id, _grants(row.grants)) for row in rows])
 
     async def ownership(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> dict[UUID, Ownership]:
         if not dataset_ids:
             return {}
-        rows = await work.connection.execute(
-            select(KNOWN_DATASETS).where(KNOWN_DATASETS.c.dataset_id.in_(list(dataset_ids)))
-        )
+        rows = await work.connection.execute(_OWNERSHIP, {"ids": list(dataset_ids)})
         return {
             row.dataset_id: Ownership(row.title, row.steward_id, row.agency_id, row.agency_name)
             for row in rows
