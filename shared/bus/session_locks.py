@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.errors import TransientError
 from shared.store.engine import Store
 
-__all__ = ["SessionLocks"]
+__all__ = ["SIGNED_32_BITS_MAX", "SessionLocks"]
 
 SIGNED_32_BITS_MAX = 0x7FFF_FFFF
 

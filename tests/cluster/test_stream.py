@@ -32,7 +32,9 @@ async def bench(tmp_path: Path, real_kafka: str, postgres_databases: Databases) 
         yield started
 
 
-async def test_same_input_same_alerts(bench: StreamBench, tmp_path: Path) -> None:
+async def test_same_input_same_alerts_and_a_second_process_under_the_name_ends_at_once(
+    bench: StreamBench, tmp_path: Path
+) -> None:
     expected = await alerts_by_embedded(tmp_path / "embedded", HISTORY)
     assert sorted((one["dataset_title"], one["kind"], one["severity"]) for one in expected.values()) == [
         ("Ferries", "use-spiked", "info"),
@@ -42,8 +44,13 @@ async def test_same_input_same_alerts(bench: StreamBench, tmp_path: Path) -> Non
     ]
     await bench.feed(HISTORY)
     number = await bench.start()
+    twin = bench.spawn()
     await bench.alerts_are(expected)
+    assert await bench.ended(twin) == 1
+    assert "stream-0 is already the name of another process in group" in bench.words()
     assert await bench.opened() == sorted(str(alert_id) for alert_id in expected)
+    # The first was not thrown out of its group for a moment: it would have begun with a recovery again.
+    assert bench.words().count("the table is built from the beginning") == 1
     assert await bench.stop(number) == 0
 
 

@@ -1,6 +1,7 @@
 """Signing in to a real broker over TLS works with the right settings, and says so with wrong ones."""
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from shared.errors import TransientError
 from tests.conformance.event_log_fixtures import STATES, outgoing, read_all
 from tests.servers.fixtures import OwnServers
 from tests.servers.missing import require_program
+from tests.support.databases import Databases
+from tests.support.stream_bench import alerts_by_embedded, steady, stream_bench
 
 pytestmark = pytest.mark.cluster
 
@@ -31,10 +34,10 @@ def certificate(directory: Path) -> tuple[Path, Path]:
     return store, trusted
 
 
-async def test_a_client_signs_in_over_tls_and_one_with_a_wrong_password_or_authority_does_not(
-    tmp_path: Path, own_servers: OwnServers
-) -> None:
-    store, trusted = certificate(tmp_path)
+@pytest.fixture(scope="module")
+def security(tmp_path_factory: pytest.TempPathFactory, own_servers: OwnServers) -> Mapping[str, str]:
+    """Settings, by name, that reach a broker which takes only those who sign in over TLS."""
+    store, trusted = certificate(tmp_path_factory.mktemp("certificates"))
     module = "org.apache.kafka.common.security.plain.PlainLoginModule"
     kafka = own_servers.kafka(
         settings={
@@ -50,15 +53,20 @@ async def test_a_client_signs_in_over_tls_and_one_with_a_wrong_password_or_autho
             "ssl.truststore.type": "PEM",
         }
     )
-    right = KafkaSettings(
-        bootstrap_servers=kafka.address,
-        replication_factor=1,
-        security_protocol="SASL_SSL",
-        sasl_mechanism="PLAIN",
-        username="nutmeg",
-        password=SecretStr(PASSWORD),
-        ca_file=trusted,
-    )
+    return {
+        "bootstrap_servers": kafka.address,
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "PLAIN",
+        "username": "nutmeg",
+        "password": PASSWORD,
+        "ca_file": str(trusted),
+    }
+
+
+async def test_a_client_signs_in_over_tls_and_one_with_a_wrong_password_or_authority_does_not(
+    security: Mapping[str, str],
+) -> None:
+    right = KafkaSettings.model_validate({**security, "replication_factor": 1})
     log = KafkaEventLog(right, clock=SystemClock(), partitions=1)
     await log.ensure_topics([STATES])
     await log.publish([outgoing("k")])
@@ -70,3 +78,18 @@ async def test_a_client_signs_in_over_tls_and_one_with_a_wrong_password_or_autho
         with pytest.raises(TransientError):
             await log.epochs()
         await log.close()
+
+
+async def test_the_stream_processor_signs_in_over_tls_with_the_same_settings(
+    security: Mapping[str, str], tmp_path: Path, postgres_databases: Databases
+) -> None:
+    uses = {"roads": {**steady(4), 0: 60}}
+    expected = await alerts_by_embedded(tmp_path / "embedded", uses)
+    url = await postgres_databases.url("usage")
+    broker = security["bootstrap_servers"]
+    async with stream_bench(tmp_path, kafka=broker, database_url=url, security=security) as bench:
+        await bench.feed(uses)
+        number = await bench.start()
+        await bench.alerts_are(expected)
+        assert await bench.stop(number) == 0
+    assert [one["kind"] for one in expected.values()] == ["use-spiked"]

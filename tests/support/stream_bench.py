@@ -136,6 +136,12 @@ class StreamBench:
 
     async def start(self, *, module: str = MODULE, replica: str = "stream-0", **more: str) -> int:
         """Start a stream processor, wait until it is ready, and return its number."""
+        number = self.spawn(module=module, replica=replica, **more)
+        await self.until(lambda: self._is_ready(number))
+        return number
+
+    def spawn(self, *, module: str = MODULE, replica: str = "stream-0", **more: str) -> int:
+        """Start a stream processor, and return its number."""
         port = free_port()
         own = {"NUTMEG_PORT": str(port), "NUTMEG_KAFKA_REPLICA": replica}
         with (self.folder / "stream.log").open("ab") as log:
@@ -147,9 +153,11 @@ class StreamBench:
             )
         self.processes.append(process)
         self.ports.append(port)
-        number = len(self.processes) - 1
-        await self.until(lambda: self._is_ready(number))
-        return number
+        return len(self.processes) - 1
+
+    async def ended(self, number: int) -> int:
+        """Wait until a process has ended by itself, and return its exit code."""
+        return await asyncio.to_thread(self.processes[number].wait, SECONDS_MAX)
 
     def kill(self, number: int) -> None:
         """Kill a process as a crash would."""
@@ -273,10 +281,21 @@ class StreamBench:
 
 
 @asynccontextmanager
-async def stream_bench(folder: Path, *, kafka: str, database_url: str) -> AsyncIterator[StreamBench]:
-    """Run the worker's part over an empty database and topics of its own; all ends with the block."""
-    clock, prefix = SystemClock(), f"{uuid4()}."
-    settings = KafkaSettings(bootstrap_servers=kafka, prefix=prefix, replica="worker-0", replication_factor=1)
+async def stream_bench(
+    folder: Path, *, kafka: str, database_url: str, security: Mapping[str, str] | None = None
+) -> AsyncIterator[StreamBench]:
+    """Run the worker's part over an empty database and topics of its own; all ends with the block.
+
+    ``security`` are the settings, by name, with which clients reach Kafka, where that takes any.
+    """
+    clock = SystemClock()
+    reaching = {
+        "bootstrap_servers": kafka,
+        "prefix": f"{uuid4()}.",
+        "replication_factor": "1",
+        **(security or {}),
+    }
+    settings = KafkaSettings.model_validate({**reaching, "replica": "worker-0"})
     log = KafkaEventLog(settings, clock=clock)
     usage = _usage(database_url, clock)
     # It is handed what its groups would read.
@@ -285,9 +304,7 @@ async def stream_bench(folder: Path, *, kafka: str, database_url: str) -> AsyncI
         "NUTMEG_DATABASE_URL": database_url,
         "NUTMEG_SIGNING_KEY": secrets.token_hex(32),
         "NUTMEG_DATA_DIR": str(folder / "data"),
-        "NUTMEG_KAFKA_BOOTSTRAP_SERVERS": kafka,
-        "NUTMEG_KAFKA_PREFIX": prefix,
-        "NUTMEG_KAFKA_REPLICATION_FACTOR": "1",
+        **{f"NUTMEG_KAFKA_{name.upper()}": value for name, value in reaching.items()},
     }
     await log.ensure_topics(CLUSTER_TOPICS)
     await runner.start()

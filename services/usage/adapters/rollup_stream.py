@@ -85,7 +85,9 @@ class RollupStream:
         patience: StreamPatience,
     ) -> None:
         self.standing = Standing(group.name, metrics)
-        self.crashed = asyncio.Event()
+        self.ended = asyncio.Event()
+        """Set once it cannot go on, for ``end_cause``."""
+        self.end_cause: str | None = None
         self._app = app
         self._windows = windows
         self._group = group.name
@@ -131,7 +133,13 @@ class RollupStream:
         await asyncio.gather(*tasks, return_exceptions=True)
         if tasks:
             await self._app.stop()
-        self.standing.enter(LoopState.STOPPED)
+        self.standing.enter(LoopState.STOPPED, self.end_cause)
+
+    def give_up(self, cause: str) -> None:
+        """Say that this process has to end, and why."""
+        self.end_cause = self.end_cause or cause
+        self.standing.enter(LoopState.STOPPED, self.end_cause)
+        self.ended.set()
 
     def cause_of_standing_still(self) -> str | None:
         """Return, in words, why nothing is read; ``None`` while it is."""
@@ -160,8 +168,7 @@ class RollupStream:
             cause = self._app.crash_reason
         except Exception as error:  # noqa: BLE001 - whatever it is, the process cannot go on without
             cause = error
-        self.standing.enter(LoopState.STOPPED, f"Faust has ended: {cause!r}")
-        self.crashed.set()
+        self.give_up(f"Faust has ended: {cause!r}")
 
     async def _measure(self) -> None:
         while True:

@@ -13,7 +13,9 @@ from services.usage.ports import UsagePorts
 from shared.bus.kafka_settings import KafkaSettings
 from shared.bus.measuring import BusMetrics
 from shared.bus.ports import EventLog
+from shared.bus.replica_names import ReplicaName
 from shared.bus.running import ServiceRunner
+from shared.errors import ReplicaFencedError, TransientError
 from shared.events.topics import GROUPS, STREAM_TABLES, TOPICS
 from shared.runtime import RecurringWork, Service
 from shared.store.engine import Store
@@ -23,38 +25,50 @@ __all__ = ["StreamRunner", "build_stream_runner"]
 GROUP = GROUPS["usage.signals"]
 TABLE = STREAM_TABLES["usage.signals.windows"]
 REPLAY_SECONDS = 5.0
+NAME_SECONDS = 1.0
 
 
 class StreamRunner:
     """Implements :class:`shared.process.ground.WorkRunner`."""
 
-    def __init__(self, stream: RollupStream, runner: ServiceRunner, log: EventLog, folder: Path) -> None:
-        self.fenced = stream.crashed
+    def __init__(
+        self, stream: RollupStream, runner: ServiceRunner, name: ReplicaName, log: EventLog, folder: Path
+    ) -> None:
+        self.fenced = stream.ended
         self._stream = stream
         self._runner = runner
+        self._name = name
         self._log = log
         self._folder = folder
         self._is_started = False
+        self._guard: asyncio.Task[None] | None = None
 
     @property
     def end_cause(self) -> str:
         """Why this process has to end, in words."""
-        return self._stream.standing.cause or "the stream processor has ended"
+        return self._stream.end_cause or "the stream processor has ended"
 
     async def start(self) -> None:
-        """Set everything going. Raises ``TransientError``."""
+        """Set everything going. Raises ``TransientError``; ``ReplicaFencedError`` if its name is taken."""
         await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
         await self._log.ensure_topics([*(TOPICS[name] for name in GROUP.topics), TABLE])
         if not self._is_started:
             await self._runner.start()
             self._is_started = True
+        # The broker would let a second process of this name in: each would throw the other out, for ever.
+        await self._name.hold()
         await self._stream.start()
+        self._guard = asyncio.create_task(self._guard_name(), name="replica name")
 
     async def stop(self, *, grace_seconds: float = 30.0) -> None:
         """Stop the stream first: what it has begun is in the store, or comes again. Idempotent."""
+        if self._guard is not None:
+            self._guard.cancel()
+            await asyncio.gather(self._guard, return_exceptions=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds):
                 await self._stream.stop()
+        await self._name.close()
         await self._runner.stop(grace_seconds=grace_seconds)
 
     def not_working(self) -> list[str]:
@@ -65,6 +79,18 @@ class StreamRunner:
     async def status(self) -> object:
         """Set the gauges that only a question can tell. Raises ``TransientError``."""
         return await self._runner.status()
+
+    async def _guard_name(self) -> None:
+        """End the process if the name was lost with the database, and another has it since."""
+        while True:
+            await asyncio.sleep(NAME_SECONDS)
+            try:
+                await self._name.hold()
+            except TransientError:
+                continue  # without the database nothing is taken in either
+            except ReplicaFencedError as error:
+                self._stream.give_up(str(error))
+                return
 
 
 def build_stream_runner(
@@ -110,4 +136,5 @@ def build_stream_runner(
     ]
     service = Service(name="usage", store=store, subscriptions=[], routers=[], works=works)
     runner = ServiceRunner(service, log=log, clock=ports.clock, metrics=bus_metrics)
-    return StreamRunner(stream, runner, log, folder)
+    name = ReplicaName(store, kafka.prefixed(GROUP.name), kafka.replica_name, clock=ports.clock)
+    return StreamRunner(stream, runner, name, log, folder)
