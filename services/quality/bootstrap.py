@@ -8,6 +8,7 @@ from pathlib import Path
 
 from services.quality.adapters.duckdb_profiler import DuckDBProfiler
 from services.quality.adapters.guarded_source import GuardedSource
+from services.quality.adapters.job_holds import AloneHolds, LockedHolds
 from services.quality.adapters.metrics_meter import MetricsMeter
 from services.quality.adapters.sql_alerts import SqlAlertBook
 from services.quality.adapters.sql_jobs import (
@@ -28,7 +29,7 @@ from services.quality.commands.measuring import (
     PROFILE_WORK,
     recheck_freshness,
 )
-from services.quality.commands.profiling import run_profile_jobs
+from services.quality.commands.profiling import free_abandoned_jobs, run_profile_jobs
 from services.quality.commands.summarising import summarise_first_harvests
 from services.quality.domain.freshness import BusinessCalendar
 from services.quality.entrypoints.api import build_api
@@ -62,6 +63,7 @@ __all__ = ["Quality", "bootstrap", "bootstrap_cluster"]
 MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
 HOUR_SECONDS = 3_600.0
 LOOK_SECONDS = 30.0
+TAKEOVER_SECONDS = 5.0
 LEASE_MARGIN = timedelta(seconds=60)
 
 
@@ -110,6 +112,7 @@ def bootstrap(
         measurements=SqlMeasurementBook(),
         alerts=SqlAlertBook(),
         jobs=SqlJobBook(retries_until),
+        holds=AloneHolds() if is_alone else LockedHolds(store),
         harvests=SqlHarvestBook(),
         source=source or GuardedSource(fetcher),
         profiler=profiler or DuckDBProfiler(clock=clock),
@@ -126,6 +129,10 @@ def bootstrap(
             async with store.unit_of_work() as work:
                 await ports.jobs.release_leases(work)
 
+    async def close() -> None:
+        await ports.profiler.close()
+        await ports.holds.close()
+
     service = Service(
         name="quality",
         store=store,
@@ -136,7 +143,7 @@ def bootstrap(
         routers=(build_api(store, ports, settings), build_pages(store)),
         works=_works(store, ports, settings, retries_until),
         open=take_up,
-        close=ports.profiler.close,
+        close=close,
     )
     authenticator = TokenAuthenticator(Tokens(signing_key, clock), store, ports.principals)
     return Quality(service, ports, authenticator)
@@ -211,6 +218,7 @@ def _works(
             is_divided=True,
             postponed=jobs_postponed,
         ),
+        *([_takeover(store, ports)] if store.is_shared else []),
         RecurringWork(
             FRESHNESS_WORK,
             LOOK_SECONDS,
@@ -232,6 +240,12 @@ def _works(
             _nothing_pending,
         ),
     ]
+
+
+def _takeover(store: Store, ports: QualityPorts) -> RecurringWork:
+    return RecurringWork(
+        "quality.takeover", TAKEOVER_SECONDS, partial(free_abandoned_jobs, store, ports), _nothing_pending
+    )
 
 
 async def _keep_house(store: Store, ports: QualityPorts, history_days: int) -> int:

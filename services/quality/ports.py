@@ -241,6 +241,14 @@ class JobBook(Protocol):
         """Give up every lease: for the start of a process that knows itself to be the only worker."""
         ...
 
+    async def leased(self, work: UnitOfWork) -> Mapping[UUID, datetime]:
+        """Return the jobs that are leased, and until when."""
+        ...
+
+    async def free(self, work: UnitOfWork, leases: Mapping[UUID, datetime]) -> int:
+        """End these leases, as far as they still are what they were; return how many. Their jobs are due."""
+        ...
+
     async def hold(self, work: UnitOfWork, job: ProfileJob) -> Hold:
         """Lock the job, and tell how the run that leased ``job`` stands to it."""
         ...
@@ -251,6 +259,26 @@ class JobBook(Protocol):
 
     async def give_back(self, work: UnitOfWork, job: ProfileJob) -> None:
         """Give the lease back after the request changed under way; it is due at once."""
+        ...
+
+
+class JobHolds(Protocol):
+    """Tells whose runs are alive: a lease alone keeps a dead process's jobs as long as a run may take."""
+
+    async def take(self, dataset_ids: Collection[UUID]) -> None:
+        """Tell that these jobs are run here, before others can see that they are leased."""
+        ...
+
+    async def let_go(self, dataset_ids: Collection[UUID]) -> None:
+        """Tell that they are run here no more."""
+        ...
+
+    async def abandoned(self, dataset_ids: Collection[UUID]) -> list[UUID]:
+        """Return those leased jobs that no process runs."""
+        ...
+
+    async def close(self) -> None:
+        """Let everything go. Idempotent."""
         ...
 
 
@@ -327,6 +355,7 @@ class QualityPorts:
     measurements: MeasurementBook
     alerts: AlertBook
     jobs: JobBook
+    holds: JobHolds
     harvests: HarvestBook
     source: DataSource
     profiler: Profiler

@@ -85,6 +85,25 @@ class SqlJobBook:
             update(PROFILE_JOBS).where(PROFILE_JOBS.c.leased_until.is_not(None)).values(leased_until=None)
         )
 
+    async def leased(self, work: UnitOfWork) -> Mapping[UUID, datetime]:
+        job = PROFILE_JOBS.c
+        rows = await work.connection.execute(
+            select(job.dataset_id, job.leased_until).where(job.leased_until.is_not(None))
+        )
+        return {row.dataset_id: row.leased_until for row in rows}
+
+    async def free(self, work: UnitOfWork, leases: Mapping[UUID, datetime]) -> int:
+        job, count = PROFILE_JOBS.c, 0
+        for dataset_id, until in leases.items():
+            freed = await work.connection.execute(
+                update(PROFILE_JOBS)
+                .where(job.dataset_id == dataset_id, job.leased_until == until)
+                .values(leased_until=None)
+                .returning(job.dataset_id)
+            )
+            count += len(freed.all())
+        return count
+
     async def hold(self, work: UnitOfWork, job: ProfileJob) -> Hold:
         row = (
             await work.connection.execute(

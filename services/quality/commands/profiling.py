@@ -33,7 +33,7 @@ from services.quality.ports import (
 from shared.errors import TransientError
 from shared.store.engine import Store
 
-__all__ = ["Failure", "after_failure", "run_profile_jobs"]
+__all__ = ["Failure", "after_failure", "free_abandoned_jobs", "run_profile_jobs"]
 
 CUT_OFFS_MAX = 25
 """So often a run may end without a word: restarts of the process are no fault of the file's."""
@@ -66,12 +66,30 @@ async def run_profile_jobs(store: Store, ports: QualityPorts) -> int:
         jobs = await ports.jobs.lease(
             work, now, until=now + ports.rules.lease, count_max=ports.rules.jobs_at_once_max
         )
-        files = await ports.standings.files_of(work, [job.dataset_id for job in jobs])
-    runs = (_run(store, ports, job, files.get(job.dataset_id)) for job in jobs)
-    for result in await asyncio.gather(*runs, return_exceptions=True):
-        if isinstance(result, BaseException):
-            raise result
+        ids = [job.dataset_id for job in jobs]
+        files = await ports.standings.files_of(work, ids)
+        # Before the leases are committed: a lease that nobody holds is a dead process's.
+        await ports.holds.take(ids)
+    try:
+        runs = (_run(store, ports, job, files.get(job.dataset_id)) for job in jobs)
+        for result in await asyncio.gather(*runs, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+    finally:
+        await ports.holds.let_go(ids)
     return len(jobs)
+
+
+async def free_abandoned_jobs(store: Store, ports: QualityPorts) -> int:
+    """Make the jobs of processes that died due again, and return how many those were."""
+    async with store.unit_of_work() as work:
+        leases = await ports.jobs.leased(work)
+        abandoned = await ports.holds.abandoned(leases)
+        freed = await ports.jobs.free(work, {dataset_id: leases[dataset_id] for dataset_id in abandoned})
+        if freed:
+            _log.warning("profile_jobs_taken_over", jobs=freed)
+            work.after_commit(lambda: ports.wakers.wake(PROFILE_WORK))
+    return freed
 
 
 def after_failure(
