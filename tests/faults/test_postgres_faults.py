@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from shared.bus.outbox import OutboxRelay, RelaySettings
 from shared.bus.shards import LockedShards
 from shared.bus.standing import LoopState
 from shared.clock import SimulatedClock
 from shared.errors import TransientError
+from shared.store import engine as engine_module
 from tests.servers.fixtures import OwnServers
 from tests.servers.postgres import Postgres
 from tests.support.bus_bench import Bench, open_bench, until
@@ -84,6 +86,41 @@ async def test_a_read_cut_off_by_a_restart_is_a_passing_error_and_the_next_one_a
         with pytest.raises(TransientError, match="store of ledger is away"):
             await look_twice()
         assert await rows(ledger) == (0, 0)
+
+
+@pytest.mark.parametrize("fresh_seconds", [0.0, 60.0])
+async def test_a_connection_that_the_server_ended_while_it_rested_is_replaced_without_an_error(
+    url: str, monkeypatch: pytest.MonkeyPatch, fresh_seconds: float
+) -> None:
+    monkeypatch.setattr(engine_module, "FRESH_SECONDS", fresh_seconds)
+    async with open_ledger(url) as ledger, open_ledger(url) as other:
+        assert await rows(ledger) == (0, 0)
+        async with other.store.unit_of_work() as work:
+            ended = await work.connection.scalars(
+                text(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            )
+            assert list(ended)
+        if fresh_seconds:
+            # The end of the socket has to be read; without it, only a question tells.
+            await asyncio.sleep(0.2)
+        assert await rows(ledger) == (0, 0)
+
+
+async def test_a_connection_that_was_used_just_now_is_not_asked_whether_it_lives(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(PGDialect_asyncpg, "do_ping", lambda _dialect, connection: asked.append(connection))
+    async with open_ledger(url) as ledger:
+        monkeypatch.setattr(engine_module, "FRESH_SECONDS", 60.0)
+        await rows(ledger)
+        assert asked == []
+        monkeypatch.setattr(engine_module, "FRESH_SECONDS", 0.0)
+        await rows(ledger)
+        assert len(asked) == 1
 
 
 async def emit_through_restarts(bench: Bench, postgres: Postgres) -> list[str]:
