@@ -39,7 +39,8 @@ __all__ = ["ServiceRunner", "ServiceStatus", "SubscriptionStatus", "wait_until_i
 logger = structlog.get_logger(__name__)
 
 PRUNING_INTERVAL_SECONDS = 3600.0
-UNWOKEN_LOOK_SECONDS = 1.0
+UNWOKEN_LOOK_SECONDS = 0.5
+"""What an api asks for waits half of that on average, and a look is one small query."""
 RESTART_SECONDS_MIN = 0.5
 RESTART_SECONDS_MAX = 60.0
 IDLE_LOOK_SECONDS_MIN = 0.02
