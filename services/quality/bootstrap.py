@@ -129,10 +129,6 @@ def bootstrap(
             async with store.unit_of_work() as work:
                 await ports.jobs.release_leases(work)
 
-    async def close() -> None:
-        await ports.profiler.close()
-        await ports.holds.close()
-
     service = Service(
         name="quality",
         store=store,
@@ -143,7 +139,7 @@ def bootstrap(
         routers=(build_api(store, ports, settings), build_pages(store)),
         works=_works(store, ports, settings, retries_until),
         open=take_up,
-        close=close,
+        close=partial(_close, ports),
     )
     authenticator = TokenAuthenticator(Tokens(signing_key, clock), store, ports.principals)
     return Quality(service, ports, authenticator)
@@ -240,6 +236,11 @@ def _works(
             _nothing_pending,
         ),
     ]
+
+
+async def _close(ports: QualityPorts) -> None:
+    await ports.profiler.close()
+    await ports.holds.close()
 
 
 def _takeover(store: Store, ports: QualityPorts) -> RecurringWork:

@@ -159,7 +159,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, own_servers: OwnServers) -> 
                 NUTMEG_NOTIFY_SMTP_TIMEOUT_SECONDS="5",
                 NUTMEG_NOTIFY_GROUP_WAIT_SECONDS="0",
                 NUTMEG_QUALITY_RETRY_SECONDS="1",
-                # They decide how long the files of a killed worker are left to it.
+                # Short, though the files of a killed worker need not wait for its lease to end.
                 NUTMEG_QUALITY_FETCH_TIMEOUT_SECONDS="3",
                 NUTMEG_QUALITY_PROFILE_TIMEOUT_SECONDS="5",
                 NUTMEG_QUALITY_PROFILES_AT_ONCE_MAX="2",
