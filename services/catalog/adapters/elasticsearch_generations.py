@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from services.catalog.adapters.elasticsearch_schema import (
     SCHEMA_VERSION,
     SERVING_SETTINGS,
@@ -24,10 +26,16 @@ from services.catalog.ports import CatalogIndexError
 if TYPE_CHECKING:
     from elasticsearch import AsyncElasticsearch
 
+_log = structlog.get_logger(__name__)
+
 REBUILD_SILENT_SECONDS_MAX = 60.0
 """A half-built index that has not grown for so long has lost its builder."""
 
+JOINING_SECONDS_MAX = 45.0
+"""Shorter than another process waits for a half-built index to grow. 433,000 documents took 10 seconds."""
+
 _EXISTS = "resource_already_exists_exception"
+_NOT_MAPPED = "mmap is disabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,16 @@ class Generations:
         return Generation(self._name(number), _uuid(body), None)
 
     async def prepare_to_serve(self, new: Generation) -> None:
-        """Give a filled index the settings that it answers with, and make all of it searchable."""
+        """Give a filled index the settings that it answers with, and make all of it searchable.
+
+        Its parts are joined into one first: every search and every count is made once for each part. Where
+        that takes too long, the engine goes on with it while the index already serves.
+        """
+        joining = self._client.options(request_timeout=JOINING_SECONDS_MAX, max_retries=0)
+        try:
+            await joining.indices.forcemerge(index=new.name, max_num_segments=1)
+        except _late() as error:
+            _log.warning("index_parts_not_joined_yet", index=new.name, error=str(error))
         await self._client.indices.put_settings(index=new.name, settings=SERVING_SETTINGS)
         await self._client.indices.refresh(index=new.name)
 
@@ -116,15 +133,18 @@ class Generations:
 
     async def _create(self, number: int, aliases: Mapping[str, Any], *, loading: bool) -> bool:
         """Create an index; False where there is one of this name."""
-        answer = await self._client.options(ignore_status=400).indices.create(
-            index=self._name(number),
-            aliases=aliases,
-            settings=index_settings(loading=loading),
-            mappings=index_mappings(builder=self._builder),
-        )
-        error = answer.body.get("error")
-        if error and error["type"] != _EXISTS:
-            raise CatalogIndexError(f"Elasticsearch refused a new index: {error['reason']}")
+        for mapped in (True, False):
+            answer = await self._client.options(ignore_status=400).indices.create(
+                index=self._name(number),
+                aliases=aliases,
+                settings=index_settings(loading=loading, mapped=mapped),
+                mappings=index_mappings(builder=self._builder),
+            )
+            error = answer.body.get("error")
+            if not error or error["type"] == _EXISTS:
+                break
+            if not mapped or _NOT_MAPPED not in error["reason"]:
+                raise CatalogIndexError(f"Elasticsearch refused a new index: {error['reason']}")
         return not error
 
     async def _clear_the_way(self, name: str) -> None:
@@ -158,6 +178,13 @@ class Generations:
 
     def _number(self, name: str) -> int:
         return int(name.removeprefix(f"{self.alias}-"))
+
+
+def _late() -> type[Exception]:
+    """What the client raises when an answer does not come in time; it is imported when first used."""
+    from elasticsearch import ConnectionTimeout
+
+    return ConnectionTimeout
 
 
 def _uuid(body: dict[str, Any]) -> str:

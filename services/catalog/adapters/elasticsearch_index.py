@@ -14,16 +14,18 @@ import structlog
 
 from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings, connect, engine_errors
 from services.catalog.adapters.elasticsearch_generations import Generation, Generations
-from services.catalog.adapters.elasticsearch_searching import AliasSearcher
+from services.catalog.adapters.elasticsearch_searching import AliasSearcher, Slice
 from services.catalog.adapters.elasticsearch_writing import (
     BulkWriter,
     Loading,
     MissingIndexError,
     prepare,
 )
-from services.catalog.domain.cursor import CursorCodec
-from services.catalog.domain.query_text import plan_query, relaxations, title_key
+from services.catalog.domain.cursor import CursorCodec, CursorPosition
+from services.catalog.domain.query_text import Relaxation, plan_query, relaxations, title_key
 from services.catalog.domain.search import (
+    Facet,
+    FacetCount,
     IndexedRevision,
     IndexStatus,
     RebuildReport,
@@ -102,13 +104,15 @@ class ElasticsearchCatalogIndex:
         tried = range(len(steps)) if position is None else [min(position.step, len(steps) - 1)]
         with self._calling():
             await self._prepare()
-            for number in tried:
-                found = await self._searcher.page(steps[number], query, position)
+            # Nearly every search finds something at its first step: its facets are counted meanwhile.
+            number = tried[0]
+            found, facets = await self._page_with_facets(steps[number], query, position)
+            for looser in tried[1:]:
                 if found.total:
                     break
-            if not found.total:
-                number = 0
-            facets = await self._searcher.facets(steps[number], query) if query.with_facets else {}
+                looked = await self._page_with_facets(steps[looser], query, position)
+                if looked[0].total:
+                    number, (found, facets) = looser, looked
         next_cursor = None
         if found.next_position is not None:
             next_cursor = self._codec.encode(query, replace(found.next_position, step=number))
@@ -161,6 +165,15 @@ class ElasticsearchCatalogIndex:
     async def close(self) -> None:
         """See the port."""
         await self._client.close()
+
+    async def _page_with_facets(
+        self, step: Relaxation, query: SearchQuery, position: CursorPosition | None
+    ) -> tuple[Slice, dict[Facet, tuple[FacetCount, ...]]]:
+        if not query.with_facets:
+            return await self._searcher.page(step, query, position), {}
+        return await asyncio.gather(
+            self._searcher.page(step, query, position), self._searcher.facets(step, query)
+        )
 
     async def _write(self, documents: Sequence[SearchDocument]) -> list[UpsertOutcome]:
         """Write in portions: while the engine works on one, the next is prepared."""

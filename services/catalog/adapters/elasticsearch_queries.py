@@ -18,16 +18,20 @@ TITLE_ALTERNATIVES_MAX = 4
 
 Clause = dict[str, Any]
 
-RELEVANCE_SORT: list[Clause] = [{"_score": "desc"}, {"id": "asc"}]
-STANDING_SORT: list[Clause] = [{"sort_standing": "desc"}, {"tie": "desc"}, {"id": "asc"}]
+RELEVANCE_SORT: list[Clause] = [{"_score": "desc"}, {"tie": "desc"}]
+STANDING_SORT: list[Clause] = [{"sort_standing": "desc"}, {"tie": "desc"}]
 SORTS: dict[SortOrder, list[Clause]] = {
     "relevance": STANDING_SORT,
     "title": [{"sort_title": "asc"}],
-    "modified": [{"sort_modified": "desc"}, {"tie": "desc"}, {"id": "asc"}],
-    "popular": [{"sort_popular": "desc"}, {"tie": "desc"}, {"id": "asc"}],
-    "quality": [{"sort_quality": "desc"}, {"tie": "desc"}, {"id": "asc"}],
+    "modified": [{"sort_modified": "desc"}, {"tie": "desc"}],
+    "popular": [{"sort_popular": "desc"}, {"tie": "desc"}],
+    "quality": [{"sort_quality": "desc"}, {"tie": "desc"}],
 }
-"""Every order ends with a key that no two documents share, so that a page can begin after any document."""
+"""Every order ends with a key that no two documents share, so that a page can begin after any document.
+
+It is a number: to compare texts, the engine unpacks a block of them for each document that may be among the
+first.
+"""
 
 
 def result(relaxation: Relaxation, query: SearchQuery) -> Clause:

@@ -83,7 +83,11 @@ class AliasSearcher:
         aggregations: Clause = {}
         for facet in FACETS:
             others = queries.facet_filters(query.filters, without=facet)
-            aggregations[facet] = {"filter": {"bool": {"filter": others}}, "aggs": _counting(facet, query)}
+            counting = _counting(facet, query)
+            if others:
+                aggregations[facet] = {"filter": {"bool": {"filter": others}}, "aggs": counting}
+            else:
+                aggregations |= {f"{facet}.{name}": counted for name, counted in counting.items()}
         answer = await self._client.search(
             index=self._alias,
             query=queries.matching(relaxation, query, filtered=False),
@@ -94,7 +98,7 @@ class AliasSearcher:
             filter_path="aggregations",
         )
         counted = answer.body["aggregations"]
-        return {facet: _counts(facet, counted[facet], query) for facet in FACETS}
+        return {facet: _counts(facet, _of(facet, counted), query) for facet in FACETS}
 
     async def suggest(self, prefix: str, viewer: ViewerScope, size: int) -> tuple[Suggestion, ...]:
         """Titles that begin so first, then titles with words that do; the better and more used before."""
@@ -213,6 +217,13 @@ def _counting(facet: Facet, query: SearchQuery) -> Clause:
     if chosen := _chosen_values(facet, query):
         found["chosen"] = {"terms": {"field": facet, "include": sorted(chosen), "size": len(chosen)}}
     return found
+
+
+def _of(facet: Facet, counted: dict[str, Any]) -> dict[str, Any]:
+    """One facet's counts of an answer: under its name where others filter it, else beside one another."""
+    return counted.get(facet) or {
+        name.partition(".")[2]: found for name, found in counted.items() if name.startswith(f"{facet}.")
+    }
 
 
 def _counts(facet: Facet, answer: dict[str, Any], query: SearchQuery) -> tuple[FacetCount, ...]:
