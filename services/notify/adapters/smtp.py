@@ -98,10 +98,11 @@ class SMTPMailTransport:
         except BaseException:
             connection.client.close()
             raise
-        if self._kept is None and connection.messages < MESSAGES_PER_CONNECTION_MAX:
+        # No goodbye here: the message is taken, and no time-out may make it look as if it were not.
+        if self._kept is None:
             self._kept = connection
         else:
-            await connection.end()
+            connection.client.close()
         return words
 
 
@@ -120,9 +121,12 @@ class _Connection:
         return words
 
     async def is_alive(self) -> bool:
-        """Tell whether the server still listens; closed if not. It may have gone while nothing was sent."""
-        if not self.client.is_connected:
-            self.client.close()
+        """Tell whether it may carry another message; closed if not.
+
+        The server may have gone while nothing was sent.
+        """
+        if self.messages >= MESSAGES_PER_CONNECTION_MAX or not self.client.is_connected:
+            await self.end()
             return False
         if asyncio.get_running_loop().time() - self._used_at < FRESH_SECONDS:
             return True
@@ -131,6 +135,9 @@ class _Connection:
         except (aiosmtplib.SMTPException, OSError):
             self.client.close()
             return False
+        except BaseException:
+            self.client.close()
+            raise
         return True
 
     async def end(self) -> None:
