@@ -32,6 +32,7 @@ from shared.http.probes import Readiness, no_troubles, probe_router
 from shared.http.problem_pages import problem_page
 from shared.http.problems import ProblemDocument, install_problem_handlers, problem_responses
 from shared.http.proxies import TrustedProxyMiddleware
+from shared.http.query_parameters import QueryParameters, refuse_unknown_parameters
 from shared.http.request_context import RequestContextMiddleware
 from shared.http.security_headers import SecurityHeadersMiddleware
 from shared.http.settings import HTTPSettings
@@ -82,7 +83,7 @@ def build_app(
         openapi_url=OPENAPI_PATH,
         docs_url=None,
         redoc_url=None,
-        dependencies=[Depends(refuse_nul_characters)],
+        dependencies=[Depends(refuse_nul_characters), Depends(refuse_unknown_parameters)],
         responses=problem_responses(400, 401, 403, 404, 422, 429, 503),
         middleware=[
             *([Middleware(TrustedProxyMiddleware, networks=trusted_proxies)] if trusted_proxies else []),
@@ -108,6 +109,7 @@ def build_app(
             f'dependencies=[access("public")] or access(Role.…): {", ".join(undeclared)}'
         )
     overrides.extend(_body_limits(app))
+    app.state.query_parameters = QueryParameters(app)
     return app
 
 

@@ -208,7 +208,7 @@ class Demo:
         """Return the id that a sample dataset has here. Raises ``DemoError`` before it is harvested."""
         dataset = sample_dataset(slug)
         async with self._client() as client:
-            found = await _get(client, "/api/v1/datasets", q=dataset.title, size=50)
+            found = await _get(client, "/api/v1/datasets", q=dataset.title, limit=50)
         for result in found["results"]:
             if result["identifier"] == dataset.identifier:
                 return UUID(result["id"])

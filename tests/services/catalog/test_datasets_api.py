@@ -55,6 +55,8 @@ async def test_a_search_page_tells_totals_facets_marks_and_where_it_goes_on(
         ({"limit": 101}, 422, "limit"),
         ({"sort": "backwards"}, 422, "sort"),
         ({"q": "x" * 1_001}, 422, "q"),
+        ({"size": 5}, 422, "size"),
+        ({"utm_source": "mail"}, 422, "utm_source"),
     ],
 )
 async def test_a_search_that_cannot_be_answered_names_the_parameter(

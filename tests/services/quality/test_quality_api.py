@@ -104,6 +104,9 @@ async def test_alerts_are_for_the_government_people_of_the_agency(degraded: Qual
 
 
 async def test_alerts_are_listed_page_by_page_and_filtered(degraded: QualitySystem) -> None:
+    misspelt = await get(degraded, "/api/v1/quality/alerts?stat=open", "operator")
+    assert (misspelt.status_code, misspelt.json()["errors"][0]["parameter"]) == (422, "stat")
+    assert misspelt.json()["errors"][0]["cure"].startswith("Use one of state, ")
     first = (await get(degraded, "/api/v1/quality/alerts?limit=1", "operator")).json()
     assert [one["dataset_title"] for one in first["items"]] == ["Schools"]
     second = (

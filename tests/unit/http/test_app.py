@@ -16,8 +16,8 @@ inner = APIRouter()
 
 
 @inner.get("/things/{thing}")
-async def show_thing(thing: int) -> dict[str, str | None]:
-    return {"traceparent": current_traceparent(), "filler": "x" * 5000}
+async def show_thing(thing: int, q: str = "") -> dict[str, str | None]:
+    return {"searched": q, "traceparent": current_traceparent(), "filler": "x" * 5000}
 
 
 router = APIRouter(prefix="/api/v1", dependencies=[access("public")])
