@@ -103,11 +103,13 @@ def _own_seconds(pid: int) -> float:
 
 
 def _own_mib(pid: int) -> float:
-    """RSS; the sum over a family has what they share several times."""
-    try:
-        for line in (PROC / str(pid) / "status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+    """PSS: what a family shares, as PostgreSQL its buffers, counts once. RSS where that is not told."""
+    for name, label in (("smaps_rollup", "Pss:"), ("status", "VmRSS:")):
+        try:
+            lines = (PROC / str(pid) / name).read_text().splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            if line.startswith(label):
                 return int(line.split()[1]) / KIBIBYTES_PER_MIBIBYTE
-    except OSError:
-        return 0.0
     return 0.0
