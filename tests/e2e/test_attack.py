@@ -109,6 +109,8 @@ def plant(installation: Installation) -> Field:
             ("stewardships", STEWARDSHIPS),
         ):
             answer_of(admin.post(f"/api/v1/directory/imports/{kind}", content=text.encode()))
+        # Who answers for what, and so what is hidden, has to have reached the catalogue.
+        installation.wait_until_idle()
         records = [PUBLIC, *(planted(name) for name in HIDDEN)]
         harvest_id = harvest(admin, records)["id"]
         installation.wait_until_idle()
