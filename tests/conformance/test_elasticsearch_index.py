@@ -85,6 +85,7 @@ class TestMapping:
         assert body["mappings"]["dynamic"] == "false"
         assert body["settings"]["index"]["refresh_interval"] == "1s"
         assert body["settings"]["index"]["auto_expand_replicas"] == "0-1"
+        assert body["settings"]["index"]["store"]["type"] == "mmapfs"
         found = await client.search(index=f"{settings.index_prefix}-catalog")
         sent = set(found.body["hits"]["hits"][0]["_source"])
         assert sent <= set(body["mappings"]["properties"])

@@ -30,7 +30,8 @@ OUTAGE_SECONDS = 30
 
 @pytest.fixture(scope="module")
 def server(own_servers: OwnServers) -> Elasticsearch:
-    return own_servers.elasticsearch()
+    # Some operators forbid memory maps; all of this module holds without them.
+    return own_servers.elasticsearch(settings={"node.store.allow_mmap": "false"})
 
 
 @pytest.fixture
@@ -98,6 +99,14 @@ async def check(running: RunningCatalog, titles: set[str]) -> None:
         found += [result["title"] for result in page["results"]]
     assert len(found) == len(titles)
     assert set(found) == titles
+
+
+async def test_an_index_is_made_where_memory_maps_are_forbidden(
+    running: RunningCatalog, index_settings: ElasticsearchSettings
+) -> None:
+    async with connect(index_settings) as client:
+        (body,) = (await client.indices.get(index=f"{index_settings.index_prefix}-catalog")).body.values()
+    assert "store" not in body["settings"]["index"]
 
 
 async def test_stopped_for_half_a_minute(running: RunningCatalog, server: Elasticsearch) -> None:
