@@ -77,12 +77,16 @@ class MessageOffice:
     random: Callable[[], float] = field(default=random.random)
 
     async def deliver_due(self) -> int:
-        """Send what is due, or if nothing is, make messages to send next; return how many it was.
+        """Send what is due; if nothing is, make messages and send those. Return how many it was.
 
         Messages are made for a few people at a time, whoever waits longest first: what comes for somebody
         while others are served then goes into the same message.
         """
-        return await self.send_due() or await self.gather_due()
+        tried = await self.send_due()
+        if tried == 0 and (gathered := await self.gather_due()):
+            # People without an address have no message to send, but there may be more behind them.
+            return await self.send_due() or gathered
+        return tried
 
     async def gather_due(self) -> int:
         """Make one message per person of all that is due to be told; return how many people that was."""
