@@ -115,7 +115,8 @@ def _properties(
 
 def _format(tool: list[str], cluster: str, file: Path) -> None:
     result = subprocess.run(
-        [*tool, "format", "-t", cluster, "-c", str(file)],
+        # One word: an id may begin with a dash, which else counts as another option.
+        [*tool, "format", f"--cluster-id={cluster}", "-c", str(file)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
