@@ -77,7 +77,7 @@ async def measure_bare(settings: ElasticsearchSettings, corpus: Corpus) -> float
         await client.indices.create(
             index="bare-1",
             aliases={"bare": {}},
-            settings=index_settings(loading=True),
+            settings=index_settings(loading=True, mapped=True),
             mappings=index_mappings(builder="bench"),
         )
         started = time.perf_counter()
