@@ -15,6 +15,7 @@ SERVICES = ["catalog", "governance", "notify", "quality", "usage"]
 SHARED = [
     "bus",
     "clock",
+    "allocator",
     "collector",
     "datasets",
     "errors",
