@@ -13,9 +13,9 @@ from tests.architecture.project import PROJECT_ROOT
 CONFIGURATION = PROJECT_ROOT / ".importlinter"
 SERVICES = ["catalog", "governance", "notify", "quality", "usage"]
 SHARED = [
+    "allocator",
     "bus",
     "clock",
-    "allocator",
     "collector",
     "datasets",
     "errors",
