@@ -41,7 +41,7 @@ from services.catalog.ports import CatalogIndexError
 
 SUGGESTION_PREFIX_CHARACTERS_MAX = 100
 SUGGESTIONS_MAX = 20
-PORTION = 250
+PORTION = 500
 """Documents of one write that are prepared together, and sent together where they are not too large."""
 
 _NOT_FOUND = 404

@@ -24,7 +24,7 @@ from shared.telemetry.metrics import Metrics
 
 __all__ = ["IndexWorker"]
 
-DOCUMENTS_PER_BATCH = 1_000
+DOCUMENTS_PER_BATCH = 2_000
 PURGED_AFTER = timedelta(seconds=60)
 """A retired document is forgotten no earlier: a write that is still under way could bring it back."""
 
