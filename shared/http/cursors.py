@@ -46,7 +46,7 @@ class CursorCodec:
         return list(position)
 
 
-def _cursor_codec(request: Request) -> CursorCodec:
+async def _cursor_codec(request: Request) -> CursorCodec:
     codec: CursorCodec = request.app.state.cursors
     return codec
 

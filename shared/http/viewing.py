@@ -174,7 +174,12 @@ def current_viewer(request: Request) -> Viewer:
     return viewer
 
 
-ViewerDependency = Annotated[Viewer, Depends(current_viewer)]
+async def _viewer_of(request: Request) -> Viewer:
+    """As a coroutine: a dependency that is none is sent to a thread and waited for, at every request."""
+    return current_viewer(request)
+
+
+ViewerDependency = Annotated[Viewer, Depends(_viewer_of)]
 
 
 def require(viewer: Viewer, *roles: Role, agency_id: UUID | None = None) -> None:

@@ -3,10 +3,11 @@
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Select, exists, func, select, true
+from sqlalchemy import Select, bindparam, exists, func, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.catalog.adapters.sql_changes import readable_by
@@ -232,9 +233,9 @@ class SqlCatalogReader:
         return _harvest(job_of(row), rejections)
 
     async def _summaries(self, viewer: Viewer, dataset_ids: Collection[UUID]) -> dict[UUID, DatasetSummary]:
-        wanted = select(*_SUMMARY).where(DATASETS.c.dataset_id.in_(dataset_ids), visible_to(viewer, DATASETS))
         async with self._store.read() as connection:
-            return {row.dataset_id: _summary(row) for row in await connection.execute(wanted)}
+            rows = await connection.execute(_summaries_seen_by(viewer), {"ids": list(dataset_ids)})
+            return {row.dataset_id: _summary(row) for row in rows}
 
     async def _related(self, viewer: Viewer, state: DatasetState) -> tuple[DatasetSummary, ...]:
         """The most used of the same theme; without a theme, of the same agency."""
@@ -256,6 +257,13 @@ class SqlCatalogReader:
         ids = [hit.dataset_id for hit in page.results if hit.dataset_id != state.dataset_id][:RELATED_MAX]
         summaries = await self._summaries(viewer, ids)
         return tuple(summaries[dataset_id] for dataset_id in ids if dataset_id in summaries)
+
+
+@lru_cache(maxsize=256)
+def _summaries_seen_by(viewer: Viewer) -> Select[Any]:
+    """Kept, since to build it for each search took longer than to run it."""
+    wanted = DATASETS.c.dataset_id.in_(bindparam("ids", expanding=True))
+    return select(*_SUMMARY).where(wanted, visible_to(viewer, DATASETS))
 
 
 def _changes(viewer: Viewer) -> Select[Any]:
