@@ -1,6 +1,7 @@
 """A real SMTP server on loopback that answers as it is told, for tests of what becomes of mail."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,6 +64,8 @@ def run_mail_server(port: int = 0, *, server: MailServer | None = None) -> Itera
             port = probe.getsockname()[1]
     server = server or MailServer()
     server.port = port
+    # It tells of every client that goes without a word, also when nobody reads that any more.
+    logging.getLogger("mail.log").setLevel(logging.CRITICAL)
     controller = Controller(server, hostname="127.0.0.1", port=port)
     controller.start()
     try:
