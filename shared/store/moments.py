@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, or_
 
-__all__ = ["has_come"]
+__all__ = ["has_come", "has_come_by"]
 
 
 def has_come(moment: ColumnElement[Any], now: datetime, *, longest: timedelta) -> ColumnElement[bool]:
@@ -14,4 +14,12 @@ def has_come(moment: ColumnElement[Any], now: datetime, *, longest: timedelta) -
     Nothing is put off by more than ``longest``. A moment that lies further ahead was written before the clock
     was set back; it counts as come, so that no lease or wait lasts hours longer than it was meant to.
     """
-    return or_(moment <= now, moment > now + longest)
+    return has_come_by(moment, now, latest=now + longest)
+
+
+def has_come_by(moment: ColumnElement[Any], now: Any, *, latest: Any) -> ColumnElement[bool]:
+    """As :func:`has_come`, for a statement that is kept: ``now`` and ``latest`` may be its parameters.
+
+    ``latest`` is the last moment to which anything can have been put off.
+    """
+    return or_(moment <= now, moment > latest)

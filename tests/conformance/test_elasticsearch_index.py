@@ -9,6 +9,7 @@ import orjson
 import pytest
 from elasticsearch import AsyncElasticsearch
 
+from services.catalog.adapters import elasticsearch_writing
 from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings, connect
 from services.catalog.adapters.elasticsearch_generations import REBUILD_SILENT_SECONDS_MAX, Generations
 from services.catalog.adapters.elasticsearch_index import ElasticsearchCatalogIndex
@@ -89,6 +90,27 @@ class TestMapping:
         found = await client.search(index=f"{settings.index_prefix}-catalog")
         sent = set(found.body["hits"]["hits"][0]["_source"])
         assert sent <= set(body["mappings"]["properties"])
+
+    async def test_a_rebuilt_index_is_one_segment(
+        self,
+        index: ElasticsearchCatalogIndex,
+        client: AsyncElasticsearch,
+        settings: ElasticsearchSettings,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(elasticsearch_writing, "BULK_DOCUMENTS_MAX", 10)
+
+        async def in_parts() -> AsyncIterator[SearchDocument]:
+            for number, each in enumerate(wells(50)):
+                if number % 10 == 5:
+                    await client.indices.refresh(index=f"{settings.index_prefix}-catalog-building")
+                yield each
+
+        await index.rebuild(in_parts())
+        (found,) = (
+            (await client.indices.segments(index=f"{settings.index_prefix}-catalog")).body["indices"].values()
+        )
+        assert [part["num_docs"] for part in found["shards"]["0"][0]["segments"].values()] == [50]
 
     async def test_a_document_that_the_engine_rejects_blocks_no_other(
         self, index: ElasticsearchCatalogIndex, client: AsyncElasticsearch, settings: ElasticsearchSettings

@@ -90,13 +90,14 @@ class Generations:
         """Give a filled index the settings that it answers with, and make all of it searchable.
 
         Its parts are joined into one first: every search and every count is made once for each part. Where
-        that takes too long, the engine goes on with it while the index already serves.
+        that takes too long, the engine goes on with it while the index already serves; where it is refused,
+        the index serves as it is.
         """
         joining = self._client.options(request_timeout=JOINING_SECONDS_MAX, max_retries=0)
         try:
             await joining.indices.forcemerge(index=new.name, max_num_segments=1)
-        except _late() as error:
-            _log.warning("index_parts_not_joined_yet", index=new.name, error=str(error))
+        except _not_joined() as error:
+            _log.warning("index_parts_not_joined", index=new.name, error=str(error))
         await self._client.indices.put_settings(index=new.name, settings=SERVING_SETTINGS)
         await self._client.indices.refresh(index=new.name)
 
@@ -180,11 +181,11 @@ class Generations:
         return int(name.removeprefix(f"{self.alias}-"))
 
 
-def _late() -> type[Exception]:
-    """What the client raises when an answer does not come in time; it is imported when first used."""
-    from elasticsearch import ConnectionTimeout
+def _not_joined() -> tuple[type[Exception], ...]:
+    """What the client raises for a refusal or a late answer; it is imported when first used."""
+    from elasticsearch import ApiError, ConnectionTimeout
 
-    return ConnectionTimeout
+    return ApiError, ConnectionTimeout
 
 
 def _uuid(body: dict[str, Any]) -> str:

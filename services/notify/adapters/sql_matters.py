@@ -28,7 +28,7 @@ from services.notify.domain.mail import ATTEMPTS_MAX, Sending, ToldMatter, longe
 from services.notify.domain.matters import ALERT_TOPICS, READ_ONCE_KINDS, Change, Matter, MatterState
 from services.notify.domain.routing import Recipient
 from services.notify.ports import Telling
-from shared.store.moments import has_come
+from shared.store.moments import has_come, has_come_by
 from shared.store.types import UTCDateTime
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
@@ -276,13 +276,14 @@ def _is_to_send() -> ColumnElement[bool]:
     """With the parameters that :func:`_send_moments` gives."""
     message = DELIVERIES.c
     now, lease_latest = (bindparam(name, type_=UTCDateTime) for name in ("now", "lease_latest"))
-    # As `has_come`, where each try waits longer than the one before.
+    # Each try waits longer than the one before.
     latest = {tries: bindparam(f"latest_{tries}", type_=UTCDateTime) for tries in range(ATTEMPTS_MAX)}
-    is_put_off = message.next_attempt_at > case(latest, value=message.attempts, else_=now)
-    is_free = or_(
-        message.leased_until.is_(None), message.leased_until <= now, message.leased_until > lease_latest
+    wait_latest = case(latest, value=message.attempts, else_=now)
+    return and_(
+        message.state.in_(OPEN_DELIVERIES),
+        has_come_by(message.next_attempt_at, now, latest=wait_latest),
+        or_(message.leased_until.is_(None), has_come_by(message.leased_until, now, latest=lease_latest)),
     )
-    return and_(message.state.in_(OPEN_DELIVERIES), or_(message.next_attempt_at <= now, is_put_off), is_free)
 
 
 def _send_moments(now: datetime, lease_for: timedelta) -> dict[str, datetime]:
