@@ -103,8 +103,13 @@ class UnitOfWork:
             await self.connection.execute(insert(self.tables.outbox), self._rows)
 
     def committed(self) -> None:
-        """Run the callbacks. The store calls it after it committed."""
-        for callback in self._after_commit:
+        """Run the callbacks and let go of them. The store calls it after it committed.
+
+        A callback may hold what holds this unit of work: a whole batch would then stay in memory until the
+        garbage collector finds the ring, minutes later.
+        """
+        callbacks, self._after_commit = self._after_commit, []
+        for callback in callbacks:
             callback()
 
     def _append(self, event_type: EventType, event: Event) -> None:

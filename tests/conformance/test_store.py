@@ -1,6 +1,8 @@
 """What every store promises, whatever database it stands on. SQLite and PostgreSQL."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -19,6 +21,7 @@ from shared.events.usage import Rollup, RollupUpdated
 from shared.store.bus_tables import OUTBOX_SHARDS
 from shared.store.engine import Store, sqlite_url
 from shared.store.types import Blob, JSONDocument, UTCDateTime
+from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 from shared.telemetry.tracing import new_traceparent, use_traceparent
 from tests.support.databases import Databases
@@ -214,6 +217,28 @@ async def test_callbacks_run_after_the_commit_and_the_relay_is_woken_once(store:
     async with store.unit_of_work():
         pass
     assert seen == ["committed", "woken"]
+
+
+async def test_what_a_unit_of_work_held_goes_with_it(store: Store) -> None:
+    """A callback that holds the batch that holds the unit of work must not keep all of them in a ring."""
+
+    class Batch:
+        work: UnitOfWork
+
+    async def write() -> weakref.ref[Batch]:
+        batch = Batch()
+        async with store.unit_of_work() as batch.work:
+            batch.work.emit(ROLLUP_UPDATED, ROLLUP, subject="a", subjectversion=1)
+            batch.work.after_commit(lambda: seen.append(type(batch)))
+        return weakref.ref(batch)
+
+    seen: list[type] = []
+    gc.disable()
+    try:
+        left = await write()
+        assert (seen, left()) == ([Batch], None)
+    finally:
+        gc.enable()
 
 
 async def test_emitted_events_continue_the_correlation_and_the_trace_of_their_cause(store: Store) -> None:

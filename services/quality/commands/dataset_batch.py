@@ -127,7 +127,8 @@ class DatasetBatch:
         await ports.measurements.withdraw(work, self._withdrawn)
 
     def _count(self, kind: str, outcome: str) -> None:
-        self.work.after_commit(lambda: self.ports.meter.measured(kind, outcome))
+        meter = self.ports.meter
+        self.work.after_commit(lambda: meter.measured(kind, outcome))
 
     def _take_alert(self, alert: Alert, cause: Event | None) -> None:
         known = self.alerts.setdefault(alert.dataset_id, {})
