@@ -12,6 +12,7 @@ from datetime import datetime
 from fastapi import APIRouter
 
 from shared.bus.handling import Subscription
+from shared.bus.ports import EventLog
 from shared.store.engine import Store
 
 __all__ = ["Postponed", "RecurringWork", "Service"]
@@ -66,5 +67,7 @@ class Service:
     open: Callable[[], Awaitable[None]] = _nothing
     """Called after the store is open and before anything is consumed (open the index, start a pool)."""
     close: Callable[[], Awaitable[None]] = _nothing
+    on_log: Callable[[EventLog], None] | None = None
+    """Called before ``open`` with the log that the consumers read, where the service asks it something."""
     extra_metrics: Sequence[Callable[[], Awaitable[None]]] = field(default=())
     """Called before each scrape, to set gauges that only a query can tell."""

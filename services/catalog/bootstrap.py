@@ -13,6 +13,7 @@ from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings
 from services.catalog.adapters.elasticsearch_index import ElasticsearchCatalogIndex
 from services.catalog.adapters.export_files import ExportFiles
 from services.catalog.adapters.feed_files import FeedFiles
+from services.catalog.adapters.heard_directory import HeardDirectory
 from services.catalog.adapters.shared_feeds import SharedFeeds
 from services.catalog.adapters.sql_changes import SqlChangesFeed
 from services.catalog.adapters.sql_datasets import SqlDatasetBook, SqlIndexLedger
@@ -103,6 +104,7 @@ class _Parts:
     exports: ExportFiles
     harvesting: HarvestWorker
     indexing: IndexWorker
+    heard: HeardDirectory
     dictionaries: DictionaryWorker
     upkeep: Upkeep
     reconciling: ReconcileSchedule
@@ -152,6 +154,7 @@ def bootstrap(
     )
     engine = "elasticsearch" if settings.elasticsearch_urls else "tantivy"
     indexing = IndexWorker(store, SqlIndexLedger(store), index, clock, metrics, engine=engine)
+    heard = HeardDirectory()
     parts = _Parts(
         store=store,
         ports=ports,
@@ -159,8 +162,9 @@ def bootstrap(
         index=index,
         feeds=feeds,
         exports=ExportFiles(store, data_dir / "exports", installation),
-        harvesting=HarvestWorker(store, ports, feeds, downloads, metrics, limits),
+        harvesting=HarvestWorker(store, ports, feeds, downloads, heard, metrics, limits),
         indexing=indexing,
+        heard=heard,
         dictionaries=DictionaryWorker(store, ports, downloads),
         upkeep=Upkeep(store, ports, feeds, timedelta(days=settings.changes_days)),
         reconciling=ReconcileSchedule(
@@ -256,6 +260,7 @@ def _service(parts: _Parts, settings: CatalogSettings, *, is_alone: bool) -> Ser
         works=_works(parts),
         open=open_all,
         close=close_all,
+        on_log=parts.heard.hear_from,
         extra_metrics=(parts.indexing.measure,),
     )
 

@@ -202,6 +202,13 @@ class DirectoryCopy(Protocol):
         """Delete stewardships."""
 
 
+class DirectoryNews(Protocol):
+    """Whether the directory has said more than is known here yet."""
+
+    async def unheard(self) -> int:
+        """How many changes, at most, are still to come. Raises ``TransientError`` while the log is away."""
+
+
 class InsightBook(Protocol):
     """What catalog remembers of quality and usage, for its pages."""
 

@@ -125,6 +125,8 @@ class ServiceRunner:
         self._is_open = True
         try:
             await self._log.ensure_topics([TOPICS[name] for name in sorted(self._topic_names())])
+            if self.service.on_log is not None:
+                self.service.on_log(self._log)
             await self.service.open()
         except BaseException:
             await self.service.store.close()

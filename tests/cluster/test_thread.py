@@ -31,6 +31,8 @@ DATASETS = 25
 ROWS = 1_000
 FEW_ROWS = 100
 HITS = 7
+HIDDEN = 5
+OTHERS = 5_000
 
 
 @dataclass
@@ -42,35 +44,40 @@ class Place:
     portal: FileServer
 
 
-def feed_of(portal: FileServer) -> bytes:
-    records: list[dict[str, Any]] = [
-        {
-            "@type": "dcat:Dataset",
-            "identifier": f"road-{number}",
-            "title": f"Road counts {number}",
-            "description": "Vehicles counted on state roads.",
-            "keyword": ["roads"],
-            "modified": datetime.now(UTC).date().isoformat(),
-            "publisher": {"@type": "org:Organization", "name": "Department of Transportation"},
-            "contactPoint": {
-                "@type": "vcard:Contact",
-                "fn": "Road counts",
-                "hasEmail": "mailto:roads@example.gov",
-            },
-            "accessLevel": "public",
-            "distribution": [
-                {
-                    "@type": "dcat:Distribution",
-                    "downloadURL": portal.url(f"/{number}.csv"),
-                    "mediaType": "text/csv",
-                    "format": "CSV",
-                }
-            ]
-            if number == 0
-            else [],
-        }
+def record(identifier: str, title: str, *distributions: dict[str, str]) -> dict[str, Any]:
+    return {
+        "@type": "dcat:Dataset",
+        "identifier": identifier,
+        "title": title,
+        "description": "Vehicles counted on state roads.",
+        "keyword": ["roads"],
+        "modified": datetime.now(UTC).date().isoformat(),
+        "publisher": {"@type": "org:Organization", "name": "Department of Transportation"},
+        "contactPoint": {
+            "@type": "vcard:Contact",
+            "fn": "Road counts",
+            "hasEmail": "mailto:roads@example.gov",
+        },
+        "accessLevel": "public",
+        "distribution": list(distributions),
+    }
+
+
+def records_of(portal: FileServer) -> list[dict[str, Any]]:
+    """All datasets of the portal; the first one has a file."""
+    file = {
+        "@type": "dcat:Distribution",
+        "downloadURL": portal.url("/0.csv"),
+        "mediaType": "text/csv",
+        "format": "CSV",
+    }
+    return [
+        record(f"road-{number}", f"Road counts {number}", *([file] if number == 0 else []))
         for number in range(DATASETS)
     ]
+
+
+def feed_of(records: list[dict[str, Any]]) -> bytes:
     return orjson.dumps({"conformsTo": "https://project-open-data.cio.gov/v1.1/schema", "dataset": records})
 
 
@@ -122,7 +129,7 @@ def place(
                 admin.post(
                     "/api/v1/harvests",
                     params={"source": "portal", "wait": "true"},
-                    content=feed_of(portal),
+                    content=feed_of(records_of(portal)),
                     timeout=120,
                 )
             )
@@ -196,6 +203,42 @@ def test_a_file_that_lost_its_rows_is_told_to_its_steward_by_one_mail(place: Pla
     eventually(lambda: sent_about(place.mail.accepted, "Road counts 0"), "a mail about the rows")
     (message,) = sent_about(place.mail.accepted, "Road counts 0")
     assert message["To"] == STEWARD
+
+
+def test_what_was_just_said_to_be_hidden_is_harvested_hidden(place: Place) -> None:
+    """The harvest is ordered right behind a long import, whose events go another way."""
+    others = "".join(f"other-{number},government\n" for number in range(OTHERS))
+    hidden = "".join(f"hidden-{number},government\n" for number in range(HIDDEN))
+    with place.cluster.client() as admin, place.cluster.client("") as anybody:
+        imported = admin.post(
+            "/api/v1/directory/imports/stewardships",
+            content=f"identifier,visibility\n{others}{hidden}",
+            headers={"Content-Type": "text/csv"},
+            timeout=60,
+        )
+        assert answer_of(imported)["published"] is True
+        job = answer_of(
+            admin.post(
+                "/api/v1/harvests",
+                params={"source": "hidden", "wait": "true"},
+                content=feed_of([record(f"hidden-{number}", "Hidden counts") for number in range(HIDDEN)]),
+                timeout=120,
+            )
+        )
+        assert job["result"]["created"] == HIDDEN, job
+
+        def told_to(reader: httpx.Client, change: str) -> list[dict[str, Any]]:
+            kind = {"type": f"nutmeg.catalog.dataset.{change}.v1", "limit": 500}
+            found: list[dict[str, Any]] = answer_of(reader.get("/api/v1/events", params=kind))["events"]
+            return found
+
+        def registered() -> list[str]:
+            datasets = [one["data"]["dataset"] for one in told_to(admin, "registered")]
+            return [one["visibility"] for one in datasets if one["identifier"].startswith("hidden-")]
+
+        eventually(lambda: len(registered()) == HIDDEN, "the events of all hidden records")
+        assert set(registered()) == {"government"}
+        assert told_to(anybody, "withdrawn") == []
 
 
 def publish(place: Place, topic: str, value: bytes) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, s
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.bus.publication import has_published
 from shared.clock import Clock
 from shared.errors import EventTooLargeError, TransientError
 from shared.events.envelope import decode
@@ -239,6 +240,28 @@ async def test_what_a_unit_of_work_held_goes_with_it(store: Store) -> None:
         assert (seen, left()) == ([Batch], None)
     finally:
         gc.enable()
+
+
+async def test_who_waits_for_publishing_waits_for_what_is_committed_and_for_nothing_later(
+    store: Store,
+) -> None:
+    outbox = store.tables.outbox
+
+    async def emit(subject: str, version: int = 1) -> None:
+        async with store.unit_of_work() as work:
+            work.emit(ROLLUP_UPDATED, ROLLUP, subject=subject, subjectversion=version)
+
+    assert await has_published(store, seconds_max=0)
+    await emit("a")
+    assert not await has_published(store, seconds_max=0.1)
+    waiting = asyncio.create_task(has_published(store, seconds_max=30))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    await emit("b")
+    async with store.unit_of_work() as work:
+        of_a = update(outbox).where(outbox.c.key == "a")
+        await work.connection.execute(of_a.values(published_at=work.clock.now()))
+    assert await waiting
 
 
 async def test_emitted_events_continue_the_correlation_and_the_trace_of_their_cause(store: Store) -> None:

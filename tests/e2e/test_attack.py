@@ -109,8 +109,7 @@ def plant(installation: Installation) -> Field:
             ("stewardships", STEWARDSHIPS),
         ):
             answer_of(admin.post(f"/api/v1/directory/imports/{kind}", content=text.encode()))
-        # Who answers for what, and so what is hidden, has to have reached the catalogue.
-        installation.wait_until_idle()
+        # At once: nobody has to wait until the catalogue knows what is hidden.
         records = [PUBLIC, *(planted(name) for name in HIDDEN)]
         harvest_id = harvest(admin, records)["id"]
         installation.wait_until_idle()

@@ -40,7 +40,7 @@ class RunningHost:
     async def import_csv(self, kind: str, text: str) -> None:
         """Import agencies, people or stewardships; none may be refused."""
         answer = await self.client.post(f"/api/v1/directory/imports/{kind}", content=text)
-        assert answer.json()["refused"] == 0, answer.text
+        assert (answer.json()["refused"], answer.json()["published"]) == (0, True), answer.text
 
     async def dataset_ids(self) -> dict[str, str]:
         """Id of each dataset by title, as the administrator sees them."""

@@ -1,9 +1,13 @@
 """Takes feeds in: one job after the other, a bounded portion at a time, each portion one transaction.
 
+Before a job begins, all that the directory told until then is known here: a stewardship says which records
+nobody may see, and one that came a moment late would have let them be published.
+
 A job that was cut off goes on behind the records that its last transaction counted. Those before are read
 again only to remember their identifiers, so that nothing is done twice and nothing is counted twice.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -18,7 +22,8 @@ from services.catalog.domain.harvest_job import (
     HarvestJob,
     HarvestSource,
 )
-from services.catalog.ports import CatalogPorts, Downloader, Feed, FeedError, FeedShelf
+from services.catalog.ports import CatalogPorts, DirectoryNews, Downloader, Feed, FeedError, FeedShelf
+from shared.errors import TransientError
 from shared.events.catalog import HarvestCompleted, HarvestHeld, RejectedRecord
 from shared.events.registry import HARVEST_COMPLETED, HARVEST_HELD
 from shared.store.engine import Store
@@ -26,6 +31,9 @@ from shared.store.unit_of_work import UnitOfWork
 from shared.telemetry.metrics import Metrics
 
 __all__ = ["HarvestLimits", "HarvestWorker"]
+
+HEARING_LOOKS_MAX = 20
+HEARING_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,7 @@ class HarvestWorker:
         ports: CatalogPorts,
         feeds: FeedShelf,
         downloader: Downloader,
+        news: DirectoryNews,
         metrics: Metrics,
         limits: HarvestLimits,
     ) -> None:
@@ -69,6 +78,7 @@ class HarvestWorker:
         self._ports = ports
         self._feeds = feeds
         self._downloader = downloader
+        self._news = news
         self._metrics = metrics
         self._limits = limits
         self._active: _Active | None = None
@@ -108,6 +118,7 @@ class HarvestWorker:
             self._own_job = None
             return None
         self._own_job = job.harvest_id
+        job = await self._hear_directory(job)
         async with self._store.unit_of_work() as work:
             source = await self._ports.harvests.source(work, job.source_id)
         if source is None:
@@ -152,6 +163,24 @@ class HarvestWorker:
             job = job.claimed(now, lease, first_harvest=is_first)
             await self._ports.harvests.put_job(work, job)
         return job
+
+    async def _hear_directory(self, job: HarvestJob) -> HarvestJob:
+        """Wait a moment for what the directory told; in vain, tell the job so and raise ``TransientError``.
+
+        The work then tries again by itself.
+        """
+        for _ in range(HEARING_LOOKS_MAX):
+            unheard = await self._news.unheard()
+            if not unheard:
+                return job if job.message is None else await self._save(replace(job, message=None))
+            await asyncio.sleep(HEARING_LOOK_SECONDS)
+        message = (
+            "Waits until the catalogue knows all that was told of agencies and stewardships, "
+            f"which say who may see what. Changes to come: {unheard:,}."
+        )
+        if job.message != message:
+            await self._save(replace(job, message=message))
+        raise TransientError(message)
 
     async def _bring(self, job: HarvestJob) -> HarvestJob:
         """Have a feed here that another process received."""

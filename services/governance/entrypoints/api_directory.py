@@ -37,6 +37,7 @@ from services.governance.domain.directory_import import (
 from services.governance.domain.sharing import NotAllowedError
 from services.governance.ports import GovernancePorts
 from services.governance.settings import GovernanceSettings
+from shared.bus.publication import has_published
 from shared.http.conditional import conditional_response
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.viewing import ViewerDependency, access, require
@@ -48,6 +49,7 @@ __all__ = ["build_directory_api"]
 
 IMPORT_BYTES_MAX = 64 * 1024 * 1024
 PROBLEMS_MAX = 100
+PUBLISHED_WITHIN_SECONDS = 5.0
 
 _ADMINISTRATORS = (Role.CHIEF_DATA_OFFICER, Role.OPERATOR, Role.SERVICE)
 
@@ -62,12 +64,16 @@ class ImportProblem(BaseModel):
 
 
 class ImportAnswer(BaseModel):
-    """What an import did. ``problems`` holds the first 100; ``refused`` counts all."""
+    """What an import did. ``problems`` holds the first 100; ``refused`` counts all.
+
+    ``published``: whether the changes are on the log, so that a harvest ordered from now on knows them.
+    """
 
     rows: int
     changed: int
     refused: int
     problems: list[ImportProblem]
+    published: bool
 
 
 class PublisherSettlement(BaseModel):
@@ -152,7 +158,8 @@ def _add_imports(router: APIRouter, store: Store, ports: GovernancePorts) -> Non
                 report = await import_people(work, ports, parse_people(text), by=viewer)
             else:
                 report = await import_stewardships(work, ports, parse_stewardships(text), by=viewer)
-        return _import_answer(report)
+        published = await has_published(store, seconds_max=PUBLISHED_WITHIN_SECONDS)
+        return _import_answer(report, published=published)
 
 
 def _add_directory(router: APIRouter, store: Store, ports: GovernancePorts) -> None:
@@ -347,13 +354,17 @@ async def _csv_text(request: Request) -> str:
         ) from error
 
 
-def _import_answer(report: ImportReport) -> ImportAnswer:
+def _import_answer(report: ImportReport, *, published: bool) -> ImportAnswer:
     problems = [
         ImportProblem(line=one.line, field=one.field, message=one.message, cure=one.cure)
         for one in report.problems[:PROBLEMS_MAX]
     ]
     return ImportAnswer(
-        rows=report.rows, changed=report.changed, refused=len(report.problems), problems=problems
+        rows=report.rows,
+        changed=report.changed,
+        refused=len(report.problems),
+        problems=problems,
+        published=published,
     )
 
 

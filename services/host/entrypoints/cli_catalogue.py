@@ -72,7 +72,7 @@ def _add_harvest(app: typer.Typer) -> None:
 
         async def act(connection: "Connection") -> Any:
             for kind, text in directory.items():
-                await _import(connection, kind, text)
+                await _import_before_harvest(connection, kind, text)
             parameters = {"source": source, "publisher": publisher, "confirm": confirm or None}
             if isinstance(content, Path):
                 parameters["file_name"] = _told_name(content)
@@ -113,6 +113,8 @@ def _add_import(app: typer.Typer) -> None:
                     tell(
                         f"line {problem['line']}, {problem['field']}: {problem['message']} {problem['cure']}"
                     )
+            if not report["published"]:
+                tell("The log is away: what depends on these rows hears of them once it is back.")
             if report["refused"]:
                 raise typer.Exit(IN_PART)
 
@@ -255,6 +257,15 @@ async def _tail(tail: "EventTail", *, follow: bool, as_json: bool) -> None:
 
 async def _import(connection: "Connection", kind: str, text: bytes) -> Any:
     return await connection.call("POST", f"/api/v1/directory/imports/{kind}", content=text)
+
+
+async def _import_before_harvest(connection: "Connection", kind: str, text: bytes) -> None:
+    report = await _import(connection, kind, text)
+    if not report["published"]:
+        raise CommandError(
+            f"the {kind} are imported, but the log is away and the catalogue cannot hear of them yet; "
+            "nothing was harvested: try again once nutmeg status is well"
+        )
 
 
 async def _harvest(connection: "Connection", content: Path | str, parameters: dict[str, Any]) -> Any:

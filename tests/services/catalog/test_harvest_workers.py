@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from services.catalog.adapters.feed_files import FeedFiles
+from services.catalog.adapters.heard_directory import HeardDirectory
 from services.catalog.adapters.tables import BUS
 from services.catalog.bootstrap import Catalog, bootstrap
 from services.catalog.commands.harvesting import HarvestLimits, HarvestWorker
@@ -57,6 +58,7 @@ def worker(catalog: Catalog, folder: Path) -> HarvestWorker:
         catalog.ports,
         FeedFiles(folder / "feeds"),
         NoDownloads(),  # type: ignore[arg-type]  # it has no answer to give
+        HeardDirectory(),
         Metrics(),
         limits,
     )

@@ -14,6 +14,7 @@ from services.governance.adapters.sql_audit import audit_lines
 from services.governance.bootstrap import Governance, bootstrap
 from services.governance.commands import add_person
 from services.governance.domain.auditing import AuditLine, DirectoryAct
+from services.governance.entrypoints import api_directory
 from services.governance.handlers import remember_and_reconcile
 from services.governance.settings import GovernanceSettings
 from shared.clock import SimulatedClock
@@ -220,11 +221,17 @@ async def test_a_program_lets_in_nobody_with_more_rights_than_its_own(desk: Desk
     assert len(await desk.audit()) == len(before) + 2
 
 
-async def test_rights_given_by_an_import_are_in_the_audit_and_marked_where_they_go_beyond(desk: Desk) -> None:
+async def test_rights_given_by_an_import_are_in_the_audit_and_marked_where_they_go_beyond(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     operator = await desk.bearer(Role.OPERATOR)
     rows = "email,display_name,role,agency_code\nme@example.gov,Me,chief-data-officer,\n"
     path = "/api/v1/directory/imports/people"
-    assert (await desk.client.post(path, content=rows, headers=operator)).status_code == 200
+    with monkeypatch.context() as patch:
+        patch.setattr(api_directory, "PUBLISHED_WITHIN_SECONDS", 0.1)
+        answer = await desk.client.post(path, content=rows, headers=operator)
+    assert (answer.status_code, answer.json()["changed"]) == (200, 1)
+    assert answer.json()["published"] is False, "nothing publishes here"
     given = (await desk.audit())[0]
     assert (given.act, given.is_beyond) == (DirectoryAct.GRANTED, True)
     assert given.details == {"roles": ["chief-data-officer of *"]}

@@ -1,0 +1,24 @@
+"""Whether all that the directory told is known here, by the offsets of the group that takes it in."""
+
+from shared.bus.ports import EventLog
+from shared.bus.unread import unread_records
+from shared.events.topics import GROUPS, TOPICS
+
+_GROUP = GROUPS["catalog.enrichment"]
+_TOPICS = tuple(name for name in _GROUP.topics if TOPICS[name].owner == "governance")
+
+
+class HeardDirectory:
+    """Implements :class:`services.catalog.ports.DirectoryNews`."""
+
+    def __init__(self) -> None:
+        self._log: EventLog | None = None
+
+    def hear_from(self, log: EventLog) -> None:
+        """Take the log that the service's consumers read."""
+        self._log = log
+
+    async def unheard(self) -> int:
+        if self._log is None:
+            return 0  # no consumer runs here, so there is nothing that could still come
+        return await unread_records(self._log, _GROUP.name, _TOPICS)
