@@ -228,7 +228,7 @@ def test_what_was_just_said_to_be_hidden_is_harvested_hidden(place: Place) -> No
         assert job["result"]["created"] == HIDDEN, job
 
         def told_to(reader: httpx.Client, change: str) -> list[dict[str, Any]]:
-            kind = {"type": f"nutmeg.catalog.dataset.{change}.v1", "limit": 500}
+            kind: dict[str, str | int] = {"type": f"nutmeg.catalog.dataset.{change}.v1", "limit": 500}
             found: list[dict[str, Any]] = answer_of(reader.get("/api/v1/events", params=kind))["events"]
             return found
 
