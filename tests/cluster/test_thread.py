@@ -19,6 +19,7 @@ from shared.bus.kafka_settings import KafkaSettings
 from shared.bus.ports import OutgoingRecord
 from shared.clock import SystemClock
 from shared.events.topics import GROUPS
+from tests.support.catalog_service import dataset, feed_of
 from tests.support.cluster import SERVICES, Cluster, run_cluster
 from tests.support.file_server import FileServer, csv_of, run_file_server
 from tests.support.journeys import answer_of, dataset_titled, eventually, sent_about
@@ -45,22 +46,14 @@ class Place:
 
 
 def record(identifier: str, title: str, *distributions: dict[str, str]) -> dict[str, Any]:
-    return {
-        "@type": "dcat:Dataset",
-        "identifier": identifier,
-        "title": title,
-        "description": "Vehicles counted on state roads.",
-        "keyword": ["roads"],
-        "modified": datetime.now(UTC).date().isoformat(),
-        "publisher": {"@type": "org:Organization", "name": "Department of Transportation"},
-        "contactPoint": {
-            "@type": "vcard:Contact",
-            "fn": "Road counts",
-            "hasEmail": "mailto:roads@example.gov",
-        },
-        "accessLevel": "public",
-        "distribution": list(distributions),
-    }
+    return dataset(
+        identifier,
+        title=title,
+        description="Vehicles counted on state roads.",
+        modified=datetime.now(UTC).date().isoformat(),
+        publisher={"@type": "org:Organization", "name": "Department of Transportation"},
+        distribution=list(distributions),
+    )
 
 
 def records_of(portal: FileServer) -> list[dict[str, Any]]:
@@ -75,10 +68,6 @@ def records_of(portal: FileServer) -> list[dict[str, Any]]:
         record(f"road-{number}", f"Road counts {number}", *([file] if number == 0 else []))
         for number in range(DATASETS)
     ]
-
-
-def feed_of(records: list[dict[str, Any]]) -> bytes:
-    return orjson.dumps({"conformsTo": "https://project-open-data.cio.gov/v1.1/schema", "dataset": records})
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +118,7 @@ def place(
                 admin.post(
                     "/api/v1/harvests",
                     params={"source": "portal", "wait": "true"},
-                    content=feed_of(records_of(portal)),
+                    content=orjson.dumps(feed_of(*records_of(portal))),
                     timeout=120,
                 )
             )
@@ -221,7 +210,9 @@ def test_what_was_just_said_to_be_hidden_is_harvested_hidden(place: Place) -> No
             admin.post(
                 "/api/v1/harvests",
                 params={"source": "hidden", "wait": "true"},
-                content=feed_of([record(f"hidden-{number}", "Hidden counts") for number in range(HIDDEN)]),
+                content=orjson.dumps(
+                    feed_of(*(record(f"hidden-{number}", "Hidden counts") for number in range(HIDDEN)))
+                ),
                 timeout=120,
             )
         )

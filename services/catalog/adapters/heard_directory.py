@@ -20,5 +20,5 @@ class HeardDirectory:
 
     async def unheard(self) -> int:
         if self._log is None:
-            return 0  # no consumer runs here, so there is nothing that could still come
+            raise RuntimeError("harvests are run where the directory is heard: no log was handed over")
         return await unread_records(self._log, _GROUP.name, _TOPICS)

@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import func, select
 
 from services.catalog.adapters.feed_files import FeedFiles
-from services.catalog.adapters.heard_directory import HeardDirectory
 from services.catalog.adapters.tables import BUS
 from services.catalog.bootstrap import Catalog, bootstrap
 from services.catalog.commands.harvesting import HarvestLimits, HarvestWorker
@@ -51,6 +50,13 @@ class NoDownloads:
         raise AssertionError("nothing is fetched here")
 
 
+class NoNews:
+    """A directory that never said anything."""
+
+    async def unheard(self) -> int:
+        return 0
+
+
 def worker(catalog: Catalog, folder: Path) -> HarvestWorker:
     limits = HarvestLimits(records_per_batch=10, lease_seconds=60)
     return HarvestWorker(
@@ -58,7 +64,7 @@ def worker(catalog: Catalog, folder: Path) -> HarvestWorker:
         catalog.ports,
         FeedFiles(folder / "feeds"),
         NoDownloads(),  # type: ignore[arg-type]  # it has no answer to give
-        HeardDirectory(),
+        NoNews(),
         Metrics(),
         limits,
     )
