@@ -28,6 +28,7 @@ from shared.bus.applying import Applier, Item, require_event
 from shared.bus.budget import DeadLetterBudget
 from shared.bus.dead_letter_writing import DeadLetterWriter
 from shared.bus.handling import Outcome, Subscription
+from shared.bus.lag_reporting import LagReporter
 from shared.bus.measuring import BusMetrics, NullBusMetrics
 from shared.bus.ports import EventLog, Lag, LogConsumer, LogRecord, TopicPartition
 from shared.bus.replays import REQUESTS_PER_TURN_MAX, ReplayQueue, ReplayRequest
@@ -112,6 +113,7 @@ class ConsumerLoop:
         """Records whose dead letters are within the budget, and not written yet."""
         self._is_asked_to_look = False
         self._next_lag_report = 0.0
+        self._lag_reporter = LagReporter(self.group, self.lag, metrics=self._metrics, clock=clock)
         self._next_replay_look = 0.0
         self._next_poll = 0.0
 
@@ -171,6 +173,7 @@ class ConsumerLoop:
             yield consumer
         finally:
             self._consumer = None
+            self._lag_reporter.clear()
             await consumer.close()
 
     async def _turn(self, consumer: LogConsumer) -> None:
@@ -188,7 +191,7 @@ class ConsumerLoop:
                     now = self._clock.now()
                     items = [self._applier.decoded(record, now) for record in owned]
                     await self._work_through(consumer, items)
-            await self._report_lag(consumer)
+            await self._report_lag()
             await self._go_on(consumer)
         except TransientError as error:
             await self._wait_out(consumer, records, items, error)
@@ -358,7 +361,8 @@ class ConsumerLoop:
             timeout_seconds = min(left, self._settings.poll_timeout_seconds)
             with contextlib.suppress(TransientError):
                 held |= _go_back(consumer, await self._poll(consumer, timeout_seconds))
-                await self._report_lag(consumer)
+            with contextlib.suppress(TransientError):
+                await self._report_lag()
             if self._clock.monotonic_seconds() - started < timeout_seconds / 2:
                 # The poll failed or brought something: neither may turn this into a busy loop.
                 await asyncio.sleep(min(left, self._settings.pause_seconds_min))
@@ -392,13 +396,12 @@ class ConsumerLoop:
             await self._replays.fail(request, error)
             logger.warning("replay failed again", group=self.group, dead_letter=request.dead_letter_id)
 
-    async def _report_lag(self, consumer: LogConsumer) -> None:
+    async def _report_lag(self) -> None:
         now = self._clock.monotonic_seconds()
         if now < self._next_lag_report:
             return
         self._next_lag_report = now + self._settings.lag_interval_seconds
-        for place, lag in (await consumer.lag()).items():
-            self._metrics.lag(place.topic, place.partition, self.group, lag.records, lag.seconds)
+        await self._lag_reporter.report()
 
 
 def _next_offsets(items: Sequence[Item]) -> dict[TopicPartition, int]:

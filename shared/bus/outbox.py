@@ -291,6 +291,9 @@ class OutboxRelay:
             logger.warning("relay waits", service=self._store.service, cause=str(error))
         self.cause = str(error)
         self._emitted.clear()
+        # Above all now has the age of what waits to be told.
+        with contextlib.suppress(TransientError):
+            await self._report()
         # Half is fixed, half is chance, so that relays do not come back all at once.
         seconds *= 0.5 + random.random() / 2  # noqa: S311 - spreads load, guards nothing
         with contextlib.suppress(TimeoutError):

@@ -239,8 +239,7 @@ class ServiceRunner:
         """Return what an operator sees. Raises ``TransientError`` if the store cannot be read."""
         works = [await work.status() for work in (*self.works, self._pruning)]
         for work in works:
-            if work.pending is not None:
-                self._metrics.work_pending(self.service.name, work.name, work.pending)
+            self._metrics.work_pending(self.service.name, work.name, work.pending)
         return ServiceStatus(
             self.service.name,
             await self.relay.depth(),

@@ -26,6 +26,11 @@ class PrometheusBusMetrics:
         self._metrics.set("nutmeg_consumer_lag_records", records, **labels)
         self._metrics.set("nutmeg_consumer_lag_seconds", seconds, **labels)
 
+    def lag_ended(self, topic: str, partition: int, group: str) -> None:
+        labels = {"topic": topic, "partition": str(partition), "group": group}
+        self._metrics.forget("nutmeg_consumer_lag_records", **labels)
+        self._metrics.forget("nutmeg_consumer_lag_seconds", **labels)
+
     def dead_lettered(self, topic: str, group: str, reason: str) -> None:
         self._metrics.count("nutmeg_dead_letters_total", topic=topic, group=group, reason=reason)
 
@@ -47,5 +52,8 @@ class PrometheusBusMetrics:
         if is_failed:
             self._metrics.count("nutmeg_work_failures_total", service=service, work=work)
 
-    def work_pending(self, service: str, work: str, items: int) -> None:
-        self._metrics.set("nutmeg_work_pending", items, service=service, work=work)
+    def work_pending(self, service: str, work: str, items: int | None) -> None:
+        if items is None:
+            self._metrics.forget("nutmeg_work_pending", service=service, work=work)
+        else:
+            self._metrics.set("nutmeg_work_pending", items, service=service, work=work)

@@ -113,6 +113,7 @@ class IndexWorker:
         try:
             self._metrics.set("nutmeg_index_documents", await self.index.count(), engine=self._engine)
         except CatalogIndexError:
+            self._metrics.forget("nutmeg_index_documents", engine=self._engine)
             _log.warning("index_away")
 
     async def _survey(self) -> Reconciliation:

@@ -25,6 +25,7 @@ from shared.bus.applying import Applier, Item, require_event
 from shared.bus.budget import DeadLetterBudget
 from shared.bus.dead_letter_writing import DeadLetterWriter
 from shared.bus.handling import Outcome, Subscription
+from shared.bus.lag_reporting import LagReporter
 from shared.bus.measuring import BusMetrics
 from shared.bus.ports import EventLog, LogRecord
 from shared.bus.replays import ReplayQueue, ReplayRequest
@@ -96,6 +97,7 @@ class RollupStream:
         self._clock = clock
         self._metrics = metrics
         self._patience = patience
+        self._lag_reporter = LagReporter(group.name, windows.measure, metrics=metrics, clock=clock)
         # Only its decoding and counting are used: what is done with a rollup is not one transaction.
         self._applier = Applier(
             Subscription(group, {ROLLUP_UPDATED.name: _no_handler}), store=store, clock=clock, metrics=metrics
@@ -131,6 +133,7 @@ class RollupStream:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._lag_reporter.clear()
         if tasks:
             await self._app.stop()
         self.standing.enter(LoopState.STOPPED, self.end_cause)
@@ -173,8 +176,7 @@ class RollupStream:
     async def _measure(self) -> None:
         while True:
             with contextlib.suppress(TransientError):
-                for place, lag in (await self._windows.measure()).items():
-                    self._metrics.lag(place.topic, place.partition, self._group, lag.records, lag.seconds)
+                await self._lag_reporter.report()
             if self.standing.state is LoopState.RUNNING and self._windows.is_settled:
                 try:
                     # While records come, those that are due may stand in the queue.

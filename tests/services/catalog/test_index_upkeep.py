@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import orjson
@@ -106,6 +106,25 @@ async def test_drift_is_mended_by_itself_and_told_by_every_process(
     clock.advance(timedelta(hours=1))
     await schedule.run_once()
     assert await indexing.reconciled_at() != first
+
+
+class AwayIndex:
+    """Cannot be asked."""
+
+    async def count(self) -> int:
+        raise CatalogIndexError("away")
+
+
+async def test_an_index_that_is_away_has_no_number_of_documents(
+    running: RunningCatalog, clock: SimulatedClock
+) -> None:
+    await running.harvest(feed_of(dataset("a")))
+    indexing = running.catalog.indexing
+    await indexing.measure()
+    assert running.metrics.registry.get_sample_value("nutmeg_index_documents", {"engine": "tantivy"}) == 1
+    indexing.index = cast("CatalogIndex", AwayIndex())
+    await indexing.measure()
+    assert running.metrics.registry.get_sample_value("nutmeg_index_documents", {"engine": "tantivy"}) is None
 
 
 class RefusingIndex:

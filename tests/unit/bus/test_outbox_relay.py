@@ -305,6 +305,27 @@ async def test_a_relay_with_a_backlog_tells_how_much_is_left_and_that_it_no_long
     assert causes == ["the log was away", None, None]
 
 
+async def test_a_relay_tells_what_waits_while_the_log_is_away(bench: Bench) -> None:
+    metrics, tries = ToldBacklogs(), list[int]()
+    settings = RelaySettings(pause_seconds_min=0.01, pause_seconds_max=0.02, report_seconds=0)
+    relay = OutboxRelay(
+        store=bench.ledger.store, log=bench.log, clock=bench.clock, metrics=metrics, settings=settings
+    )
+
+    def refuse(records: Sequence[OutgoingRecord]) -> None:
+        tries.append(len(records))
+        raise TransientError("the log is away")
+
+    await bench.ledger.emit_hits(["a"] * 4)
+    bench.log.before_publish = refuse
+    stop = asyncio.Event()
+    task = asyncio.create_task(relay.run(stop))
+    await until(lambda: len(tries) > 2, unless=task)
+    assert set(metrics.backlogs) == {4}
+    stop.set()
+    await asyncio.wait_for(task, 30)
+
+
 async def test_what_is_emitted_right_after_a_publishing_goes_together_and_stopping_does_not_wait(
     bench: Bench,
 ) -> None:

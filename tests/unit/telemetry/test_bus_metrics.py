@@ -39,6 +39,29 @@ def test_each_measurement_of_the_bus_becomes_its_series() -> None:
     assert metrics.value("nutmeg_work_pending", service="notify", work="deliver") == 9
 
 
+def test_a_partition_that_another_process_took_over_leaves_the_scrape_with_both_figures() -> None:
+    metrics = Metrics()
+    bus: BusMetrics = PrometheusBusMetrics(metrics)
+    bus.lag_ended("catalog.datasets", 1, "usage.directory")
+    for partition in (0, 1):
+        bus.lag("catalog.datasets", partition, "usage.directory", 2_282, 400.0)
+    bus.lag_ended("catalog.datasets", 1, "usage.directory")
+    shown = [
+        line for line in metrics.render().decode().splitlines() if line.startswith("nutmeg_consumer_lag")
+    ]
+    assert len(shown) == 2
+    assert all('partition="0"' in line for line in shown)
+
+
+def test_work_that_cannot_be_counted_has_no_figure() -> None:
+    metrics = Metrics()
+    bus: BusMetrics = PrometheusBusMetrics(metrics)
+    bus.work_pending("notify", "deliver", None)
+    bus.work_pending("notify", "deliver", 9)
+    bus.work_pending("notify", "deliver", None)
+    assert b"nutmeg_work_pending{" not in metrics.render()
+
+
 def test_code_that_knows_only_the_port_measures_too() -> None:
     metrics = Metrics()
     port: Measurements = metrics
