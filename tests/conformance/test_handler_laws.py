@@ -1,4 +1,4 @@
-"""Laws of every handler of every service, on every database: the entries are read from the services themselves.
+"""Laws of every handler of every service, on every database: the entries are read from the services.
 
 The examples are the committed ones of ``shared/events/examples``, so a new event type is held to the laws as
 soon as a service routes it.
