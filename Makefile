@@ -35,17 +35,11 @@ demo: setup ## install, start Nutmeg on the sample catalogue, and print where to
 dev: $(DEV_STAMP) ## make .venv with the tools and test libraries too
 
 test: lint types ## install and pass every test: style, types, architecture, contracts, units, faults, browser
-	$(call passes,-n 2 -m "not faults and not browser")
-	$(call passes,-n 0 -m "(faults or browser) and not cluster")
-	$(call passes,-n 4 -m "faults and cluster") # they wait more than they work
-
-# Tests that start whole servers and kill them can run into their time-outs on a machine that is busy with other
-# things. What failed runs once more, alone and loudly; what fails again has failed.
-define passes
-$(BIN)/pytest $(1) || { code=$$?; [ $$code -eq 1 ] || exit $$code; \
-	echo "SOME TESTS FAILED, see above. They run once more, one by one." >&2; \
-	$(BIN)/pytest $(1) -n 0 --last-failed --last-failed-no-failures none; }
-endef
+	$(BIN)/python -m tests.reruns begin
+	$(BIN)/pytest -n 2 -m "not faults and not browser"
+	$(BIN)/python -m tests.reruns run -n 0 -m "(faults or browser) and not cluster"
+	$(BIN)/python -m tests.reruns run -n 4 -m "faults and cluster" # they wait more than they work
+	@$(BIN)/python -m tests.reruns told
 
 lint: dev ## check style and formatting
 	$(BIN)/ruff check .
