@@ -1,24 +1,39 @@
-"""The error tree that steers consumers, and the errors of publishing.
+"""The error tree: what steers consumers, what publishing raises, and what a person's request runs into.
 
 NutmegError
 ├── Outcomes (raised by handlers, decided upon by the consumer loop)
 │   ├── TransientError      our own store, index or log is away: pause, seek back, try again for ever
 │   └── InvalidEventError   this record can never be handled: dead letter at once, with its reason
+├── DomainError             a rule refuses what was asked; names the field and the fix
+│   ├── InvalidInputError   what was written can't be taken: HTTP 422
+│   ├── NotAllowedError     this person may not do that: 403
+│   ├── NotFoundError       there is no such thing, or none that this person may see: 404
+│   └── ConflictError       the thing is past that, or somebody else was first: 409
 ├── EventTooLargeError      a payload above the size limit; raised inside the writing transaction
 ├── DeadLetterBudgetError   too many dead letters in a row or in five minutes: the consumer stops, loudly
 ├── DeadLetterUnwritableError  the dead letter could not be written: the consumer stops, loudly, until it can
 └── LogBusyError            another process already works for this consumer group or data directory
     └── ReplicaFencedError  another process took this replica's name in its group: this one has to end
 
+A domain error becomes a problem in one place (``shared/http/problems.py``). A bare ``ValueError``,
+``KeyError`` or ``LookupError`` is a defect: no page and no API makes an answer of it, so it is a logged 500.
+
 Any other exception of a handler is retried a bounded number of times, then dead-lettered (design, 3.4).
 """
 
+from typing import ClassVar
+
 __all__ = [
+    "ConflictError",
     "DeadLetterBudgetError",
     "DeadLetterUnwritableError",
+    "DomainError",
     "EventTooLargeError",
     "InvalidEventError",
+    "InvalidInputError",
     "LogBusyError",
+    "NotAllowedError",
+    "NotFoundError",
     "NutmegError",
     "ReplicaFencedError",
     "TransientError",
@@ -35,6 +50,66 @@ class TransientError(NutmegError):
 
 class InvalidEventError(NutmegError):
     """Raise when a record can never be handled, however often it is tried."""
+
+
+class DomainError(NutmegError):
+    """A rule refuses what a person or a program asked for.
+
+    ``detail`` is a sentence that says what is wrong, ``fix`` one that says what to do. ``field`` names the
+    input that is wrong, as its sender wrote it (``reason``, ``content.purpose``), blank for the whole.
+    ``code`` is a stable word for programs. ``next_steps`` are (label, address) pairs for a page. A subclass
+    may set ``slug`` and ``title``, which name the kind of refusal to programs and to people.
+    """
+
+    slug: ClassVar[str] = "refused"
+    title = "This can't be done"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        field: str = "",
+        fix: str = "",
+        code: str = "invalid",
+        next_steps: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(f"{detail} {fix}".strip())
+        self.detail = detail
+        self.field = field
+        self.fix = fix
+        self.code = code
+        self.next_steps = next_steps
+
+
+class InvalidInputError(DomainError):
+    """What was written can't be taken as it is."""
+
+    slug = "validation"
+    title = "The request is not valid"
+
+
+class NotAllowedError(DomainError):
+    """This person may not do that. ``detail`` says why, ``fix`` who may."""
+
+    slug = "forbidden"
+    title = "You may not do this"
+
+
+class NotFoundError(DomainError):
+    """There is no such thing, or none that this person may see: the same words for both."""
+
+    slug = "not-found"
+
+    def __init__(self, detail: str, *, what: str = "thing", field: str = "", fix: str = "") -> None:
+        super().__init__(detail, field=field, fix=fix or f"Use the id of a known {what}.", code="unknown")
+        self.title = f"There is no such {what}"
+
+
+class ConflictError(DomainError):
+    """What was asked does not fit the state of the thing. ``detail`` says where it stands."""
+
+    slug = "conflict"
+    title = "It is past that step"
 
 
 class EventTooLargeError(NutmegError):

@@ -21,13 +21,13 @@ from services.governance.domain.sharing import (
     Action,
     FormSentBeforeError,
     NewRequest,
-    NotAllowedError,
     SharingRequest,
     act,
     request_id_of_form,
     submit,
 )
 from services.governance.ports import GovernancePorts
+from shared.errors import NotAllowedError, NotFoundError
 from shared.events.governance import (
     AgencyChanged,
     AgencyState,
@@ -228,7 +228,9 @@ async def note_letting_in(
     """
     is_beyond = _is_beyond(by, await ports.directory.grants_of(work, person_id))
     if is_beyond and not by.has(*_LETTING_IN_BEYOND):
-        raise NotAllowedError("a program lets in nobody with more rights than its own; an operator may")
+        raise NotAllowedError(
+            "A program lets in nobody with more rights than its own.", fix="An operator may."
+        )
     await _note(work, ports, act, by, person_id, is_beyond=is_beyond, **details)
 
 
@@ -248,7 +250,7 @@ async def revoke_tokens(
     *,
     by: Viewer = INSTALLATION,
 ) -> None:
-    """Revoke one token, or all issued so far, everywhere. Raises ``LookupError`` for an unknown person."""
+    """Revoke one token, or all issued so far, everywhere. Raises ``NotFoundError`` for an unknown person."""
     await _tell_person(work, ports, *await ports.directory.revoke_tokens(work, person_id, token_id))
     await _note(work, ports, DirectoryAct.TOKENS_REVOKED, by, person_id, token=token_id or ALL_TOKENS)
 
@@ -262,7 +264,7 @@ async def take_grant(
     *,
     by: Viewer = INSTALLATION,
 ) -> None:
-    """Take one grant away, everywhere. Raises ``LookupError`` for an unknown person or grant."""
+    """Take one grant away, everywhere. Raises ``NotFoundError`` for an unknown person or grant."""
     await _tell_person(work, ports, *await ports.directory.take_grant(work, person_id, role, agency_id))
     await _note(work, ports, DirectoryAct.GRANT_TAKEN, by, person_id, roles=[_role_words(role, agency_id)])
 
@@ -276,7 +278,7 @@ async def end_session(work: UnitOfWork, ports: GovernancePorts, person_id: UUID,
 async def erase_person(
     work: UnitOfWork, ports: GovernancePorts, person_id: UUID, *, by: Viewer = INSTALLATION
 ) -> None:
-    """Remove a person here and, by a tombstone, everywhere. Raises ``LookupError``."""
+    """Remove a person here and, by a tombstone, everywhere. Raises ``NotFoundError``."""
     version = await ports.directory.erase_person(work, person_id)
     await write_principals(work, ports.principals, [], erased=[person_id])
     work.emit_tombstone(
@@ -288,11 +290,11 @@ async def erase_person(
 async def settle_publisher(
     work: UnitOfWork, ports: GovernancePorts, *, spelling: str, agency_id: UUID
 ) -> None:
-    """Take a person's word for what a spelling means. Raises ``LookupError`` for an unknown agency."""
+    """Take a person's word for what a spelling means. Raises ``NotFoundError`` for an unknown agency."""
     agencies = await ports.directory.agencies(work)
     agency = next((one for one in agencies if one.agency_id == agency_id), None)
     if agency is None:
-        raise LookupError(f"no agency has the id {agency_id}")
+        raise NotFoundError(f"No agency has the id {agency_id}.", what="agency", field="agency_id")
     put = await ports.directory.put_agency(
         work, code=agency.code, name=agency.name, aliases={spelling: "a person"}
     )
@@ -320,7 +322,7 @@ async def ask_for_data(
     known = None if form_key is None else await ports.requests.find(work, request_id)
     if known is not None:
         if (known.dataset_id, known.content) != (dataset_id, content):
-            raise FormSentBeforeError(request_id)
+            raise FormSentBeforeError(request_id, dataset_id)
         return known
     request = submit(
         content,
@@ -353,9 +355,10 @@ async def decide_on_request(
 ) -> SharingRequest:
     """Carry a request one step further and tell it.
 
-    Raises ``LookupError``, ``NotAllowedError``, ``WrongStateError`` or ``ValueError`` as
-    :func:`services.governance.domain.sharing.act` does.
+    Raises ``NotFoundError``, and what :func:`services.governance.domain.sharing.act` does.
     """
+    if viewer.person_id is None:
+        raise NotAllowedError("A step needs a person.", fix="Sign in.")
     before = await ports.requests.locked(work, request_id)
     after = act(before, action, viewer=viewer, now=ports.clock.now(), reason=reason, content=content)
     event_type, payload = _STEP_EVENTS[action]
@@ -365,8 +368,6 @@ async def decide_on_request(
         subject=str(request_id),
         subjectversion=after.version,
     )
-    if viewer.person_id is None:
-        raise ValueError("a step needs a person")
     await ports.requests.put(
         work, after, action=action, person_id=viewer.person_id, reason=reason, event_id=event.id
     )

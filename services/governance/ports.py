@@ -74,7 +74,7 @@ class Directory(Protocol):
     async def take_grant(
         self, work: UnitOfWork, person_id: UUID, role: Role, agency_id: UUID | None
     ) -> tuple[PersonState, int]:
-        """Take a grant away. Raises ``LookupError`` for an unknown person, or a grant not held."""
+        """Take a grant away. Raises ``NotFoundError`` for an unknown person, or a grant not held."""
         ...
 
     async def grants_of(self, work: UnitOfWork, person_id: UUID) -> frozenset[Grant]:
@@ -92,7 +92,7 @@ class Directory(Protocol):
     async def revoke_tokens(
         self, work: UnitOfWork, person_id: UUID, token_id: str | None
     ) -> tuple[PersonState, int]:
-        """Revoke one token, or all issued so far. Raises ``LookupError`` for an unknown person.
+        """Revoke one token, or all issued so far. Raises ``NotFoundError`` for an unknown person.
 
         Where too many single ones would have to be remembered, all issued so far are revoked instead.
         """
@@ -105,7 +105,7 @@ class Directory(Protocol):
     async def erase_person(self, work: UnitOfWork, person_id: UUID) -> int:
         """Remove address, name, grants and tokens; return the version of the tombstone.
 
-        Raises ``LookupError`` for an unknown person.
+        Raises ``NotFoundError`` for an unknown person.
         """
         ...
 
@@ -136,7 +136,7 @@ class RequestBook(Protocol):
         ...
 
     async def locked(self, work: UnitOfWork, request_id: UUID) -> SharingRequest:
-        """Return a request under a row lock. Raises ``LookupError``."""
+        """Return a request under a row lock. Raises ``NotFoundError``."""
         ...
 
     async def put(

@@ -20,7 +20,7 @@ from shared.bus.ports import EventLog, Lag, TopicPartition
 from shared.bus.replays import ReplayQueue
 from shared.bus.standing import LoopState
 from shared.clock import Clock
-from shared.errors import TransientError
+from shared.errors import ConflictError, NotFoundError, TransientError
 from shared.events.topics import GROUPS, ConsumerGroup
 from shared.runtime import RecurringWork, Service
 from shared.store.engine import Store
@@ -111,8 +111,19 @@ class ClusterOperations:
         return False
 
     def restart_consumer(self, group: str) -> None:
-        """Raise ``KeyError``: no consumer runs here."""
-        raise KeyError(f"{group!r} does not run in this process")
+        """Refuse: no consumer runs here. Raises ``ConflictError``, ``NotFoundError``."""
+        if group not in self.groups:
+            raise NotFoundError(
+                f"No consumer group is called {group!r}.",
+                what="group",
+                field="group",
+                fix="See nutmeg status.",
+            )
+        raise ConflictError(
+            "This consumer runs in a process of its own.",
+            fix=f"Restart the worker that reads as {group}; it begins where it stopped.",
+            code="elsewhere",
+        )
 
     async def readings(self) -> Readings:
         """See :class:`~services.host.operations.Operated`."""

@@ -9,14 +9,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+from uuid import UUID
 
 from services.host.observed_log import ObservedLog, PublishedRecord, describe_record
 from shared.bus.ports import TopicPartition
+from shared.errors import InvalidInputError
 from shared.events.registry import EVENT_TYPES
 from shared.events.topics import DEAD_LETTER_SUFFIX, GROUPS, TOPICS
 from shared.web.elements import Hop
 
-__all__ = ["EventPath", "Handling", "PathEvent", "hops_of", "path_of", "path_of_records"]
+__all__ = ["EventPath", "Handling", "PathEvent", "correlation_id_in", "hops_of", "path_of", "path_of_records"]
 
 SCANNED_OFFSETS_MAX = 50_000
 READ_RECORDS = 500
@@ -125,6 +127,19 @@ def _handlings(
             yield Handling(name, "failed", at)
         else:
             yield Handling(name, "done" if is_through else "waiting", at)
+
+
+def correlation_id_in(text: str) -> UUID:
+    """Return the correlation id that a person typed. Raises ``InvalidInputError``."""
+    try:
+        return UUID(text.strip())
+    except ValueError as error:
+        raise InvalidInputError(
+            "That is no correlation id.",
+            field="path",
+            fix="Copy it from an event; it looks like 0e37df36-f698-11e6-8dd4-cb9ced3df976.",
+            code="uuid",
+        ) from error
 
 
 async def _read_from_log(log: ObservedLog, correlation_id: str) -> list[PublishedRecord]:

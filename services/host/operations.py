@@ -147,7 +147,7 @@ class Operated(Protocol):
         ...
 
     def restart_consumer(self, group: str) -> None:
-        """Start a consumer that stopped. Raises ``KeyError`` for a group that does not run here."""
+        """Start a consumer that stopped. Raises ``NotFoundError`` for a group that does not run here."""
         ...
 
 

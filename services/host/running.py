@@ -19,7 +19,7 @@ from shared.bus.running import ServiceRunner, ServiceStatus, SubscriptionStatus,
 from shared.bus.sqlite_log import SQLiteEventLog
 from shared.bus.working import WorkStatus
 from shared.clock import Clock
-from shared.errors import TransientError
+from shared.errors import NotFoundError, TransientError
 from shared.telemetry.loop_health import watch_event_loop
 from shared.telemetry.metrics import Metrics
 
@@ -146,12 +146,14 @@ class Host:
         )
 
     def restart_consumer(self, group: str) -> None:
-        """Start a stopped consumer. Raises ``KeyError`` for a group that does not run here."""
+        """Start a stopped consumer. Raises ``NotFoundError`` for a group that does not run here."""
         for runner in self.runners:
             if group in runner.loops:
                 runner.restart_consumer(group)
                 return
-        raise KeyError(f"no consumer group is called {group!r}")
+        raise NotFoundError(
+            f"No consumer group is called {group!r}.", what="group", field="group", fix="See nutmeg status."
+        )
 
     @property
     def runs_consumers(self) -> bool:

@@ -21,6 +21,7 @@ from services.notify.domain.matters import (
 from services.notify.domain.routing import Ownership, Recipient, next_in_line
 from services.notify.ports import DeferredError, MailTransport, MatterBook, NotifyPorts, RefusedError, Telling
 from shared.clock import Clock
+from shared.errors import NotFoundError
 from shared.events.notify import AlertAcknowledged, Delivery, DeliveryDead, DeliveryDeferred, DeliverySent
 from shared.events.registry import ALERT_ACKNOWLEDGED, DELIVERY_DEAD, DELIVERY_DEFERRED, DELIVERY_SENT
 from shared.store.engine import Store
@@ -185,14 +186,14 @@ class MessageOffice:
 
 
 async def acknowledge(work: UnitOfWork, book: MatterBook, matter_id: UUID, person_id: UUID) -> Matter:
-    """Take charge of a matter; an alert's owner is told by an event. Raises ``LookupError``.
+    """Take charge of a matter; an alert's owner is told by an event. Raises ``NotFoundError``.
 
     A summary or an answer that was read is done. A matter that somebody has already, or that is done, stays
     as it is and nothing is told.
     """
     before = (await book.matters(work, [matter_id])).get(matter_id)
     if before is None:
-        raise LookupError(f"no matter has the id {matter_id}")
+        raise NotFoundError(f"No matter has the id {matter_id}.", what="matter", field="matter_id")
     if before.state is not MatterState.OPEN:
         return before
     if before.kind in READ_ONCE_KINDS:

@@ -128,7 +128,7 @@ class MatterBook(Protocol):
     async def acknowledge(
         self, work: UnitOfWork, matter_id: UUID, *, person_id: UUID, at: datetime
     ) -> Matter:
-        """Mark a matter as taken charge of. Raises ``LookupError``."""
+        """Mark a matter as taken charge of. Raises ``NotFoundError``."""
         ...
 
     async def close(self, work: UnitOfWork, matter_id: UUID) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from shared.bus.dead_letter_record import DeadLetter, read_dead_letter
 from shared.bus.ports import EventLog, TopicPartition
 from shared.bus.replays import ReplayQueue, ReplayState
-from shared.errors import InvalidEventError
+from shared.errors import InvalidEventError, NotFoundError
 from shared.events.topics import DEAD_LETTER_SUFFIX, GROUPS, TOPICS
 from shared.store.engine import Store
 
@@ -64,7 +64,7 @@ class DeadLetters:
         limit: int = 50,
         cursor: str | None = None,
     ) -> DeadLetterPage:
-        """Return a page. ``topic`` is the source topic. Raises ``KeyError`` for an unknown topic, cursor."""
+        """Return a page. ``topic`` is the source topic. Raises ``NotFoundError`` (topic, cursor)."""
         views = [
             view
             for view in await self._views(await self._letters(topic, group))
@@ -74,18 +74,23 @@ class DeadLetters:
         if cursor is not None:
             places = [view.letter.id for view in views]
             if cursor not in places:
-                raise KeyError(f"no dead letter has the id {cursor!r}; start without a cursor")
+                raise NotFoundError(
+                    f"No dead letter has the id {cursor!r}.",
+                    what="page",
+                    field="cursor",
+                    fix="Start without a cursor.",
+                )
             first = places.index(cursor) + 1
         items = views[first : first + limit]
         has_more = first + limit < len(views)
         return DeadLetterPage(items, items[-1].letter.id if has_more else None, len(views))
 
     async def show(self, identity: str) -> DeadLetterView:
-        """Return one. Raises ``KeyError`` if there is none, or it is past its retention."""
+        """Return one. Raises ``NotFoundError`` if there is none, or it is past its retention."""
         for letter in await self._letters(None, None):
             if letter.id == identity:
                 return (await self._views([letter]))[0]
-        raise KeyError(f"no dead letter has the id {identity!r}; list them to see the ids")
+        raise _unknown_letter(identity, "dead_letter_id")
 
     async def replay(
         self,
@@ -97,13 +102,13 @@ class DeadLetters:
         """Ask the failing groups to handle these again; return the ids asked for.
 
         By ``ids`` (any state), or all open and failed ones of a source topic and group; without either, all.
-        Raises ``KeyError`` for an unknown id or topic, before anything is asked for.
+        Raises ``NotFoundError`` for an unknown id or topic, before anything is asked for.
         """
         letters = await self._letters(topic, group)
         if ids is not None:
             by_id = {letter.id: letter for letter in letters}
             if missing := [identity for identity in ids if identity not in by_id]:
-                raise KeyError(f"no dead letter has the id {missing[0]!r}; list them to see the ids")
+                raise _unknown_letter(missing[0], "ids")
             chosen = [by_id[identity] for identity in ids]
         else:
             chosen = [
@@ -122,7 +127,12 @@ class DeadLetters:
 
     async def _letters(self, topic: str | None, group: str | None) -> builtins.list[DeadLetter]:
         if topic is not None and topic not in TOPICS:
-            raise KeyError(f"no topic is called {topic!r}; known: {', '.join(sorted(TOPICS))}")
+            raise NotFoundError(
+                f"No topic is called {topic!r}.",
+                what="topic",
+                field="topic",
+                fix=f"Use one of: {', '.join(sorted(TOPICS))}.",
+            )
         found: dict[str, DeadLetter] = {}
         for name in [topic] if topic else sorted(TOPICS):
             try:
@@ -164,6 +174,15 @@ class DeadLetters:
         if service not in self._queues:
             raise KeyError(f"the store of service {service!r} is not at hand; given: {sorted(self._queues)}")
         return self._queues[service]
+
+
+def _unknown_letter(identity: str, field: str) -> NotFoundError:
+    return NotFoundError(
+        f"No dead letter has the id {identity!r}.",
+        what="dead letter",
+        field=field,
+        fix="List them to see the ids: nutmeg dlq list.",
+    )
 
 
 def _service_of(group: str) -> str:

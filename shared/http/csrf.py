@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-from shared.http.problems import FieldProblem, ProblemError
+from shared.http.problems import FORM_MEDIA_TYPES, FieldProblem, ProblemError
 from shared.identity.signing_key import SigningKey
 from shared.telemetry.measuring import Measurements
 
@@ -22,7 +22,6 @@ CSRF_FIELD = "csrf_token"
 CSRF_HEADER = "X-CSRF-Token"
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 class CSRFTokens:
@@ -78,7 +77,7 @@ def is_same_site(request: Request) -> bool:
 
 def is_form(request: Request) -> bool:
     """Tell whether the body is a form, whose fields are read with ``await request.form()``."""
-    return request.headers.get("content-type", "").startswith(_FORM_TYPES)
+    return request.headers.get("content-type", "").startswith(FORM_MEDIA_TYPES)
 
 
 async def _form_field(request: Request) -> str:

@@ -17,15 +17,25 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from shared.errors import NutmegError, TransientError
+from shared.errors import (
+    ConflictError,
+    DomainError,
+    InvalidInputError,
+    NotAllowedError,
+    NotFoundError,
+    NutmegError,
+    TransientError,
+)
 
 __all__ = [
+    "FORM_MEDIA_TYPES",
     "PROBLEM_MEDIA_TYPE",
     "FieldProblem",
     "ProblemDocument",
     "ProblemError",
     "ProblemPage",
     "away_problem",
+    "domain_problem",
     "install_problem_handlers",
     "is_page_request",
     "problem_response",
@@ -34,6 +44,7 @@ __all__ = [
 ]
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
+FORM_MEDIA_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 ERRORS_MAX = 100
 
 _log = structlog.get_logger(__name__)
@@ -183,6 +194,28 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.exception_handler(HTTPException)(_handle_http_error)
     app.exception_handler(RequestValidationError)(_handle_validation_error)
     app.exception_handler(TransientError)(_handle_transient_error)
+    app.exception_handler(DomainError)(_handle_domain_error)
+
+
+def domain_problem(request: Request, error: DomainError) -> ProblemError:
+    """Return the problem for what a rule refuses: the only place that knows the status of each kind.
+
+    The field is looked for where the request has it: in its path, its query, its form, else its JSON body.
+    """
+    status = next(status for kind, status in _STATUSES if isinstance(error, kind))
+    errors = []
+    if error.field:
+        errors = [FieldProblem(error.detail, error.fix, code=error.code, **_place(request, error.field))]
+    return ProblemError(
+        status, error.slug, error.title, str(error), errors=errors, next_steps=error.next_steps
+    )
+
+
+def _place(request: Request, field: str) -> dict[str, str]:
+    is_json = "json" in request.headers.get("content-type", "")
+    if not is_json or field in request.path_params or field in request.query_params:
+        return {"parameter": field}
+    return {"pointer": "#/" + field.replace(".", "/")}
 
 
 def unexpected_problem() -> ProblemError:
@@ -232,6 +265,10 @@ async def _handle_transient_error(request: Request, error: TransientError) -> Re
     return problem_response(request, away_problem(error))
 
 
+async def _handle_domain_error(request: Request, error: DomainError) -> Response:
+    return problem_response(request, domain_problem(request, error))
+
+
 async def _handle_validation_error(request: Request, error: RequestValidationError) -> Response:
     problems = [_field_problem(item) for item in error.errors()]
     count = "1 field needs" if len(problems) == 1 else f"{len(problems)} fields need"
@@ -240,6 +277,14 @@ async def _handle_validation_error(request: Request, error: RequestValidationErr
     )
     return problem_response(request, problem)
 
+
+_STATUSES: Sequence[tuple[type[DomainError], int]] = (
+    (InvalidInputError, 422),
+    (NotAllowedError, 403),
+    (NotFoundError, 404),
+    (ConflictError, 409),
+    (DomainError, 422),
+)
 
 _UNREADABLE_BODY = "There was an error parsing the body"
 """FastAPI's words for a body that is no text, or is nested too deeply."""

@@ -50,6 +50,14 @@ def long_date(value: date | datetime | str | None) -> str:
     return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
 
 
+def long_date_or_text(text: str) -> str:
+    """Write a date of somebody's record out; what is no date stays as its owner wrote it."""
+    try:
+        return long_date(text)
+    except ValueError:
+        return text
+
+
 def ago(value: date | datetime | str | None, now: datetime) -> str:
     """Write the distance to ``now`` in its largest whole unit: ``3 days ago``, ``in 2 hours``.
 

@@ -93,6 +93,16 @@ def test_importing_does_nothing() -> None:
     assert _what_importing_does(PROJECT_ROOT, modules) == []
 
 
+def test_no_page_and_no_api_takes_a_defect_for_an_answer() -> None:
+    paths = [
+        path
+        for path in python_files("services")
+        if path.parent.name == "entrypoints" and not path.name.startswith("cli")
+    ]
+    assert len(paths) > 30
+    assert _findings(paths, tidy.swallowed_defects) == []
+
+
 # --- each check, on a planted violation ----------------------------------------------------------------
 
 
@@ -113,6 +123,15 @@ def test_a_name_that_says_nothing_is_found() -> None:
     assert list(tidy.banned_name(Path("shared/store/engine.py"))) == []
     assert len(list(tidy.banned_name(Path("shared/store/utils.py")))) == 1
     assert len(list(tidy.banned_name(Path("shared/common/engine.py")))) == 1
+
+
+def test_a_swallowed_defect_is_found() -> None:
+    planted = "try:\n    act()\nexcept {}:\n    pass\n"
+    for caught in ("ValueError as error", "(OSError, KeyError)", "LookupError", "Exception"):
+        assert len(list(tidy.swallowed_defects(planted.format(caught)))) == 1
+    assert len(list(tidy.swallowed_defects("try:\n    act()\nexcept:\n    pass\n"))) == 1
+    for caught in ("NotFoundError", "(OSError, ValidationError)"):
+        assert list(tidy.swallowed_defects(planted.format(caught))) == []
 
 
 def test_unfinished_work_is_found() -> None:

@@ -16,6 +16,19 @@ BANNED_MODULES = frozenset({"utils", "util", "helpers", "helper", "common", "mis
 LOOKUPS = frozenset({"TOPICS", "GROUPS", "topic_named"})
 PROMISE_HEADINGS = ("Consumes", "Emits", "Stores", "Promise")
 
+_DEFECTS = frozenset(
+    {
+        "AttributeError",
+        "BaseException",
+        "Exception",
+        "IndexError",
+        "KeyError",
+        "LookupError",
+        "TypeError",
+        "ValueError",
+    }
+)
+
 _BANNED_WORDS = {
     "TODO": "do it, or open an issue",
     "FIXME": "mend it",
@@ -47,6 +60,23 @@ def long_file(source: str) -> Iterator[str]:
     lines = source.count("\n")
     if lines > FILE_LINES_MAX:
         yield f"{lines}: the file has {lines} lines; split it by what its parts do, at most 500"
+
+
+def swallowed_defects(source: str) -> Iterator[str]:
+    """Find handlers that take a defect for an answer: of a bare ``ValueError`` and its like.
+
+    What a rule refuses is a ``DomainError``; everything else is a defect and has to become a logged 500.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ExceptHandler):
+            caught = sorted(_caught(node) & _DEFECTS) or ["everything"] * (node.type is None)
+            if caught:
+                yield f"{node.lineno}: catches {', '.join(caught)}; raise a DomainError where the rule stands"
+
+
+def _caught(handler: ast.ExceptHandler) -> set[str]:
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return {kind.id for kind in kinds if isinstance(kind, ast.Name)}
 
 
 def banned_name(path: Path) -> Iterator[str]:

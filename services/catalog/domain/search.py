@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Literal, get_args
 from uuid import UUID
 
+from shared.errors import InvalidInputError
+
 Facet = Literal["agency", "theme", "keyword", "format", "access_level", "freshness", "license"]
 """A property that people narrow a search by. The value of ``agency`` is an agency id."""
 
@@ -40,12 +42,11 @@ RESCORE_WINDOW = 300
 """How many of the engine's first candidates our ranking orders again."""
 
 
-class InvalidSearchError(ValueError):
+class InvalidSearchError(InvalidInputError):
     """The query can't be answered as asked. ``field`` names what to change; the message tells the cure."""
 
     def __init__(self, field_name: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field_name
+        super().__init__(message, field=field_name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from services.catalog.domain.search import Facet, Freshness, Reason, Segment
 from shared.datasets.frequency import describe, parse_periodicity
 from shared.web.elements import Kind
-from shared.web.wording import long_date
+from shared.web.wording import long_date_or_text
 
 __all__ = [
     "FRESHNESS",
@@ -213,12 +213,7 @@ def marked(segments: Sequence[Segment]) -> Markup:
 
 def moment_words(text: str | None) -> str | None:
     """Write a date of a record out; what is no date stays as its owner wrote it."""
-    if text is None:
-        return None
-    try:
-        return long_date(text)
-    except ValueError:
-        return text
+    return None if text is None else long_date_or_text(text)
 
 
 def reason_words(reasons: Sequence[Reason]) -> str:

@@ -22,6 +22,7 @@ from services.governance.adapters.tables import (
 from services.governance.domain.agencies import AgencyName, PublisherMatch
 from services.governance.ports import SESSION_LABEL
 from shared.datasets.publisher_names import normalise_publisher
+from shared.errors import NotFoundError
 from shared.events.governance import GrantState, PersonState, StewardshipState
 from shared.identity.viewer import Grant, Role
 from shared.store.unit_of_work import UnitOfWork
@@ -177,7 +178,12 @@ class SqlDirectory:
         held &= GRANTS.c.agency_id.is_(None) if agency_id is None else GRANTS.c.agency_id == agency_id
         taken = await work.connection.execute(delete(GRANTS).where(held))
         if not taken.rowcount:
-            raise LookupError(f"the person {person_id} does not hold that grant")
+            raise NotFoundError(
+                f"The person {person_id} does not hold that grant.",
+                what="grant",
+                field="role",
+                fix="Look up what they hold: GET /api/v1/directory/people.",
+            )
         await work.connection.execute(
             update(PEOPLE)
             .where(PEOPLE.c.person_id == person_id)
@@ -276,7 +282,7 @@ class SqlDirectory:
             )
         ).one_or_none()
         if row is None:
-            raise LookupError(f"no person has the id {person_id}")
+            raise NotFoundError(f"No person has the id {person_id}.", what="person", field="person_id")
         return row
 
     async def _revoked_count(self, connection: AsyncConnection, person_id: UUID, now: datetime) -> int:

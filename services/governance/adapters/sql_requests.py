@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.governance.adapters.tables import SHARING_REQUESTS, SHARING_STEPS
 from services.governance.domain.sharing import Action, NewRequest, SharingRequest, Status
 from services.governance.ports import RequestStep
+from shared.errors import NotFoundError
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
@@ -39,7 +40,9 @@ class SqlRequestBook:
             )
         ).one_or_none()
         if row is None:
-            raise LookupError(f"no sharing request has the id {request_id}")
+            raise NotFoundError(
+                "No request that you may see has this id.", what="request", field="request_id"
+            )
         return request_of(row)
 
     async def put(

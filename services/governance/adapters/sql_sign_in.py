@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import delete, insert, select, update
 
 from services.governance.adapters.tables import PEOPLE, SIGN_IN_CODES, TOKENS
+from shared.errors import NotFoundError
 from shared.identity.tokens import Tokens
 from shared.store.unit_of_work import UnitOfWork
 
@@ -40,7 +41,7 @@ class SqlSignIn:
         lifetime: timedelta,
         issued_by: UUID | None = None,
     ) -> str:
-        """Issue a token and note it. Raises ``LookupError`` for an unknown or erased person.
+        """Issue a token and note it. Raises ``NotFoundError`` for an unknown or erased person.
 
         ``issued_by`` is None where the installation issues it itself.
         """
@@ -72,7 +73,7 @@ class SqlSignIn:
         uses_max: int,
         issued_by: UUID | None = None,
     ) -> str:
-        """Return a code for a sign-in link. Raises ``LookupError`` for an unknown or erased person."""
+        """Return a code for a sign-in link. Raises ``NotFoundError`` for an unknown or erased person."""
         await self._check_person(work, person_id)
         code = secrets.token_urlsafe(CODE_BYTES)
         await work.connection.execute(
@@ -114,7 +115,7 @@ class SqlSignIn:
             select(PEOPLE.c.person_id).where(PEOPLE.c.person_id == person_id, PEOPLE.c.erased.is_(False))
         )
         if known is None:
-            raise LookupError(f"no person has the id {person_id}")
+            raise NotFoundError(f"No person has the id {person_id}.", what="person", field="person_id")
 
 
 def _hash(code: str) -> str:

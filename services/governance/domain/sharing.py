@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID, uuid5
 
+from shared.errors import ConflictError, InvalidInputError, NotAllowedError
 from shared.identity.viewer import Role, Viewer
 
 __all__ = [
@@ -16,7 +17,6 @@ __all__ = [
     "Action",
     "FormSentBeforeError",
     "NewRequest",
-    "NotAllowedError",
     "SharingRequest",
     "Status",
     "WrongStateError",
@@ -55,20 +55,29 @@ class Action(StrEnum):
     WITHDRAW = "withdraw"
 
 
-class FormSentBeforeError(Exception):
+class FormSentBeforeError(ConflictError):
     """The form opened a request before, with other content; ``request_id`` is that request's."""
 
-    def __init__(self, request_id: UUID) -> None:
-        super().__init__("this form was sent before, with other words")
+    slug = "form-sent-before"
+    title = "This form was sent before"
+
+    def __init__(self, request_id: UUID, dataset_id: UUID) -> None:
+        super().__init__(
+            "It opened a request then, with other words. What you changed now was not sent.",
+            code="sent_before",
+            next_steps=(
+                ("See the request that it opened", f"/sharing-requests/{request_id}"),
+                ("Write another request", f"/sharing-requests/new?dataset={dataset_id}"),
+            ),
+        )
         self.request_id = request_id
 
 
-class NotAllowedError(Exception):
-    """This person may not do that. The message says why and who may."""
-
-
-class WrongStateError(Exception):
+class WrongStateError(ConflictError):
     """The request is past that step. The message says where it stands."""
+
+    slug = "wrong-state"
+    title = "The request is past that step"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +182,28 @@ def act(
     """Return the request after ``action``.
 
     Raises ``NotAllowedError`` for the wrong person, ``WrongStateError`` for the wrong moment, and
-    ``ValueError`` where a decision has no reason or a new submission no content.
+    ``InvalidInputError`` where a decision has no reason or a new submission no content.
     """
     _check_person(request, action, viewer)
     if request.status not in _FROM[action]:
-        raise WrongStateError(f"the request is {request.status}, so it can't be {_AFTER[action]}")
+        raise WrongStateError(
+            f"The request is {request.status}, so it can't be {_AFTER[action]}.",
+            fix="Open it to see where it stands.",
+        )
     if action in _DECISIONS and not (reason and reason.strip()):
-        raise ValueError("a decision needs a reason; the requester is told it")
+        raise InvalidInputError(
+            "A decision needs a reason; the requester is told it.",
+            field="reason",
+            fix="Write the reason and send it again.",
+            code="missing",
+        )
     if action is Action.RESUBMIT and content is None:
-        raise ValueError("a request sent in again needs its content")
+        raise InvalidInputError(
+            "A request sent in again needs its content.",
+            field="content",
+            fix="Fill it in and send it again.",
+            code="missing",
+        )
     decided = action in _DECISIONS
     return replace(
         request,
@@ -199,10 +221,12 @@ def _check_person(request: SharingRequest, action: Action, viewer: Viewer) -> No
     own = viewer.person_id == request.requester_id
     if action in _DECISIONS:
         if own:
-            raise NotAllowedError("nobody decides on a request of their own; another steward or officer must")
+            raise NotAllowedError(
+                "Nobody decides on a request of their own.", fix="Another steward or officer must."
+            )
         if not may_decide(viewer, request):
             raise NotAllowedError(
-                "only the steward or data officer of the owning agency decides on this request"
+                "Only the steward or data officer of the owning agency decides on this request."
             )
     elif not own:
-        raise NotAllowedError("only the requester can do that")
+        raise NotAllowedError("Only the requester can do that.")

@@ -34,10 +34,10 @@ from services.governance.domain.directory_import import (
     parse_people,
     parse_stewardships,
 )
-from services.governance.domain.sharing import NotAllowedError
 from services.governance.ports import GovernancePorts
 from services.governance.settings import GovernanceSettings
 from shared.bus.publication import has_published
+from shared.errors import NotFoundError
 from shared.http.conditional import conditional_response
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.viewing import ViewerDependency, access, require
@@ -192,13 +192,8 @@ def _add_directory(router: APIRouter, store: Store, ports: GovernancePorts) -> N
     async def settle(settlement: PublisherSettlement, viewer: ViewerDependency) -> None:
         """Say which agency a spelling means; its datasets follow."""
         require(viewer, *_ADMINISTRATORS, Role.AGENCY_DATA_OFFICER, agency_id=settlement.agency_id)
-        try:
-            async with store.unit_of_work() as work:
-                await settle_publisher(
-                    work, ports, spelling=settlement.spelling, agency_id=settlement.agency_id
-                )
-        except LookupError as error:
-            raise _not_found("agency", str(error), "#/agency_id") from error
+        async with store.unit_of_work() as work:
+            await settle_publisher(work, ports, spelling=settlement.spelling, agency_id=settlement.agency_id)
 
 
 def _add_people(router: APIRouter, store: Store, ports: GovernancePorts) -> None:
@@ -219,22 +214,16 @@ def _add_people(router: APIRouter, store: Store, ports: GovernancePorts) -> None
     ) -> None:
         """Take one grant of a person away, in every service."""
         require(viewer, *_ADMINISTRATORS)
-        try:
-            async with store.unit_of_work() as work:
-                agency_id = None if agency == "*" else await _agency_of_code(work, ports, agency)
-                await take_grant(work, ports, person_id, role, agency_id, by=viewer)
-        except LookupError as error:
-            raise _not_found("grant", str(error), "agency") from error
+        async with store.unit_of_work() as work:
+            agency_id = None if agency == "*" else await _agency_of_code(work, ports, agency)
+            await take_grant(work, ports, person_id, role, agency_id, by=viewer)
 
     @router.delete("/directory/people/{person_id}", status_code=204)
     async def erase(person_id: UUID, viewer: ViewerDependency) -> None:
         """Erase a person here and, by a tombstone, in every service. It can't be undone."""
         require(viewer, *_ADMINISTRATORS)
-        try:
-            async with store.unit_of_work() as work:
-                await erase_person(work, ports, person_id, by=viewer)
-        except LookupError as error:
-            raise _not_found("person", str(error), "person_id") from error
+        async with store.unit_of_work() as work:
+            await erase_person(work, ports, person_id, by=viewer)
 
 
 def _add_tokens(
@@ -257,22 +246,17 @@ def _add_tokens(
                 cure,
                 errors=[FieldProblem("too many days", cure, pointer="#/days", code="too_long")],
             )
-        try:
-            async with store.unit_of_work() as work:
-                await note_letting_in(
-                    work, ports, DirectoryAct.TOKEN_ISSUED, order.person_id, by=viewer, days=order.days
-                )
-                token = await sign_in.issue_token(
-                    work,
-                    order.person_id,
-                    label=order.label,
-                    lifetime=timedelta(days=order.days),
-                    issued_by=viewer.person_id,
-                )
-        except NotAllowedError as error:
-            raise ProblemError(403, "forbidden", "You may not let this person in", str(error)) from error
-        except LookupError as error:
-            raise _not_found("person", str(error), "#/person_id") from error
+        async with store.unit_of_work() as work:
+            await note_letting_in(
+                work, ports, DirectoryAct.TOKEN_ISSUED, order.person_id, by=viewer, days=order.days
+            )
+            token = await sign_in.issue_token(
+                work,
+                order.person_id,
+                label=order.label,
+                lifetime=timedelta(days=order.days),
+                issued_by=viewer.person_id,
+            )
         response.headers["Cache-Control"] = "no-store"
         return TokenAnswer(token=token, person_id=order.person_id, label=order.label)
 
@@ -292,11 +276,8 @@ def _add_tokens(
     ) -> None:
         """Revoke one token of a person, or all that were issued so far."""
         require(viewer, *_ADMINISTRATORS)
-        try:
-            async with store.unit_of_work() as work:
-                await revoke_tokens(work, ports, person_id, token_id, by=viewer)
-        except LookupError as error:
-            raise _not_found("person", str(error), "person_id") from error
+        async with store.unit_of_work() as work:
+            await revoke_tokens(work, ports, person_id, token_id, by=viewer)
 
 
 def _add_links(
@@ -311,22 +292,17 @@ def _add_links(
         """Make a sign-in link for a person. Whoever opens it and presses its button is signed in as them."""
         require(viewer, *_ADMINISTRATORS)
         lifetime = timedelta(hours=settings.sign_in_code_hours)
-        try:
-            async with store.unit_of_work() as work:
-                await note_letting_in(
-                    work, ports, DirectoryAct.LINK_MADE, order.person_id, by=viewer, uses_max=order.uses_max
-                )
-                code = await sign_in.issue_code(
-                    work,
-                    order.person_id,
-                    lifetime=lifetime,
-                    uses_max=order.uses_max,
-                    issued_by=viewer.person_id,
-                )
-        except NotAllowedError as error:
-            raise ProblemError(403, "forbidden", "You may not let this person in", str(error)) from error
-        except LookupError as error:
-            raise _not_found("person", str(error), "#/person_id") from error
+        async with store.unit_of_work() as work:
+            await note_letting_in(
+                work, ports, DirectoryAct.LINK_MADE, order.person_id, by=viewer, uses_max=order.uses_max
+            )
+            code = await sign_in.issue_code(
+                work,
+                order.person_id,
+                lifetime=lifetime,
+                uses_max=order.uses_max,
+                issued_by=viewer.person_id,
+            )
         response.headers["Cache-Control"] = "no-store"
         return CodeAnswer(path=f"/sign-in/with/{code}")
 
@@ -335,7 +311,12 @@ async def _agency_of_code(work: UnitOfWork, ports: GovernancePorts, code: str) -
     for agency in await ports.directory.agencies(work):
         if agency.code == code:
             return agency.agency_id
-    raise LookupError(f"no agency has the code {code!r}")
+    raise NotFoundError(
+        f"No agency has the code {code!r}.",
+        what="agency",
+        field="agency",
+        fix="Use the code of a known agency.",
+    )
 
 
 async def _csv_text(request: Request) -> str:
@@ -365,16 +346,4 @@ def _import_answer(report: ImportReport, *, published: bool) -> ImportAnswer:
         refused=len(report.problems),
         problems=problems,
         published=published,
-    )
-
-
-def _not_found(what: str, detail: str, place: str) -> ProblemError:
-    cure = f"Use the id of a known {what}."
-    where = {"pointer": place} if place.startswith("#") else {"parameter": place}
-    return ProblemError(
-        404,
-        "not-found",
-        f"There is no such {what}",
-        detail,
-        errors=[FieldProblem(detail, cure, code="unknown", **where)],
     )

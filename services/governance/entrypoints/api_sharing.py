@@ -18,12 +18,9 @@ from services.governance.adapters.tables import IDEMPOTENCY
 from services.governance.commands import ask_for_data, decide_on_request
 from services.governance.domain.sharing import (
     Action,
-    FormSentBeforeError,
     NewRequest,
-    NotAllowedError,
     SharingRequest,
     Status,
-    WrongStateError,
 )
 from services.governance.ports import GovernancePorts, RequestStep
 from shared.http.conditional import conditional_response, etag_of, require_if_match
@@ -169,27 +166,15 @@ async def open_request_once(
 ) -> tuple[DatasetView, SharingRequest | None]:
     """Open the request of a form: sent twice, even at the same moment, it opens one.
 
-    Raises the 409 problem where the form was sent before with other words.
+    Raises ``FormSentBeforeError`` where the form was sent before with other words.
     """
     try:
-        try:
-            async with store.unit_of_work() as work:
-                return await open_request(work, ports, viewer, dataset_id, content, form_key)
-        except IntegrityError:
-            # The same form went in at the same moment through another process: its request is there now.
-            async with store.unit_of_work() as work:
-                return await open_request(work, ports, viewer, dataset_id, content, form_key)
-    except FormSentBeforeError as error:
-        raise ProblemError(
-            409,
-            "form-sent-before",
-            "This form was sent before",
-            "It opened a request then, with other words. What you changed now was not sent.",
-            next_steps=[
-                ("See the request that it opened", f"/sharing-requests/{error.request_id}"),
-                ("Write another request", f"/sharing-requests/new?dataset={dataset_id}"),
-            ],
-        ) from error
+        async with store.unit_of_work() as work:
+            return await open_request(work, ports, viewer, dataset_id, content, form_key)
+    except IntegrityError:
+        # The same form went in at the same moment through another process: its request is there now.
+        async with store.unit_of_work() as work:
+            return await open_request(work, ports, viewer, dataset_id, content, form_key)
 
 
 async def carry_on(
@@ -202,22 +187,11 @@ async def carry_on(
     reason: str | None,
     content: NewRequest | None = None,
 ) -> SharingRequest:
-    """Take a step, with the domain's refusals told as problems."""
-    try:
-        async with store.unit_of_work() as work:
-            return await decide_on_request(
-                work, ports, request_id, action, viewer=viewer, reason=reason, content=content
-            )
-    except LookupError as error:
-        raise no_such_request() from error
-    except NotAllowedError as error:
-        raise ProblemError(403, "forbidden", "You may not do this", str(error)) from error
-    except WrongStateError as error:
-        raise ProblemError(409, "wrong-state", "The request is past that step", str(error)) from error
-    except ValueError as error:
-        pointer = "#/content" if action is Action.RESUBMIT else "#/reason"
-        problem = FieldProblem(str(error), "Fill it in and send it again.", pointer=pointer, code="missing")
-        raise ProblemError(422, "validation", "Something is missing", str(error), errors=[problem]) from error
+    """Take a step, in one unit of work."""
+    async with store.unit_of_work() as work:
+        return await decide_on_request(
+            work, ports, request_id, action, viewer=viewer, reason=reason, content=content
+        )
 
 
 def public_answer(dataset: DatasetView) -> dict[str, Any]:

@@ -208,11 +208,8 @@ def _add_publishers(router: APIRouter, store: Store, ports: GovernancePorts, tem
     async def settle(
         spelling: Annotated[str, Form(max_length=1_000)], agency_id: Annotated[UUID, Form()]
     ) -> Response:
-        try:
-            async with store.unit_of_work() as work:
-                await settle_publisher(work, ports, spelling=spelling, agency_id=agency_id)
-        except LookupError as error:
-            raise ProblemError(404, "not-found", "There is no such agency", str(error)) from error
+        async with store.unit_of_work() as work:
+            await settle_publisher(work, ports, spelling=spelling, agency_id=agency_id)
         return RedirectResponse("/directory/publishers", status_code=303)
 
 

@@ -19,7 +19,7 @@ from services.host.sample.directory import agencies_csv, people_csv, stewardship
 from services.host.sample.feed import build_feed
 from services.host.sample.hits import SampleHit, sample_hits
 from shared.bus.ports import OutgoingRecord
-from shared.errors import NutmegError
+from shared.errors import ConflictError, NutmegError
 from shared.events.registry import HIT_RECORDED
 
 __all__ = ["Demo", "DemoError", "Progress", "SignInLink", "degradation_named"]
@@ -38,8 +38,14 @@ Progress = Callable[[str], None]
 """Takes one line of words about what is being done."""
 
 
-class DemoError(NutmegError):
+class DemoError(ConflictError):
     """The demo cannot do this. The message names the cause and the cure."""
+
+    slug = "demo"
+    title = "The demo cannot do this now"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, next_steps=(("See what the demo can break", "/demo"),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +190,8 @@ class Demo:
         await self._host.wait_until_idle(timeout_seconds=LOAD_SECONDS_MAX)
 
     async def advance(self, by: timedelta) -> None:
-        """Move the clock forward, and do what has become due. Raises ``DemoError``."""
-        try:
-            self._clock.advance(by)
-        except ValueError as error:
-            raise DemoError(str(error)) from error
+        """Move the clock forward, and do what has become due. Raises ``InvalidInputError``."""
+        self._clock.advance(by)
         for runner in self._host.runners:
             for work in runner.works:
                 work.wake()

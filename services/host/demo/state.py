@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.host.sample.degradations import check_names
 from shared.clock import SimulatedClock
-from shared.errors import NutmegError
+from shared.errors import InvalidInputError, NutmegError
 
 __all__ = ["DemoClock", "DemoState", "DemoStateFile"]
 
@@ -82,10 +82,11 @@ class DemoClock(SimulatedClock):
         self._file = file
 
     def advance(self, by: timedelta) -> None:
-        """Move forward, at most by a year. Raises ``ValueError``."""
+        """Move forward, at most by a year. Raises ``InvalidInputError``."""
         if by > ADVANCE_MAX:
-            raise ValueError(
-                f"the demo's clock is moved by at most {ADVANCE_MAX.days} days at once, not {by}"
+            raise InvalidInputError(
+                f"The demo's clock is moved by at most {ADVANCE_MAX.days} days at once, not {by}.",
+                field="seconds",
             )
         super().advance(by)
         self._file.change(clock_offset_seconds=self._file.state.clock_offset_seconds + by.total_seconds())

@@ -25,7 +25,6 @@ __all__ = [
     "build_operations_api",
     "dead_letter_detail",
     "event_path_or_problem",
-    "restart_consumer",
 ]
 
 DRAIN_SECONDS_MAX = 600.0
@@ -145,7 +144,7 @@ def _add_status(router: APIRouter, operated: Operated) -> None:
     @router.post("/consumers/{group}/restart", status_code=204)
     async def start_again(group: str) -> None:
         """Start a consumer that stopped on purpose, with a fresh budget of dead letters."""
-        restart_consumer(operated, group)
+        operated.restart_consumer(group)
 
     @router.get("/paths/{correlation_id}")
     async def tell_path(correlation_id: UUID) -> PathDocument:
@@ -163,16 +162,13 @@ def _add_dead_letters(router: APIRouter, operated: Operated) -> None:
         cursor: Annotated[UUID | None, Query()] = None,
     ) -> Page[DeadLetterSummary]:
         """Records that could not be handled, the latest first."""
-        try:
-            page = await operated.dead_letters.list(
-                topic=topic,
-                group=group,
-                state=state,
-                limit=limit,
-                cursor=None if cursor is None else str(cursor),
-            )
-        except KeyError as error:
-            raise _unknown(error, "topic" if topic else "cursor") from error
+        page = await operated.dead_letters.list(
+            topic=topic,
+            group=group,
+            state=state,
+            limit=limit,
+            cursor=None if cursor is None else str(cursor),
+        )
         return Page(
             items=[DeadLetterSummary(**_summary(view)) for view in page.items],
             next_cursor=page.next_cursor,
@@ -182,14 +178,11 @@ def _add_dead_letters(router: APIRouter, operated: Operated) -> None:
     @router.post("/dead-letters/replay", status_code=202)
     async def replay(order: ReplayOrder) -> ReplayAnswer:
         """Have dead letters handled again, by the group that failed and by no other."""
-        try:
-            requested = await operated.dead_letters.replay(
-                None if order.ids is None else [str(one) for one in order.ids],
-                topic=order.topic,
-                group=order.group,
-            )
-        except KeyError as error:
-            raise _unknown(error, "ids") from error
+        requested = await operated.dead_letters.replay(
+            None if order.ids is None else [str(one) for one in order.ids],
+            topic=order.topic,
+            group=order.group,
+        )
         return ReplayAnswer(requested=requested)
 
     @router.get("/dead-letters/{dead_letter_id}")
@@ -199,11 +192,8 @@ def _add_dead_letters(router: APIRouter, operated: Operated) -> None:
 
 
 async def dead_letter_detail(operated: Operated, dead_letter_id: UUID) -> DeadLetterDetail:
-    """Return one dead letter. Raises the 404 problem."""
-    try:
-        view = await operated.dead_letters.show(str(dead_letter_id))
-    except KeyError as error:
-        raise _unknown(error, "dead_letter_id") from error
+    """Return one dead letter. Raises ``NotFoundError``."""
+    view = await operated.dead_letters.show(str(dead_letter_id))
     source = view.letter.source
     is_private = topic_named(source.topic).personal_data
     return DeadLetterDetail(
@@ -214,21 +204,6 @@ async def dead_letter_detail(operated: Operated, dead_letter_id: UUID) -> DeadLe
         headers={name: raw.decode(errors="replace") for name, raw in source.headers},
         value=None if is_private else _readable(source.value),
     )
-
-
-def restart_consumer(operated: Operated, group: str) -> None:
-    """Start a stopped consumer. Raises the 404 or 409 problem for a group that does not run here."""
-    if not operated.runs_consumers and group in operated.groups:
-        raise ProblemError(
-            409,
-            "elsewhere",
-            "This consumer runs in a process of its own",
-            f"Restart the worker that reads as {group}; it begins where it stopped.",
-        )
-    try:
-        operated.restart_consumer(group)
-    except KeyError as error:
-        raise _unknown(error, "group") from error
 
 
 async def event_path_or_problem(operated: Operated, correlation_id: UUID) -> EventPath:
@@ -306,14 +281,3 @@ def _path_document(correlation_id: str, path: EventPath) -> PathDocument:
         for event in path.events
     ]
     return PathDocument(correlation_id=correlation_id, is_finished=path.is_finished, events=events)
-
-
-def _unknown(error: KeyError, parameter: str) -> ProblemError:
-    detail = str(error.args[0])
-    return ProblemError(
-        404,
-        "not-found",
-        "There is no such thing here",
-        detail,
-        errors=[FieldProblem(detail, "Use one that the list shows.", parameter=parameter, code="unknown")],
-    )

@@ -16,12 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from services.host.demo.runs import DemoRun, hops_of_run, total_milliseconds
-from services.host.demo.scenario import Demo, DemoError, degradation_named
+from services.host.demo.scenario import Demo, degradation_named
 from services.host.observed_log import ObservedLog
 from services.host.sample.degradations import DEGRADATIONS, link_is_broken
 from services.host.sample.feed import build_dictionary, has_open_dictionary
 from services.host.sample.rows import generate_rows
-from shared.http.problems import ProblemError
+from shared.errors import NotFoundError
 from shared.http.viewing import access
 from shared.identity.viewer import Role
 from shared.web.templating import build_templates
@@ -98,7 +98,7 @@ def _add_files(router: APIRouter, demo: Demo) -> None:
             raise _no_file()
         try:
             text = _rows(name, degraded)
-        except LookupError as error:
+        except NotFoundError as error:
             raise _no_file() from error
         return _tagged(request, text.encode(), "text/csv; charset=utf-8")
 
@@ -106,7 +106,7 @@ def _add_files(router: APIRouter, demo: Demo) -> None:
     async def serve_dictionary(name: str) -> Response:
         try:
             dictionary = build_dictionary(name) if has_open_dictionary(name) else None
-        except LookupError as error:
+        except NotFoundError as error:
             raise _no_file() from error
         if dictionary is None:
             raise _no_file()
@@ -123,20 +123,14 @@ def _add_api(router: APIRouter, demo: Demo, log: ObservedLog) -> None:
     @api.post("/degrade", status_code=202)
     async def degrade(order: DegradeOrder) -> RunDocument:
         """Make a sample dataset worse and harvest again; follow the run to see the alert arrive."""
-        try:
-            run = await demo.degrade(degradation_named(order.slug, order.how))
-        except DemoError as error:
-            raise _refused(error) from error
+        run = await demo.degrade(degradation_named(order.slug, order.how))
         return _document(run, log)
 
     @api.post("/repair", status_code=202)
     async def repair(order: RepairOrder) -> list[RunDocument]:
         """Take faults back and harvest again; the alerts resolve."""
-        try:
-            name = degradation_named(order.slug, None) if order.slug else None
-            runs = await demo.repair(name)
-        except DemoError as error:
-            raise _refused(error) from error
+        name = degradation_named(order.slug, None) if order.slug else None
+        runs = await demo.repair(name)
         return [_document(run, log) for run in runs]
 
     @api.post("/poison", status_code=202)
@@ -148,10 +142,7 @@ def _add_api(router: APIRouter, demo: Demo, log: ObservedLog) -> None:
     @api.post("/advance")
     async def advance(order: AdvanceOrder) -> dict[str, str]:
         """Move the simulated clock, and answer once what became due is done."""
-        try:
-            await demo.advance(timedelta(seconds=order.seconds))
-        except DemoError as error:
-            raise _refused(error) from error
+        await demo.advance(timedelta(seconds=order.seconds))
         return {"now": demo.now().isoformat()}
 
     @api.post("/sign-in-links")
@@ -185,18 +176,12 @@ def _add_pages(router: APIRouter, demo: Demo, log: ObservedLog) -> None:
     # Anybody may break the demo: it is made for that, and nothing else is changed.
     @pages.post("/degrade/{slug}")
     async def break_this(slug: str) -> Response:
-        try:
-            run = await demo.degrade(degradation_named(slug, None))
-        except DemoError as error:
-            raise _refused(error) from error
+        run = await demo.degrade(degradation_named(slug, None))
         return RedirectResponse(f"/demo/runs/{run.run_id}", status_code=303)
 
     @pages.post("/repair/{slug}")
     async def mend_this(slug: str) -> Response:
-        try:
-            runs = await demo.repair(degradation_named(slug, None))
-        except DemoError as error:
-            raise _refused(error) from error
+        runs = await demo.repair(degradation_named(slug, None))
         return RedirectResponse(f"/demo/runs/{runs[0].run_id}", status_code=303)
 
     @pages.post("/poison")
@@ -255,21 +240,16 @@ def _document(run: DemoRun, log: ObservedLog) -> RunDocument:
 def _found(demo: Demo, run_id: UUID) -> DemoRun:
     run = demo.run(run_id)
     if run is None:
-        raise ProblemError(
-            404, "not-found", "This run is not known", "Runs are forgotten when the process ends."
+        raise NotFoundError(
+            "This run is not known.",
+            what="run",
+            field="run_id",
+            fix="Runs are forgotten when the process ends.",
         )
     return run
 
 
-def _no_file() -> ProblemError:
-    return ProblemError(404, "not-found", "There is no such file", "The sample has no file at this address.")
-
-
-def _refused(error: DemoError) -> ProblemError:
-    return ProblemError(
-        409,
-        "demo",
-        "The demo cannot do this now",
-        str(error),
-        next_steps=[("See what the demo can break", "/demo")],
+def _no_file() -> NotFoundError:
+    return NotFoundError(
+        "The sample has no file at this address.", what="file", field="name", fix="See /data.json."
     )

@@ -14,12 +14,12 @@ from services.catalog.ports import CatalogIndexError
 from services.host.entrypoints.api_operations import (
     dead_letter_detail,
     event_path_or_problem,
-    restart_consumer,
 )
-from services.host.event_paths import hops_of
+from services.host.event_paths import correlation_id_in, hops_of
 from services.host.operations import Operated, operations_status
 from shared.bus.dead_letters import DeadLetterPage
-from shared.http.problems import FieldProblem, ProblemError
+from shared.errors import NotFoundError
+from shared.http.problems import ProblemError
 from shared.http.viewing import access
 from shared.identity.viewer import Role
 from shared.web.templating import Templates, build_templates
@@ -68,7 +68,7 @@ def _add_overview(router: APIRouter, operated: Operated, indexing: IndexWorker, 
         request: Request, cursor: Annotated[UUID | None, Query()] = None, path: str = ""
     ) -> Response:
         if path:
-            return RedirectResponse(f"/ops/paths/{_correlation_id(path)}", status_code=303)
+            return RedirectResponse(f"/ops/paths/{correlation_id_in(path)}", status_code=303)
         return await overview(request, cursor=cursor)
 
     @router.post("/index/{act}")
@@ -89,7 +89,7 @@ def _add_overview(router: APIRouter, operated: Operated, indexing: IndexWorker, 
 
     @router.post("/consumers/{group}/restart")
     async def start_again(group: str) -> Response:
-        restart_consumer(operated, group)
+        operated.restart_consumer(group)
         return RedirectResponse("/ops", status_code=303)
 
 
@@ -110,12 +110,7 @@ def _add_dead_letters(router: APIRouter, operated: Operated, templates: Template
 
     @router.post("/dead-letters/replay")
     async def replay(dead_letter_id: Annotated[UUID | None, Form()] = None) -> Response:
-        try:
-            await operated.dead_letters.replay(None if dead_letter_id is None else [str(dead_letter_id)])
-        except KeyError as error:
-            raise ProblemError(
-                404, "not-found", "There is no such dead letter", str(error.args[0])
-            ) from error
+        await operated.dead_letters.replay(None if dead_letter_id is None else [str(dead_letter_id)])
         back = "/ops#dead-letters" if dead_letter_id is None else f"/ops/dead-letters/{dead_letter_id}"
         return RedirectResponse(back, status_code=303)
 
@@ -144,19 +139,6 @@ async def _letters(operated: Operated, cursor: UUID | None) -> DeadLetterPage:
         return await operated.dead_letters.list(
             limit=DEAD_LETTERS_SHOWN, cursor=None if cursor is None else str(cursor)
         )
-    except KeyError:
+    except NotFoundError:
         # The one that the cursor names has left the log: begin again.
         return await operated.dead_letters.list(limit=DEAD_LETTERS_SHOWN)
-
-
-def _correlation_id(text: str) -> UUID:
-    try:
-        return UUID(text.strip())
-    except ValueError as error:
-        raise ProblemError(
-            422,
-            "validation",
-            "That is no correlation id",
-            "A correlation id looks like 0e37df36-f698-11e6-8dd4-cb9ced3df976.",
-            errors=[FieldProblem("not a UUID", "Copy it from an event.", parameter="path", code="uuid")],
-        ) from error

@@ -14,6 +14,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
+from shared.errors import NotFoundError
 from shared.events.catalog import AccessLevel, Visibility
 
 CATALOGUE_TITLE = "Nutmeg sample catalogue"
@@ -270,8 +271,11 @@ def steward_display_name(email: str, agency_code: str) -> str:
 
 
 def sample_dataset(slug: str) -> SampleDataset:
-    """The dataset with this slug. Raises ``KeyError`` that names the slug when the sample has none."""
-    return _datasets_by_slug()[slug]
+    """The dataset with this slug. Raises ``NotFoundError`` that names the slug when the sample has none."""
+    dataset = _datasets_by_slug().get(slug)
+    if dataset is None:
+        raise NotFoundError(f"The sample has no dataset {slug!r}.", what="dataset", field="name")
+    return dataset
 
 
 def sample_agency(code: str) -> SampleAgency:

@@ -76,7 +76,7 @@ def data_updated_on(dataset: SampleDataset, today: date) -> date:
 def has_open_dictionary(slug: str) -> bool:
     """Whether the dictionary may be served to anyone: a hidden record's columns are hidden with it.
 
-    Raises ``KeyError`` when the sample has no such dataset.
+    Raises ``NotFoundError`` when the sample has no such dataset.
     """
     return sample_dataset(slug).visibility == "public"
 
@@ -84,7 +84,7 @@ def has_open_dictionary(slug: str) -> bool:
 def build_dictionary(slug: str) -> dict[str, Any]:
     """The data dictionary of one dataset as a Frictionless Table Schema 2.0.
 
-    Raises ``KeyError`` when the sample has no such dataset. Ask :func:`has_open_dictionary` before
+    Raises ``NotFoundError`` when the sample has no such dataset. Ask :func:`has_open_dictionary` before
     serving it.
     """
     dataset = sample_dataset(slug)

@@ -12,6 +12,7 @@ from services.host.sample.degradations import degrade_table
 from services.host.sample.draws import Row, seeded
 from services.host.sample.place_rows import PLACE_RECIPES
 from services.host.sample.social_rows import SOCIAL_RECIPES, Recipe
+from shared.errors import NotFoundError
 
 RECIPES: Mapping[str, Recipe] = {**SOCIAL_RECIPES, **PLACE_RECIPES}
 
@@ -21,11 +22,16 @@ def generate_rows(slug: str, degraded: frozenset[str] = frozenset()) -> str:
 
     ``degraded`` holds names from :data:`services.host.sample.degradations.DEGRADATIONS`; the ones that
     strike another dataset change nothing here. ``broken-link`` is the server's to play, by answering 404.
-    Raises ``LookupError`` when the dataset has no file, and ``ValueError`` for a name that isn't known.
+    Raises ``NotFoundError`` when the dataset has no file, and ``ValueError`` for a name that isn't known.
     """
     recipe = RECIPES.get(slug)
     if recipe is None:
-        raise LookupError(f"slug: {slug!r} has no file; use one of the public datasets of the sample")
+        raise NotFoundError(
+            f"{slug!r} has no file.",
+            what="file",
+            field="name",
+            fix="Use one of the public datasets of the sample.",
+        )
     header = [column.name for column in sample_dataset(slug).columns]
     rows: list[Row] = list(recipe(seeded(slug)))
     header, rows = degrade_table(slug, (header, rows), degraded)

@@ -28,6 +28,7 @@ from services.notify.domain.mail import ATTEMPTS_MAX, Sending, ToldMatter, longe
 from services.notify.domain.matters import ALERT_TOPICS, READ_ONCE_KINDS, Change, Matter, MatterState
 from services.notify.domain.routing import Recipient
 from services.notify.ports import Telling
+from shared.errors import NotFoundError
 from shared.store.moments import has_come, has_come_by
 from shared.store.types import UTCDateTime
 from shared.store.unit_of_work import UnitOfWork
@@ -95,7 +96,7 @@ class SqlMatterBook:
     ) -> Matter:
         matter = (await self.matters(work, [matter_id])).get(matter_id)
         if matter is None:
-            raise LookupError(f"no matter has the id {matter_id}")
+            raise NotFoundError(f"No matter has the id {matter_id}.", what="matter", field="matter_id")
         if matter.state is not MatterState.OPEN:
             return matter
         taken = replace(matter, state=MatterState.ACKNOWLEDGED, acknowledged_by=person_id, changed_at=at)

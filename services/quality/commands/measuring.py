@@ -14,6 +14,7 @@ from services.quality.domain.standing import (
     profiled_distribution,
 )
 from services.quality.ports import QualityPorts
+from shared.errors import NotFoundError
 from shared.events.catalog import DatasetState
 from shared.events.envelope import Event
 from shared.store.engine import Store
@@ -105,7 +106,7 @@ async def recheck_freshness(store: Store, ports: QualityPorts) -> int:
 
 
 async def measure_now(work: UnitOfWork, ports: QualityPorts, dataset_id: UUID) -> None:
-    """Measure a dataset again, and fetch its file. Raises ``LookupError`` for one that is not known."""
+    """Measure a dataset again, and fetch its file. Raises ``NotFoundError`` for one that is not known."""
     batch = await load_batch(work, ports, [dataset_id])
     standing = _living(batch, dataset_id)
     _measure(batch, dataset_id, None)
@@ -117,7 +118,7 @@ async def measure_now(work: UnitOfWork, ports: QualityPorts, dataset_id: UUID) -
 
 
 async def accept_baseline(work: UnitOfWork, ports: QualityPorts, dataset_id: UUID) -> None:
-    """Compare the dataset with what it is now from here on. Raises ``LookupError`` as above."""
+    """Compare the dataset with what it is now from here on. Raises ``NotFoundError`` as above."""
     batch = await load_batch(work, ports, [dataset_id])
     standing = _living(batch, dataset_id)
     now = ports.clock.now()
@@ -150,5 +151,7 @@ def _may_differ(arrival: Arrival) -> bool:
 def _living(batch: DatasetBatch, dataset_id: UUID) -> Standing:
     standing = batch.standings.get(dataset_id)
     if standing is None or standing.is_retired:
-        raise LookupError(f"no dataset with the id {dataset_id} is being measured")
+        raise NotFoundError(
+            f"No dataset with the id {dataset_id} is being measured.", what="dataset", field="dataset_id"
+        )
     return standing

@@ -20,6 +20,7 @@ from services.quality.domain.findings import (
     severity_rank,
     worst_severity,
 )
+from shared.errors import ConflictError
 
 AlertStatus = Literal["open", "acknowledged", "resolved"]
 
@@ -71,7 +72,7 @@ class AlertPlan:
     known_at_baseline: frozenset[AlertKey]
 
 
-class AlertTransitionError(ValueError):
+class AlertTransitionError(ConflictError):
     """A person asked for a step that the state of the alert does not allow."""
 
 

@@ -133,10 +133,7 @@ def _add_acting(router: APIRouter, store: Store, ports: QualityPorts) -> None:
         facts = await _stewarded(store, viewer, dataset_id)
 
         async def act(work: UnitOfWork) -> Answer:
-            try:
-                await order(work, ports, facts.dataset_id)
-            except LookupError as error:
-                raise _no_such("dataset", "dataset_id") from error
+            await order(work, ports, facts.dataset_id)
             where = f"/api/v1/quality/datasets/{facts.dataset_id}"
             return Answer(202, {"dataset_id": str(facts.dataset_id)}, {"Location": where})
 

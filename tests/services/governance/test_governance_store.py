@@ -35,6 +35,7 @@ from services.governance.handlers import remember_and_reconcile
 from services.governance.ports import SESSION_LABEL
 from services.governance.settings import GovernanceSettings
 from shared.clock import SimulatedClock
+from shared.errors import NotFoundError
 from shared.events.catalog import DatasetRegistered, DatasetState
 from shared.events.envelope import Event, decode, new_event
 from shared.events.governance import AgencyChanged, PersonChanged, SharingRequestApproved, StewardshipChanged
@@ -178,7 +179,7 @@ async def test_a_grant_that_is_taken_away_is_gone_here_and_told(governance: Gove
         await take_grant(work, governance.ports, person_id, Role.AGENCY_DATA_OFFICER, agency.agency_id)
     assert (await governance.authenticator.authenticate(token)).grants == frozenset()
     assert (await emitted(governance))[-1].payload(PersonChanged).person.grants == []
-    with pytest.raises(LookupError, match="does not hold"):
+    with pytest.raises(NotFoundError, match="does not hold"):
         async with governance.service.store.unit_of_work() as work:
             await take_grant(work, governance.ports, person_id, Role.AGENCY_DATA_OFFICER, agency.agency_id)
 

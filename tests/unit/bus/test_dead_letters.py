@@ -6,7 +6,7 @@ from shared.bus.dead_letter_record import read_dead_letter
 from shared.bus.ports import LogRecord, OutgoingRecord
 from shared.bus.replays import ReplayState
 from shared.clock import SimulatedClock
-from shared.errors import InvalidEventError, TransientError
+from shared.errors import InvalidEventError, NotFoundError, TransientError
 from shared.events.envelope import Event
 from tests.support.bus_bench import Bench, until
 from tests.support.ledger_service import COUNTING, dataset_id
@@ -73,11 +73,11 @@ async def test_lists_are_filtered_by_topic_group_and_state(bench: Bench) -> None
 
 async def test_what_does_not_exist_is_a_key_error_that_says_what_does(bench: Bench) -> None:
     operator = bench.operator()
-    with pytest.raises(KeyError, match="known: catalog"):
+    with pytest.raises(NotFoundError, match="Use one of: catalog"):
         await operator.list(topic="no.such")
-    with pytest.raises(KeyError, match="no dead letter has the id"):
+    with pytest.raises(NotFoundError, match="No dead letter has the id"):
         await operator.show("no-such-id")
-    with pytest.raises(KeyError, match="no dead letter has the id"):
+    with pytest.raises(NotFoundError, match="No dead letter has the id"):
         await operator.replay(["no-such-id"])
 
 

@@ -8,7 +8,6 @@ import pytest
 from services.governance.domain.sharing import (
     Action,
     NewRequest,
-    NotAllowedError,
     SharingRequest,
     Status,
     WrongStateError,
@@ -16,6 +15,7 @@ from services.governance.domain.sharing import (
     may_see,
     submit,
 )
+from shared.errors import InvalidInputError, NotAllowedError
 from shared.identity.viewer import ANONYMOUS, Grant, Role, Viewer
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -69,7 +69,7 @@ def test_nobody_decides_on_a_request_of_their_own() -> None:
 
 @pytest.mark.parametrize("reason", [None, "", "   "])
 def test_a_decision_needs_a_reason(reason: str | None) -> None:
-    with pytest.raises(ValueError, match="reason"):
+    with pytest.raises(InvalidInputError, match="reason"):
         act(opened(), Action.DENY, viewer=STEWARD, now=NOW, reason=reason)
 
 

@@ -14,6 +14,7 @@ from shared.bus.kafka_groups import GroupStanding
 from shared.bus.outbox import OutboxRelay
 from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import SimulatedClock
+from shared.errors import ConflictError
 from shared.events.topics import GROUPS, TOPICS, ConsumerGroup
 from shared.runtime import RecurringWork
 from shared.telemetry.metrics import Metrics
@@ -92,7 +93,7 @@ async def test_a_group_that_nobody_is_in_has_stopped_and_its_worker_is_named_as_
     assert status.status == "attention"
     assert "nobody is in the group" in status.causes[0]
     assert not seen.runs_consumers
-    with pytest.raises(KeyError):
+    with pytest.raises(ConflictError, match="Restart the worker"):
         seen.restart_consumer(COUNTING.name)
 
 

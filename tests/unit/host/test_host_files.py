@@ -12,7 +12,7 @@ from services.host.demo.state import DemoClock, DemoStateFile
 from services.host.sample.degradations import DEGRADATIONS
 from services.host.settings import HostSettings
 from services.usage.settings import UsageSettings
-from shared.errors import LogBusyError, NutmegError
+from shared.errors import InvalidInputError, LogBusyError, NutmegError
 from shared.process.environment import check_environment, prefixes_of_services
 
 
@@ -59,7 +59,7 @@ def test_the_demo_keeps_its_day_its_faults_and_its_clock(tmp_path: Path) -> None
     assert again.state.degraded == {"nulls"}
     ahead = DemoClock(again).now() - DemoClock(DemoStateFile.create(tmp_path / "other", port=1)).now()
     assert timedelta(days=6, hours=23) < ahead < timedelta(days=7, hours=1)
-    with pytest.raises(ValueError, match="at most 366 days"):
+    with pytest.raises(InvalidInputError, match="at most 366 days"):
         DemoClock(again).advance(timedelta(days=400))
 
 

@@ -30,6 +30,7 @@ from services.host.sample.directory import (
     stewardship_csv,
 )
 from services.host.sample.feed import build_dictionary, build_feed, has_open_dictionary
+from shared.errors import NotFoundError
 
 TODAY = date(2026, 3, 18)
 BASE_URL = "http://127.0.0.1:8800"
@@ -229,7 +230,7 @@ class TestDictionaries:
         assert {title for title, record in feed_records().items() if "describedBy" not in record} == closed
 
     def test_an_unknown_slug_is_told_by_name(self) -> None:
-        with pytest.raises(KeyError, match="no-such-dataset"):
+        with pytest.raises(NotFoundError, match="no-such-dataset"):
             build_dictionary("no-such-dataset")
 
 

@@ -20,6 +20,7 @@ from services.host.sample.degradations import DEGRADATIONS, link_is_broken
 from services.host.sample.draws import DATA_ENDS_ON
 from services.host.sample.feed import build_dictionary, build_feed
 from services.host.sample.rows import RECIPES, generate_rows
+from shared.errors import NotFoundError
 
 WITH_FILE = [dataset for dataset in sample_datasets() if dataset.has_file]
 WITH_ROWS = [dataset for dataset in sample_datasets() if dataset.has_rows]
@@ -32,7 +33,7 @@ def read_rows(slug: str, degraded: frozenset[str] = frozenset()) -> list[dict[st
 class TestRows:
     def test_every_public_dataset_has_a_recipe_and_no_other_has_one(self) -> None:
         assert set(RECIPES) == {dataset.slug for dataset in WITH_FILE}
-        with pytest.raises(LookupError, match="medicaid-claims"):
+        with pytest.raises(NotFoundError, match="medicaid-claims"):
             generate_rows("medicaid-claims")
 
     @pytest.mark.parametrize("dataset", WITH_ROWS, ids=lambda d: d.slug)

@@ -3,7 +3,7 @@
 import html
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
@@ -12,7 +12,14 @@ from openapi_spec_validator import validate
 from pydantic import AnyHttpUrl, AwareDatetime, BaseModel, Field
 from structlog.testing import capture_logs
 
-from shared.errors import TransientError
+from shared.errors import (
+    ConflictError,
+    DomainError,
+    InvalidInputError,
+    NotAllowedError,
+    NotFoundError,
+    TransientError,
+)
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.viewing import access
 from tests.unit.http.application import build, client
@@ -85,6 +92,37 @@ async def break_down() -> None:
 @router.get("/api/v1/away")
 async def be_away() -> None:
     raise TransientError("the store of catalog is away: disk I/O error")
+
+
+@router.get("/api/v1/defects/{kind}")
+async def hit_a_defect(kind: Literal["ValueError", "KeyError", "LookupError"]) -> None:
+    raise {"ValueError": ValueError, "KeyError": KeyError, "LookupError": LookupError}[kind]("inside")
+
+
+class Ordered(BaseModel):
+    reason: str = ""
+
+
+class BrokenSealError(ConflictError):
+    slug = "broken-seal"
+    title = "The seal is broken"
+
+
+@router.post("/api/v1/refusals/{kind}")
+async def refuse_by_rule(kind: str, order: Ordered, field: str = "reason") -> None:
+    refusals = {
+        "input": InvalidInputError("A reason is missing.", field=field, fix="Write one.", code="missing"),
+        "person": NotAllowedError("Only its steward may.", fix="Ask the steward."),
+        "thing": NotFoundError("No agency has the code X.", what="agency", field=field),
+        "state": BrokenSealError("It was opened before.", fix="Ask for another."),
+        "other": DomainError("That can't be."),
+    }
+    raise refusals[kind]
+
+
+@router.post("/api/v1/refused-forms")
+async def refuse_form(reason: Annotated[str, Form()] = "") -> None:
+    raise InvalidInputError("A reason is missing.", field="reason", fix="Write one.")
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +240,56 @@ async def test_a_raised_problem_is_answered_as_it_is(app: FastAPI) -> None:
             }
         ],
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "slug", "title", "detail"),
+    [
+        ("input", 422, "validation", "The request is not valid", "A reason is missing. Write one."),
+        ("person", 403, "forbidden", "You may not do this", "Only its steward may. Ask the steward."),
+        (
+            "thing",
+            404,
+            "not-found",
+            "There is no such agency",
+            "No agency has the code X. Use the id of a known agency.",
+        ),
+        ("state", 409, "broken-seal", "The seal is broken", "It was opened before. Ask for another."),
+        ("other", 422, "refused", "This can't be done", "That can't be."),
+    ],
+)
+async def test_what_a_rule_refuses_is_a_problem_of_its_kind(
+    app: FastAPI, kind: str, status: int, slug: str, title: str, detail: str
+) -> None:
+    async with client(app) as http:
+        answer = await http.post(f"/api/v1/refusals/{kind}", json={})
+    document = answer.json()
+    assert answer.status_code == status
+    assert document["type"] == f"urn:nutmeg:problem:{slug}"
+    assert (document["title"], document["detail"]) == (title, detail)
+
+
+async def test_a_rule_s_field_is_named_where_the_request_has_it(app: FastAPI) -> None:
+    async with client(app) as http:
+        in_body = await http.post("/api/v1/refusals/input", json={})
+        deeper = await http.post("/api/v1/refusals/input?field=content.purpose", json={})
+        in_path = await http.post("/api/v1/refusals/input?field=kind", json={})
+        in_form = await http.post("/api/v1/refused-forms", data={"reason": ""})
+    expected = {"detail": "A reason is missing.", "cure": "Write one.", "code": "missing"}
+    assert in_body.json()["errors"] == [{"pointer": "#/reason", **expected}]
+    assert deeper.json()["errors"][0]["pointer"] == "#/content/purpose"
+    assert in_path.json()["errors"][0]["parameter"] == "kind"
+    assert in_form.json()["errors"][0]["parameter"] == "reason"
+
+
+@pytest.mark.parametrize("kind", ["ValueError", "KeyError", "LookupError"])
+async def test_a_defect_is_no_answer_but_a_500_that_is_logged(app: FastAPI, kind: str) -> None:
+    with capture_logs() as lines:
+        async with client(app) as http:
+            answer = await http.get(f"/api/v1/defects/{kind}")
+    assert answer.status_code == 500
+    assert "inside" not in answer.text
+    assert "request_failed" in [line["event"] for line in lines if line["log_level"] == "error"]
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/html"])
