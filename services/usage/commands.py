@@ -24,7 +24,7 @@ from shared.events.registry import (
 )
 from shared.events.topics import TOPICS
 from shared.events.usage import Hit, HitRecorded, Rollup, RollupUpdated
-from shared.identity.viewer import Role, Viewer
+from shared.identity.viewer import Role, TokenScope, Viewer
 from shared.store.unit_of_work import UnitOfWork
 
 __all__ = ["close_days", "forget_old", "publish_rollups", "record_hits", "tell_step", "watch_use"]
@@ -39,7 +39,11 @@ WAITING_MAX = timedelta(seconds=10)
 JUDGED_AGAIN_AFTER = timedelta(seconds=5)
 TRAILS_KEPT = timedelta(days=2)
 HOURS_KEPT = timedelta(days=400)
-IMPORTER_ROLES = (Role.SERVICE, Role.OPERATOR)
+
+
+def is_importer(viewer: Viewer, agency_id: UUID | None) -> bool:
+    """Tell who may report the use of others: operators, and programs with the scope *hits*."""
+    return viewer.has(Role.OPERATOR) or viewer.may_as_program(TokenScope.HITS, agency_id=agency_id)
 
 
 async def record_hits(
@@ -216,13 +220,13 @@ def _problem(
             "Look it up in the catalogue and send its dataset_id.",
             "unknown",
         )
-    is_importer = viewer.has(*IMPORTER_ROLES, agency_id=dataset.agency_id)
-    if hit.is_foreign and not is_importer:
-        cure = "Leave visitor out to report your own use, or use a token of role service or operator."
+    may_import = is_importer(viewer, dataset.agency_id)
+    if hit.is_foreign and not may_import:
+        cure = "Leave visitor out to report your own use, or use a program's token with the scope hits."
         return HitProblem("visitor", "only importers report the use of others", cure, "forbidden")
     if hit.occurred_at is None:
         return None
-    return moment_problem(hit.occurred_at, now=now, is_importer=is_importer)
+    return moment_problem(hit.occurred_at, now=now, is_importer=may_import)
 
 
 async def _accept(work: UnitOfWork, ports: UsagePorts, hits: Sequence[Hit], now: datetime) -> dict[UUID, Hit]:

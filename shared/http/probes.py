@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from shared.http.gates import is_direct_client_in
 from shared.http.viewing import ViewerDependency, access, require
-from shared.identity.viewer import Role
+from shared.identity.viewer import Role, TokenScope
 from shared.telemetry.metrics import METRICS_CONTENT_TYPE, Metrics
 
 __all__ = ["Readiness", "no_troubles", "probe_router"]
@@ -46,7 +46,7 @@ def probe_router(
 
     ``troubles`` are told with a 200: what does not work in a process that can serve nevertheless.
     """
-    router = APIRouter(tags=["operations"], dependencies=[access("public")])
+    router = APIRouter(tags=["operations"], dependencies=[access("public", TokenScope.METRICS)])
 
     @router.get("/healthz")
     async def tell_alive() -> Health:
@@ -63,9 +63,9 @@ def probe_router(
 
     @router.get("/metrics", include_in_schema=False)
     async def show_metrics(request: Request, viewer: ViewerDependency) -> Response:
-        """Show all metrics to clients on this machine, and to operators and services elsewhere."""
+        """Show all metrics to clients on this machine, and to operators and the scope *metrics* elsewhere."""
         if not is_direct_client_in(request.scope, _LOOPBACK):
-            require(viewer, Role.OPERATOR, Role.SERVICE)
+            require(viewer, Role.OPERATOR, scope=TokenScope.METRICS)
         for prepare in before_scrape:
             await prepare()
         return Response(metrics.render(), headers={"Content-Type": METRICS_CONTENT_TYPE})

@@ -7,7 +7,9 @@ Every route declares its access, or the application does not start::
 
     @router.post("/sources", dependencies=[access(Role.STEWARD, Role.AGENCY_DATA_OFFICER)])
 
-A role opens the door; whether it is held for the agency at hand is asked inside, with :func:`require`.
+A role opens the door; whether it is held for the agency at hand is asked inside, with :func:`require`. A
+program's door is a scope, named beside the roles: ``access(Role.OPERATOR, TokenScope.HARVEST)``. Where a
+public route names none of a program's scopes, the program is a visitor.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -27,7 +29,7 @@ from shared.http.problems import FieldProblem, ProblemError, away_problem, is_pa
 from shared.identity.principals import Authenticator
 from shared.identity.sessions import SESSION_COOKIE, clear_session
 from shared.identity.tokens import AuthenticationError
-from shared.identity.viewer import ANONYMOUS, Role, Viewer
+from shared.identity.viewer import ANONYMOUS, Role, TokenScope, Viewer
 
 __all__ = [
     "Access",
@@ -38,6 +40,7 @@ __all__ = [
     "current_viewer",
     "declared_access",
     "require",
+    "scope_missing",
 ]
 
 AccessWord: TypeAlias = Literal["public", "signed-in"]
@@ -110,7 +113,7 @@ class Access:
 
     def __init__(
         self,
-        words: Sequence[AccessWord | Role],
+        words: Sequence[AccessWord | Role | TokenScope],
         *,
         takes_cross_site: bool = False,
         body_bytes_max: int | None = None,
@@ -118,6 +121,7 @@ class Access:
         if not words:
             raise ValueError('say who may call: access("public"), access("signed-in") or access(Role.…)')
         self.roles = frozenset(word for word in words if isinstance(word, Role))
+        self.scopes = frozenset(word for word in words if isinstance(word, TokenScope))
         self.is_public = "public" in words or Role.PUBLIC in words
         self.is_signed_in_enough = "signed-in" in words
         self.takes_cross_site = takes_cross_site
@@ -131,8 +135,11 @@ class Access:
                 request.state.viewer = ANONYMOUS
         else:
             await check_csrf(request)
+        viewer = current_viewer(request)
         if not self.is_public:
-            self._check(request, current_viewer(request))
+            self._check(request, viewer)
+        elif viewer.is_program and not viewer.scopes & self.scopes:
+            request.state.viewer = viewer.without_rights()
         try:
             yield
         finally:
@@ -142,12 +149,15 @@ class Access:
     def _check(self, request: Request, viewer: Viewer) -> None:
         if not viewer.is_signed_in:
             raise _not_signed_in(request)
-        if not self.is_signed_in_enough and not viewer.roles & self.roles:
-            raise _not_allowed(self.roles)
+        if viewer.is_program:
+            if not viewer.scopes & self.scopes:
+                raise scope_missing(viewer, self.scopes)
+        elif not self.is_signed_in_enough and not viewer.roles & self.roles:
+            raise _refusal(viewer, self.roles, self.scopes)
 
 
 def access(
-    *words: AccessWord | Role, takes_cross_site: bool = False, body_bytes_max: int | None = None
+    *words: AccessWord | Role | TokenScope, takes_cross_site: bool = False, body_bytes_max: int | None = None
 ) -> Any:
     """Declare who may call a route, or all routes of a router: ``dependencies=[access(…)]``.
 
@@ -182,15 +192,46 @@ async def _viewer_of(request: Request) -> Viewer:
 ViewerDependency = Annotated[Viewer, Depends(_viewer_of)]
 
 
-def require(viewer: Viewer, *roles: Role, agency_id: UUID | None = None) -> None:
+def require(
+    viewer: Viewer, *roles: Role, agency_id: UUID | None = None, scope: TokenScope | None = None
+) -> None:
     """Raise the 403 problem (401 without a sign-in) unless one of ``roles`` is held for the agency.
 
-    Without ``agency_id`` the role must be held for all agencies.
+    Without ``agency_id`` the role must be held for all agencies. A program needs ``scope`` in place of them.
     """
     if not viewer.is_signed_in:
         raise _not_signed_in(None)
-    if not viewer.has(*roles, agency_id=agency_id):
-        raise _not_allowed(frozenset(roles))
+    if viewer.is_program:
+        if scope is None or not viewer.may_as_program(scope, agency_id=agency_id):
+            raise scope_missing(viewer, frozenset() if scope is None else frozenset({scope}))
+    elif not viewer.has(*roles, agency_id=agency_id):
+        raise _refusal(viewer, frozenset(roles), frozenset() if scope is None else frozenset({scope}))
+
+
+def _refusal(viewer: Viewer, roles: frozenset[Role], scopes: frozenset[TokenScope]) -> ProblemError:
+    # A program's owner who comes without a scope is told of the scope: the role would not help.
+    if scopes and Role.SERVICE in viewer.roles:
+        return scope_missing(viewer, scopes)
+    return _not_allowed(roles)
+
+
+def scope_missing(viewer: Viewer, scopes: frozenset[TokenScope]) -> ProblemError:
+    """The 403 that names the scope a program's token would need, and those that it has."""
+    has = f"has {', '.join(sorted(viewer.scopes))}" if viewer.scopes else "has no scope"
+    if scopes:
+        needed = " or ".join(sorted(scopes))
+        detail = f"It takes a token with the scope {needed}; this one {has}."
+        cure = f"Issue a token with it: nutmeg token issue ADDRESS --scope {min(scopes)}."
+    else:
+        detail = f"No scope of a program's token opens this; this one {has}."
+        cure = "A person does this, with a token of their own."
+    return ProblemError(
+        403,
+        "missing-scope",
+        "The token may not be used for this",
+        f"{detail} {cure}",
+        errors=[FieldProblem(detail, cure, header="Authorization", code="missing_scope")],
+    )
 
 
 def _bearer_token(headers: Headers) -> str | None:

@@ -17,7 +17,7 @@ from shared.bus.handling import Outcome
 from shared.events.envelope import Event
 from shared.events.governance import PersonChanged, PersonState
 from shared.identity.tokens import AuthenticationError, Tokens
-from shared.identity.viewer import Grant, Role, Viewer
+from shared.identity.viewer import INSTALLATION_ROLES, Grant, Role, Viewer, scopes_open_to
 from shared.store.engine import Store
 from shared.store.types import JSONDocument, UTCDateTime
 from shared.store.unit_of_work import UnitOfWork
@@ -115,7 +115,12 @@ class TokenAuthenticator:
         is_cut_off = valid_from is not None and claims.issued_at < valid_from
         if is_cut_off or claims.token_id in principal.revoked_token_ids:
             raise AuthenticationError("revoked", "The token has been revoked. Get a new one.")
-        return Viewer(claims.person_id, principal.grants, claims.token_id)
+        if claims.scopes is None:
+            return Viewer(claims.person_id, principal.grants, claims.token_id)
+        grants, scopes = scopes_open_to(principal.grants, claims.scopes)
+        if not scopes:
+            raise AuthenticationError("revoked", "The token's owner no longer holds the role service.")
+        return Viewer(claims.person_id, grants, claims.token_id, scopes)
 
 
 async def write_principals(
@@ -169,7 +174,8 @@ def _principal(row: Mapping[Any, Any]) -> _Principal:
 
 
 def _known_grants(documents: Sequence[Mapping[str, Any]]) -> list[Grant]:
-    # Roles on topics are open: one that this version does not know grants nothing.
+    # Roles on topics are open: one that this version does not know grants nothing. Nor does a role of the
+    # whole installation that is held for one agency: routes that ask for the role alone would open to it.
     grants = []
     for document in documents:
         try:
@@ -178,5 +184,8 @@ def _known_grants(documents: Sequence[Mapping[str, Any]]) -> list[Grant]:
             _log.warning("unknown_role", role=document["role"])
             continue
         agency_id = document.get("agency_id")
+        if agency_id and role in INSTALLATION_ROLES:
+            _log.warning("installation_role_for_one_agency", role=role.value)
+            continue
         grants.append(Grant(role, UUID(agency_id) if agency_id else None))
     return grants

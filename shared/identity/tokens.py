@@ -1,10 +1,12 @@
 """Tokens that this installation signs for its own people and programs.
 
 JSON Web Tokens (RFC 7519), HS256 with the algorithm pinned: whoever checks a token is also trusted to
-issue one, so a key pair would protect nothing. A token holds ids and times, never a name, an address or a
-right; what its person may do is looked up when it is used.
+issue one, so a key pair would protect nothing. A token holds ids and times, never a name or an address;
+what its person may do is looked up when it is used. A program's token also holds its scopes (the claim
+``scope`` of RFC 8693), which only narrow that.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -14,6 +16,7 @@ import jwt
 from shared.clock import Clock
 from shared.errors import NutmegError
 from shared.identity.signing_key import SigningKey
+from shared.identity.viewer import TokenScope
 
 __all__ = ["AuthenticationError", "TokenClaims", "Tokens"]
 
@@ -34,12 +37,16 @@ class AuthenticationError(NutmegError):
 
 @dataclass(frozen=True, slots=True)
 class TokenClaims:
-    """What a valid token says: whose it is, its own id, and its times in UTC."""
+    """What a valid token says: whose it is, its own id, its times in UTC, and its scopes.
+
+    ``scopes`` is ``None`` for a person's token. A scope that this version does not know opens nothing.
+    """
 
     person_id: UUID
     token_id: str
     issued_at: datetime
     expires_at: datetime
+    scopes: frozenset[TokenScope] | None = None
 
 
 class Tokens:
@@ -49,8 +56,8 @@ class Tokens:
         self._secret = key.derive("tokens")
         self._clock = clock
 
-    def issue(self, person_id: UUID, lifetime: timedelta) -> str:
-        """Return a new token. Raises ``ValueError`` for a lifetime that is not within a year."""
+    def issue(self, person_id: UUID, lifetime: timedelta, *, scopes: Collection[TokenScope] = ()) -> str:
+        """Return a new token; with ``scopes``, one of a program. Raises ``ValueError``: not within a year."""
         if not timedelta(0) < lifetime <= LIFETIME_MAX:
             raise ValueError(f"a token lives between a second and {LIFETIME_MAX.days} days, not {lifetime}")
         now = self._clock.now()
@@ -62,6 +69,8 @@ class Tokens:
             "iat": now.timestamp(),
             "exp": int((now + lifetime).timestamp()),
         }
+        if scopes:
+            claims["scope"] = " ".join(sorted(scopes))
         return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
 
     def verify(self, token: str) -> TokenClaims:
@@ -87,6 +96,7 @@ class Tokens:
                 token_id=str(claims["jti"]),
                 issued_at=datetime.fromtimestamp(float(claims["iat"]), UTC),
                 expires_at=datetime.fromtimestamp(int(claims["exp"]), UTC),
+                scopes=_scopes(claims.get("scope")),
             )
         except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as error:
             raise AuthenticationError(
@@ -98,3 +108,10 @@ class Tokens:
         if found.issued_at - LEEWAY > now:
             raise AuthenticationError("malformed", "The token was issued in the future; check the clocks.")
         return found
+
+
+def _scopes(claim: object) -> frozenset[TokenScope] | None:
+    if claim is None:
+        return None
+    words = set(str(claim).split())
+    return frozenset(scope for scope in TokenScope if scope in words)

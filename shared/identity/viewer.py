@@ -1,14 +1,27 @@
 """Who is looking, and what that person may see and do.
 
 A grant is (person, role, agency or ``*``). Visibility of a *record* is apart from ``accessLevel`` of its
-*data* (design, section 4).
+*data* (design, section 4). A program acts by a token with scopes: it has the rights of its role on the
+routes that name one of them, and nowhere else.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import UUID
 
-__all__ = ["ANONYMOUS", "EVERYTHING", "GOVERNMENT_ROLES", "Grant", "Role", "Viewer"]
+__all__ = [
+    "ANONYMOUS",
+    "EVERYTHING",
+    "GOVERNMENT_ROLES",
+    "INSTALLATION_ROLES",
+    "SCOPE_MEANINGS",
+    "Grant",
+    "Role",
+    "TokenScope",
+    "Viewer",
+    "scopes_open_to",
+]
 
 
 class Role(StrEnum):
@@ -22,6 +35,29 @@ class Role(StrEnum):
     OPERATOR = "operator"
     SERVICE = "service"
 
+
+class TokenScope(StrEnum):
+    """What a program's token may be used for. None of them opens the directory."""
+
+    METRICS = "metrics"
+    HITS = "hits"
+    HARVEST = "harvest"
+    EVENTS = "events"
+
+
+SCOPE_MEANINGS = {
+    TokenScope.METRICS: "read /metrics",
+    TokenScope.HITS: "report the use of others, in large batches and late",
+    TokenScope.HARVEST: "start a harvest and read what became of it",
+    TokenScope.EVENTS: "read the events of records that are not public",
+}
+"""What each scope opens, in words for whoever issues a token."""
+
+_SCOPES_OF_ONE_AGENCY = frozenset({TokenScope.HITS, TokenScope.EVENTS})
+"""The others reach the whole installation, so they need the role for all agencies."""
+
+INSTALLATION_ROLES = frozenset({Role.REQUESTER, Role.CHIEF_DATA_OFFICER, Role.OPERATOR})
+"""Roles that are held for the whole installation: for one agency they would mean nothing."""
 
 GOVERNMENT_ROLES = frozenset(
     {Role.STEWARD, Role.AGENCY_DATA_OFFICER, Role.CHIEF_DATA_OFFICER, Role.OPERATOR, Role.SERVICE}
@@ -54,6 +90,13 @@ class Viewer:
     person_id: UUID | None = None
     grants: frozenset[Grant] = frozenset()
     token_id: str | None = None
+    scopes: frozenset[TokenScope] = frozenset()
+    """What a program's token may be used for; empty for a person."""
+
+    @property
+    def is_program(self) -> bool:
+        """Whether a token with scopes was sent."""
+        return bool(self.scopes)
 
     @property
     def is_signed_in(self) -> bool:
@@ -74,21 +117,31 @@ class Viewer:
     @property
     def sees_government(self) -> bool:
         """May see records of visibility *government*."""
-        return bool(self.roles & GOVERNMENT_ROLES)
+        return any(self._works_for(grant) for grant in self.grants)
 
     @property
     def sees_all_agencies(self) -> bool:
         """May see records of visibility *agency* of every agency."""
-        return any(grant.role in GOVERNMENT_ROLES and grant.agency_id is None for grant in self.grants)
+        return any(self._works_for(grant) and grant.agency_id is None for grant in self.grants)
 
     @property
     def agency_ids(self) -> frozenset[UUID]:
         """Agencies whose own records this person may see."""
         return frozenset(
-            grant.agency_id
-            for grant in self.grants
-            if grant.agency_id is not None and grant.role in GOVERNMENT_ROLES
+            grant.agency_id for grant in self.grants if grant.agency_id is not None and self._works_for(grant)
         )
+
+    def _works_for(self, grant: Grant) -> bool:
+        # A program without a scope has no rights: a session of its owner's browser, for one.
+        return grant.role in GOVERNMENT_ROLES and (grant.role is not Role.SERVICE or bool(self.scopes))
+
+    def without_rights(self) -> "Viewer":
+        """Return the same viewer with the rights of the public; a program is one still, for what it is told."""
+        return replace(self, grants=frozenset())
+
+    def may_as_program(self, scope: TokenScope, *, agency_id: UUID | None = None) -> bool:
+        """Tell whether this is a program whose token has ``scope`` for ``agency_id`` (or for all)."""
+        return scope in self.scopes and self.has(Role.SERVICE, agency_id=agency_id)
 
     def has(self, *roles: Role, agency_id: UUID | None = None) -> bool:
         """Tell whether one of ``roles`` is held for ``agency_id`` (or for all agencies)."""
@@ -109,5 +162,25 @@ class Viewer:
 
 
 ANONYMOUS = Viewer()
-EVERYTHING = Viewer(grants=frozenset({Grant(Role.SERVICE)}))
+EVERYTHING = Viewer(grants=frozenset({Grant(Role.SERVICE)}), scopes=frozenset(TokenScope))
 """For work that a service does in its own name, never for a request."""
+
+
+def scopes_open_to(
+    grants: Collection[Grant], scopes: Iterable[TokenScope]
+) -> tuple[frozenset[Grant], frozenset[TokenScope]]:
+    """Return with which grants and scopes a token of a holder of ``grants`` acts; both empty: not at all.
+
+    A program's role, or an operator's, is needed. A token with scopes never has more of its holder's rights
+    than the role *service*.
+    """
+    agencies = {grant.agency_id for grant in grants if grant.role is Role.SERVICE}
+    if any(grant.role is Role.OPERATOR and grant.agency_id is None for grant in grants):
+        agencies.add(None)
+    if not agencies:
+        return frozenset(), frozenset()
+    asked = frozenset(scopes)
+    usable = asked if None in agencies else asked & _SCOPES_OF_ONE_AGENCY
+    if not usable:
+        return frozenset(), frozenset()
+    return frozenset(Grant(Role.SERVICE, agency_id) for agency_id in agencies), usable

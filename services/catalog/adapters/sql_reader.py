@@ -55,7 +55,7 @@ from shared.datasets.read_model import visible_to
 from shared.events.catalog import DatasetState, RejectedRecord
 from shared.events.quality import Measurement
 from shared.events.registry import DATASET_CHANGED, DATASET_REGISTERED, DATASET_RETIRED
-from shared.identity.viewer import GOVERNMENT_ROLES, Viewer
+from shared.identity.viewer import Viewer
 from shared.store.engine import Store
 
 __all__ = ["SqlCatalogReader", "scope_of"]
@@ -301,7 +301,7 @@ async def _alerts(connection: AsyncConnection, dataset: Any, viewer: Viewer) -> 
     What exactly was found is for people of the agency, and for everybody where the data is public itself.
     """
     is_open = dataset.visibility == "public" and dataset.state.get("access_level") == "public"
-    may_read = is_open or viewer.has(*GOVERNMENT_ROLES, agency_id=dataset.agency_id)
+    may_read = is_open or viewer.may_see("agency", dataset.agency_id)
     rows = await connection.execute(
         select(OPEN_ALERTS)
         .where(OPEN_ALERTS.c.dataset_id == dataset.dataset_id)

@@ -14,7 +14,7 @@ from services.catalog.ports import ChangesFeed
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.sse import LastEventID
 from shared.http.viewing import ViewerDependency, access
-from shared.identity.viewer import Viewer
+from shared.identity.viewer import TokenScope, Viewer
 
 __all__ = ["Bell", "build_changes_api", "stream_changes"]
 
@@ -56,7 +56,7 @@ def build_changes_api(changes: ChangesFeed, bell: Bell) -> APIRouter:
     """Return the route ``/api/v1/events``."""
     router = APIRouter(tags=["changes"])
 
-    @router.get("/api/v1/events", dependencies=[access("public")])
+    @router.get("/api/v1/events", dependencies=[access("public", TokenScope.EVENTS)])
     async def read_changes(
         request: Request,
         viewer: ViewerDependency,

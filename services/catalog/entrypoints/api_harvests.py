@@ -22,13 +22,14 @@ from services.catalog.entrypoints.documents import harvest_document
 from services.catalog.ports import CatalogPorts, CatalogReader, FeedShelf
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.viewing import ViewerDependency, access
-from shared.identity.viewer import Role, Viewer
+from shared.identity.viewer import Role, TokenScope, Viewer
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
 
 __all__ = ["build_harvests_api", "confirm_held"]
 
-HARVESTERS = (Role.OPERATOR, Role.CHIEF_DATA_OFFICER, Role.SERVICE)
+HARVESTERS = (Role.OPERATOR, Role.CHIEF_DATA_OFFICER, TokenScope.HARVEST)
+CONFIRMERS = (Role.OPERATOR, Role.CHIEF_DATA_OFFICER)
 ADDRESS_BYTES_MAX = 8 * 1024
 """A larger body is a feed, never the address of one."""
 PRINTED = r"^[^\x00-\x1f\x7f]+$"
@@ -64,7 +65,8 @@ def build_harvests_api(
         """Show how far a harvest is, and what it did."""
         return harvest_document(_found(await reader.harvest(harvest_id)))
 
-    @router.post("/{harvest_id}/confirm", status_code=202, dependencies=[access(*HARVESTERS)])
+    # A held harvest waits for a person: a program may not answer for one.
+    @router.post("/{harvest_id}/confirm", status_code=202, dependencies=[access(*CONFIRMERS)])
     async def confirm_harvest(
         harvest_id: UUID,
         wait: bool = False,

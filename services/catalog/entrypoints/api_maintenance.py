@@ -19,7 +19,7 @@ def build_maintenance_api(worker: IndexWorker) -> APIRouter:
     router = APIRouter(
         prefix="/api/v1/catalog",
         tags=["maintenance"],
-        dependencies=[access(Role.OPERATOR, Role.CHIEF_DATA_OFFICER, Role.SERVICE)],
+        dependencies=[access(Role.OPERATOR, Role.CHIEF_DATA_OFFICER)],
     )
 
     @router.post("/reindex")

@@ -116,9 +116,7 @@ class PathDocument(BaseModel):
 
 def build_operations_api(operated: Operated) -> APIRouter:
     """Return the routes below ``/api/v1/ops``."""
-    router = APIRouter(
-        prefix="/api/v1/ops", tags=["operations"], dependencies=[access(Role.OPERATOR, Role.SERVICE)]
-    )
+    router = APIRouter(prefix="/api/v1/ops", tags=["operations"], dependencies=[access(Role.OPERATOR)])
     _add_status(router, operated)
     _add_dead_letters(router, operated)
     return router

@@ -117,7 +117,7 @@ def _add_api(router: APIRouter, demo: Demo, log: ObservedLog) -> None:
     api = APIRouter(
         prefix="/api/v1/demo",
         tags=["demo"],
-        dependencies=[access(Role.OPERATOR, Role.CHIEF_DATA_OFFICER, Role.SERVICE)],
+        dependencies=[access(Role.OPERATOR, Role.CHIEF_DATA_OFFICER)],
     )
 
     @api.post("/degrade", status_code=202)

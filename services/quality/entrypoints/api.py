@@ -34,14 +34,14 @@ from shared.http.cursors import CursorDependency
 from shared.http.idempotency import Answer, act_once
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.viewing import ViewerDependency, access, require
-from shared.identity.viewer import GOVERNMENT_ROLES, Role, Viewer
+from shared.identity.viewer import Role, TokenScope, Viewer
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
 
 __all__ = ["build_api"]
 
 ALERTS_PER_PAGE_MAX = 200
-_STEWARDING = (Role.STEWARD, Role.AGENCY_DATA_OFFICER, Role.CHIEF_DATA_OFFICER, Role.OPERATOR, Role.SERVICE)
+_STEWARDING = (Role.STEWARD, Role.AGENCY_DATA_OFFICER, Role.CHIEF_DATA_OFFICER, Role.OPERATOR)
 
 AlertStateWord = Literal["open", "acknowledged", "resolved"]
 Order = Callable[[UnitOfWork, QualityPorts, UUID], Awaitable[None]]
@@ -92,7 +92,7 @@ def _add_reading(router: APIRouter, store: Store, ports: QualityPorts) -> None:
 
 
 def _add_alerts(router: APIRouter, store: Store) -> None:
-    @router.get("/alerts", dependencies=[access(*GOVERNMENT_ROLES)])
+    @router.get("/alerts", dependencies=[access(*_STEWARDING, TokenScope.EVENTS)])
     async def list_alerts(
         request: Request,
         viewer: ViewerDependency,
@@ -118,7 +118,7 @@ def _add_alerts(router: APIRouter, store: Store) -> None:
             request, {"items": [alert_document(one) for one in page], "next_cursor": next_cursor}
         )
 
-    @router.get("/alerts/{alert_id}", dependencies=[access(*GOVERNMENT_ROLES)])
+    @router.get("/alerts/{alert_id}", dependencies=[access(*_STEWARDING, TokenScope.EVENTS)])
     async def show_alert(alert_id: UUID, request: Request, viewer: ViewerDependency) -> Response:
         """One alert with its evidence."""
         async with store.read() as connection:

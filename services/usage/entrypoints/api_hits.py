@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from services.usage.adapters.tables import IDEMPOTENCY
-from services.usage.commands import IMPORTER_ROLES, record_hits
+from services.usage.commands import record_hits
 from services.usage.domain.counter import HitKind
 from services.usage.domain.reports import (
     HitProblem,
@@ -23,7 +23,7 @@ from services.usage.ports import UsagePorts
 from shared.http.idempotency import Answer, act_once
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.viewing import ViewerDependency, access
-from shared.identity.viewer import Viewer
+from shared.identity.viewer import Role, TokenScope, Viewer
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
 
@@ -113,7 +113,7 @@ def build_hits_api(store: Store, ports: UsagePorts) -> APIRouter:
     """Return the routes that take hits."""
     router = APIRouter(tags=["usage"])
 
-    @router.post("/api/v1/usage/hits", status_code=202, dependencies=[access("public")])
+    @router.post("/api/v1/usage/hits", status_code=202, dependencies=[access("public", TokenScope.HITS)])
     async def report_hit(
         hit: HitReport, request: Request, viewer: ViewerDependency, key: KeyHeader = None
     ) -> Response:
@@ -129,7 +129,7 @@ def build_hits_api(store: Store, ports: UsagePorts) -> APIRouter:
     @router.post(
         "/api/v1/usage/hits:batch",
         status_code=202,
-        dependencies=[access("public", body_bytes_max=BATCH_BYTES_MAX)],
+        dependencies=[access("public", TokenScope.HITS, body_bytes_max=BATCH_BYTES_MAX)],
     )
     async def report_hits(
         batch: HitBatch, request: Request, viewer: ViewerDependency, key: KeyHeader = None
@@ -212,8 +212,9 @@ async def _record_batch(
 
 
 def _check_size(batch: HitBatch, viewer: Viewer) -> None:
-    if len(batch.hits) > OWN_HITS_MAX and not viewer.roles & set(IMPORTER_ROLES):
-        cure = f"Send at most {OWN_HITS_MAX} hits at once, or use a token of role service or operator."
+    imports = Role.OPERATOR in viewer.roles or TokenScope.HITS in viewer.scopes
+    if len(batch.hits) > OWN_HITS_MAX and not imports:
+        cure = f"Send at most {OWN_HITS_MAX} hits at once, or use a program's token with the scope hits."
         problem = FieldProblem("too many hits", cure, pointer="#/hits", code="too_long")
         raise ProblemError(422, "validation", "The batch is too large", cure, errors=[problem])
 

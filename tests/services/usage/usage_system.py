@@ -37,6 +37,7 @@ from shared.http.settings import HTTPSettings
 from shared.identity.principals import TokenAuthenticator
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import Tokens
+from shared.identity.viewer import TokenScope
 from shared.store.engine import sqlite_url
 from shared.telemetry.metrics import Metrics
 
@@ -86,7 +87,8 @@ class UsageSystem:
         """An HTTP client with the token of one of ``PEOPLE``, or without any, and a browser's agent."""
         headers = {"User-Agent": BROWSER}
         if who is not None:
-            token = Tokens(KEY, self.clock).issue(uuid5(NAMESPACE, who), timedelta(hours=1))
+            scopes = [TokenScope.HITS] if "importer" in who else []
+            token = Tokens(KEY, self.clock).issue(uuid5(NAMESPACE, who), timedelta(hours=1), scopes=scopes)
             headers["Authorization"] = f"Bearer {token}"
         transport = httpx.ASGITransport(app=self._app, client=(address, 50_000))
         return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080", headers=headers)

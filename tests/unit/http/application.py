@@ -13,7 +13,7 @@ from shared.http.networks import Network
 from shared.http.settings import HTTPSettings
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import AuthenticationError
-from shared.identity.viewer import Grant, Role, Viewer
+from shared.identity.viewer import Grant, Role, TokenScope, Viewer
 from shared.telemetry.metrics import Metrics
 
 SIGNING_KEY = SigningKey(b"k" * 32)
@@ -25,11 +25,22 @@ OPERATOR = Viewer(
     UUID("6a4b1c4e-3333-4d5e-9a11-000000000003"), frozenset({Grant(Role.OPERATOR)}), "operator-token-id"
 )
 AWAY_TOKEN = "away-token"
-VIEWERS: Mapping[str, Viewer] = {"steward-token": STEWARD, "operator-token": OPERATOR}
+METRICS_PROGRAM, HARVEST_PROGRAM = (
+    Viewer(UUID(int=number), frozenset({Grant(Role.SERVICE)}), f"{scope}-token-id", frozenset({scope}))
+    for number, scope in ((4, TokenScope.METRICS), (5, TokenScope.HARVEST))
+)
+UNSCOPED_PROGRAM = Viewer(UUID(int=6), frozenset({Grant(Role.SERVICE)}), "unscoped-token-id")
+VIEWERS: Mapping[str, Viewer] = {
+    "steward-token": STEWARD,
+    "operator-token": OPERATOR,
+    "metrics-token": METRICS_PROGRAM,
+    "harvest-token": HARVEST_PROGRAM,
+    "unscoped-token": UNSCOPED_PROGRAM,
+}
 
 
 class KnownTokens:
-    """An authenticator that knows two tokens, and whose store is away for a third."""
+    """An authenticator that knows some tokens, and whose store is away for a third."""
 
     async def authenticate(self, token: str) -> Viewer:
         if token == AWAY_TOKEN:

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse
 
 from shared.http.app import routes_without_access
 from shared.http.viewing import ViewerDependency, access, require
-from shared.identity.viewer import Role
+from shared.identity.viewer import Role, TokenScope
 from tests.unit.http.application import AGENCY, AWAY_TOKEN, build, client
 
 router = APIRouter()
@@ -44,6 +44,50 @@ async def show_operations() -> dict[str, bool]:
 async def show_agency(viewer: ViewerDependency, of_all: bool = False) -> dict[str, bool]:
     require(viewer, Role.STEWARD, agency_id=None if of_all else AGENCY)
     return {"ok": True}
+
+
+@router.get("/api/v1/harvesting", dependencies=[access(Role.OPERATOR, TokenScope.HARVEST)])
+async def show_harvesting(viewer: ViewerDependency, of_all: bool = False) -> dict[str, bool]:
+    require(viewer, Role.OPERATOR, scope=TokenScope.HARVEST)
+    return {"ok": True}
+
+
+@router.get("/api/v1/seen", dependencies=[access("public", TokenScope.HARVEST)])
+async def show_seen(viewer: ViewerDependency) -> dict[str, bool]:
+    return {"agency": viewer.may_see("agency", AGENCY), "government": viewer.may_see("government", None)}
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "missing"),
+    [
+        ("/api/v1/harvesting", "metrics-token", "the scope harvest; this one has metrics"),
+        ("/api/v1/harvesting", "unscoped-token", "the scope harvest; this one has no scope"),
+        ("/api/v1/operations", "harvest-token", "No scope of a program's token opens this"),
+        ("/api/v1/mine", "harvest-token", "No scope of a program's token opens this"),
+        ("/metrics", "harvest-token", "the scope metrics; this one has harvest"),
+        ("/metrics", "unscoped-token", "the scope metrics; this one has no scope"),
+    ],
+)
+async def test_a_program_is_refused_outside_its_scopes_by_the_name_of_the_missing_one(
+    path: str, token: str, missing: str
+) -> None:
+    async with client(build(router), token=token, address="203.0.113.9") as http:
+        answer = await http.get(path)
+    assert answer.status_code == 403
+    assert answer.json()["type"].endswith("missing-scope")
+    assert missing in answer.json()["detail"]
+    assert answer.json()["errors"][0]["code"] == "missing_scope"
+
+
+async def test_a_program_is_let_in_where_a_route_names_its_scope_and_is_a_visitor_on_public_ones() -> None:
+    app = build(router)
+    async with client(app, token="harvest-token", address="203.0.113.9") as http:
+        assert (await http.get("/api/v1/harvesting")).status_code == 200
+        assert (await http.get("/api/v1/seen")).json() == {"agency": True, "government": True}
+        assert (await http.get("/api/v1/open")).json() == {"viewer": "Requester"}
+    async with client(app, token="metrics-token", address="203.0.113.9") as http:
+        assert (await http.get("/metrics")).status_code == 200
+        assert (await http.get("/api/v1/seen")).json() == {"agency": False, "government": False}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from shared.events.registry import PERSON_CHANGED
 from shared.identity.principals import Principals, TokenAuthenticator, remember_people
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import AuthenticationError, Tokens
-from shared.identity.viewer import Grant, Role
+from shared.identity.viewer import Grant, Role, TokenScope, scopes_open_to
 from shared.store.engine import Store
 from tests.support.databases import Databases
 from tests.unit.http.stores import PRINCIPALS, open_store
@@ -35,6 +35,9 @@ def tokens(clock: SimulatedClock) -> Tokens:
     return Tokens(SigningKey(b"k" * 32), clock)
 
 
+FOR_AN_AGENCY = ("steward", "galactic-overseer", "agency-data-officer")
+
+
 def person_changed(
     clock: SimulatedClock,
     *,
@@ -46,7 +49,7 @@ def person_changed(
         person_id=PERSON,
         display_name="Ada Example",
         email="ada@example.gov",
-        grants=[GrantState(role=role, agency_id=AGENCY)],
+        grants=[GrantState(role=role, agency_id=AGENCY if role in FOR_AN_AGENCY else None)],
         tokens_valid_from=tokens_valid_from,
         revoked_token_ids=list(revoked),
     )
@@ -168,3 +171,53 @@ async def test_the_table_holds_neither_name_nor_address(store: Store, clock: Sim
         row = (await connection.execute(PRINCIPALS.select())).one()
     assert "Ada" not in str(row)
     assert "ada@" not in str(row)
+
+
+async def test_a_role_of_the_whole_installation_that_is_held_for_one_agency_grants_nothing(
+    store: Store, tokens: Tokens, clock: SimulatedClock
+) -> None:
+    principals = Principals(PRINCIPALS)
+    person = PersonState(
+        person_id=PERSON,
+        display_name="Ada Example",
+        grants=[GrantState(role="operator", agency_id=AGENCY), GrantState(role="steward", agency_id=AGENCY)],
+    )
+    event = new_event(PERSON_CHANGED, PersonChanged(person=person), subject=str(PERSON), time=clock.now())
+    await tell(store, principals, event)
+    viewer = await TokenAuthenticator(tokens, store, principals).authenticate(tokens.issue(PERSON, DAY))
+    assert viewer.roles == {Role.STEWARD}
+
+
+@pytest.mark.parametrize(
+    ("role", "asked", "granted"),
+    [
+        ("service", {TokenScope.METRICS}, {TokenScope.METRICS}),
+        ("operator", {TokenScope.METRICS, TokenScope.HITS}, {TokenScope.METRICS, TokenScope.HITS}),
+        ("steward", {TokenScope.METRICS}, None),
+        ("chief-data-officer", {TokenScope.EVENTS}, None),
+    ],
+)
+async def test_a_token_with_scopes_has_the_rights_of_a_program_and_no_others_of_its_owner(
+    store: Store,
+    tokens: Tokens,
+    clock: SimulatedClock,
+    role: str,
+    asked: set[TokenScope],
+    granted: set[TokenScope] | None,
+) -> None:
+    principals = Principals(PRINCIPALS)
+    authenticator = TokenAuthenticator(tokens, store, principals)
+    await tell(store, principals, person_changed(clock, role=role))
+    token = tokens.issue(PERSON, DAY, scopes=asked)
+    if granted is None:
+        assert await reason_of(authenticator, token) == "revoked"
+        return
+    viewer = await authenticator.authenticate(token)
+    assert viewer.grants == {Grant(Role.SERVICE)}
+    assert viewer.scopes == granted
+
+
+def test_a_program_of_one_agency_gets_no_scope_that_reaches_the_whole_installation() -> None:
+    grants, scopes = scopes_open_to([Grant(Role.SERVICE, AGENCY)], TokenScope)
+    assert grants == {Grant(Role.SERVICE, AGENCY)}
+    assert scopes == {TokenScope.HITS, TokenScope.EVENTS}
