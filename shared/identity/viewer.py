@@ -136,7 +136,7 @@ class Viewer:
         return grant.role in GOVERNMENT_ROLES and (grant.role is not Role.SERVICE or bool(self.scopes))
 
     def without_rights(self) -> "Viewer":
-        """Return the same viewer with the rights of the public; a program is one still, for what it is told."""
+        """Return the same viewer with the rights of the public. A program stays one, for what it is told."""
         return replace(self, grants=frozenset())
 
     def may_as_program(self, scope: TokenScope, *, agency_id: UUID | None = None) -> bool:
