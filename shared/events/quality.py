@@ -17,6 +17,7 @@ __all__ = [
     "Measurement",
     "MeasurementRecorded",
     "SummaryLine",
+    "ValueCount",
 ]
 
 
@@ -28,8 +29,19 @@ class DimensionScore(EventModel):
     reason: str
 
 
+class ValueCount(EventModel):
+    """One value of a column, and how many rows hold it."""
+
+    value: str
+    rows: int
+
+
 class ColumnProfiled(EventModel):
-    """What the rows say about one column."""
+    """What the rows say about one column.
+
+    Text has no minimum and maximum: their order says nothing. It has its commonest values instead, of public
+    data only, and none where few rows hold a value or the column may be about persons.
+    """
 
     name: str
     type: str
@@ -37,6 +49,9 @@ class ColumnProfiled(EventModel):
     minimum: str | None = None
     maximum: str | None = None
     distinct_estimate: int | None = None
+    commonest: list[ValueCount] = Field(
+        default_factory=list, description="at most 5, most rows first; of text without personal data"
+    )
 
 
 class Measurement(EventModel):

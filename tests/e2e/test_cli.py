@@ -202,6 +202,28 @@ def test_use_is_reported_and_a_file_profiled(data_dir: Path, tmp_path: Path) -> 
     assert profile.returncode == 0, profile.stderr
     columns = {column["name"]: column for column in json.loads(profile.stdout)["columns"]}
     assert set(columns) == {"town", "bridges"}
+    assert columns["town"]["minimum"] is None
+    assert columns["town"]["commonest"][0] == {"value": "Avon", "rows": 1}
+    assert (columns["bridges"]["minimum"], columns["bridges"]["maximum"]) == ("4", "7")
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_profile_tells_how_the_file_is_written_and_ends_with_3_where_rows_were_refused(
+    data_dir: Path, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    rows = tmp_path / "refused.csv"
+    good = "".join(f"Canton;{number}\n" for number in range(40))
+    rows.write_bytes(f"town;bridges\nAvon;4\nBerlin;7;extra\nPrés;3\n{good}".encode("cp1252"))
+    profile = nutmeg("quality", "profile", rows, "--data-dir", data_dir, *form)
+    assert profile.returncode == 3, profile.stderr
+    if form:
+        found = json.loads(profile.stdout)
+        told = [found[name] for name in ("row_count", "rejected_row_count", "delimiter", "encoding")]
+        assert told == [42, 1, ";", "cp1252"]
+    else:
+        for line in ("Rows: 42", "Rejected rows: 1 (", "Delimiter: semicolon", "Encoding: cp1252"):
+            assert line in profile.stdout
 
 
 def test_secrets_are_for_their_owner_only(server: httpx.Client, data_dir: Path) -> None:

@@ -34,6 +34,7 @@ FAIR_SCORE_MIN = 0.5
 FORMAT_CHARACTERS_MAX = 30
 
 _NUMBER_TYPES = ("integer", "number")
+_RANGED_TYPES = ("integer", "number", "date", "datetime", "time", "duration")
 
 
 class Light(NamedTuple):
@@ -307,17 +308,30 @@ def _columns(state: DatasetState, profile: Measurement | None) -> list[ColumnRow
 def _column_row(
     name: str, title: str | None, meaning: str | None, kind: str | None, found: ColumnProfiled | None
 ) -> ColumnRow:
-    span = None
-    if found is not None and found.minimum is not None and found.maximum is not None:
-        span = found.minimum if found.minimum == found.maximum else f"{found.minimum} to {found.maximum}"
     return ColumnRow(
         name,
         title if title != name else None,
         meaning,
         kind or (found.type if found else None),
         found.null_fraction if found else None,
-        span,
+        _values_words(found) if found else None,
     )
+
+
+def _values_words(found: ColumnProfiled) -> str | None:
+    """The range of numbers and dates; of text, how many different values and which are the commonest.
+
+    Events of an earlier version hold the range of text as well, which is nothing to show.
+    """
+    if found.type in _RANGED_TYPES:
+        if found.minimum is None or found.maximum is None:
+            return None
+        return found.minimum if found.minimum == found.maximum else f"{found.minimum} to {found.maximum}"
+    if not found.distinct_estimate:
+        return None
+    words = plural(found.distinct_estimate, "different value")
+    commonest = ", ".join(f"{one.value} ({one.rows:,})" for one in found.commonest)
+    return f"{words}. Most common: {commonest}" if commonest else words
 
 
 def _uses(one: UseOfDay | UseOfMonth) -> int:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.host.entrypoints.cli_errors import CommandError
+from services.host.entrypoints.cli_errors import IN_PART, CommandError
 from services.host.entrypoints.cli_options import (
     AsJson,
     DataDir,
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["add_insight"]
 
 REPORT_COLUMNS = ("views", "downloads", "api_calls", "unique_item_requests")
-PROFILE_COLUMNS = ("name", "type", "null_count", "distinct_estimate", "minimum", "maximum")
+PROFILE_COLUMNS = ("Name", "Type", "Empty", "Different values", "Range, or the commonest values")
 """What people see; --json has the rest."""
+
+_DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar", " ": "blank"}
 
 
 def add_insight(app: typer.Typer) -> None:
@@ -85,8 +87,11 @@ def _add_profile(group: typer.Typer) -> None:
         api: RemoteAPI = None,
         token: RemoteToken = None,
     ) -> None:
-        """Profile a file of rows: columns, types, empty cells, ranges."""
-        from services.host.entrypoints.cli_output import show_json, show_table
+        """Profile a file of rows: how it is written, columns, types, empty cells, ranges, commonest values.
+
+        Ends with 3 where rows could not be read, because their number of cells is wrong.
+        """
+        from services.host.entrypoints.cli_output import say, show_json, show_table
 
         try:
             content = file.read_bytes()
@@ -103,6 +108,35 @@ def _add_profile(group: typer.Typer) -> None:
         )
         if as_json:
             show_json(found)
-            return
-        rows = [[column.get(name) for name in PROFILE_COLUMNS] for column in found["columns"]]
-        show_table(str(file), [name.replace("_", " ").capitalize() for name in PROFILE_COLUMNS], rows)
+        else:
+            show_table(str(file), PROFILE_COLUMNS, [_column_cells(column) for column in found["columns"]])
+            for line in _file_lines(found):
+                say(line)
+        if found["rejected_row_count"]:
+            raise typer.Exit(IN_PART)
+
+
+def _column_cells(column: dict[str, Any]) -> list[Any]:
+    lowest, highest = column["minimum"], column["maximum"]
+    values = ", ".join(f"{one['value']} ({one['rows']:,})" for one in column["commonest"])
+    if lowest is not None and highest is not None:
+        values = lowest if lowest == highest else f"{lowest} to {highest}"
+    empty = column["null_count"] + column["blank_count"]
+    return [column["name"], column["type"], empty, column["distinct_estimate"], values]
+
+
+def _file_lines(found: dict[str, Any]) -> list[str]:
+    delimiter = found["delimiter"]
+    rejected = found["rejected_row_count"]
+    why = " (their number of cells is not that of the header)" if rejected else ""
+    lines = [
+        f"Rows: {found['row_count']:,}",
+        f"Rejected rows: {rejected:,}{why}",
+        f"Columns: {found['column_count']:,}",
+        f"Format: {found['format']}",
+        f"Delimiter: {'none' if delimiter is None else _DELIMITERS.get(delimiter, repr(delimiter))}",
+        f"Encoding: {found['encoding'] or 'none, the format is binary'}",
+    ]
+    if found["sampled"]:
+        lines.append(f"Columns were measured over the first {found['measured_row_count']:,} rows.")
+    return lines

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Never
 
 from services.quality.adapters.duckdb_exits import EXIT_OUT_OF_MEMORY
-from services.quality.domain.profile import ColumnProfile, Profile
+from services.quality.domain.profile import ColumnProfile, CommonValue, Profile
 from services.quality.ports import (
     ProfileLimits,
     ProfileMemoryError,
@@ -217,7 +217,14 @@ def _raise(answer: dict[str, Any], limits: ProfileLimits) -> Never:
 
 def _profile_from(fields: dict[str, Any], profiled_at: datetime) -> Profile:
     columns = tuple(
-        ColumnProfile(**{**column, "examples": tuple(column["examples"])}) for column in fields["columns"]
+        ColumnProfile(
+            **{
+                **column,
+                "examples": tuple(column["examples"]),
+                "commonest": tuple(CommonValue(**one) for one in column.get("commonest", ())),
+            }
+        )
+        for column in fields["columns"]
     )
     preview = tuple(tuple(row) for row in fields["preview"])
     return Profile(**{**fields, "columns": columns, "preview": preview, "profiled_at": profiled_at})

@@ -11,7 +11,9 @@ import duckdb
 from services.quality.adapters.csv_dialect import Dialect, sniff
 from services.quality.adapters.data_file import DataFile, NotATableError
 from services.quality.domain.profile import (
+    COMMONEST_VALUES_MAX,
     EXAMPLES_MAX,
+    LISTED_TYPES,
     PREVIEW_COLUMNS_MAX,
     PREVIEW_ROWS_MAX,
     VALUE_CHARACTERS_MAX,
@@ -24,6 +26,10 @@ REJECTS_MAX = 100_000
 """So many rejected rows are kept; beyond it their number is a lower bound."""
 COLUMNS_READABLE_MAX = 20_000
 COLUMNS_MEASURED_MAX = 4_000
+LISTED_COLUMNS_MAX = 200
+"""Values are counted in so many columns: each takes a query of its own."""
+LISTED_VALUES_MAX = 1_000
+"""A column with more different values than this has no commonest ones worth a table in memory."""
 
 _BLANKS = " \t\r\n\f\v\u00a0"
 _US_DATE = re.compile(r"\d{1,2}/\d{1,2}/\d{4}( \d{1,2}:\d{2}.*)?")
@@ -92,6 +98,7 @@ def profile_table(
         readings = [[_typed_reading(type_name)] for type_name in types]
         extra = {"delimiter": None, "has_header": True}
     measured = _measure(connection, readings)
+    _count_values(connection, readings, measured)
     columns = [
         {"name": name, **fields, "examples": _examples([row[position] for row in head])}
         for position, (name, fields) in enumerate(zip(table.names, measured, strict=True))
@@ -265,6 +272,28 @@ def _measure(connection: duckdb.DuckDBPyConnection, readings: list[list[_Reading
             }
         attempt += 1
     return [measured[position] for position in range(len(readings))]
+
+
+def _count_values(
+    connection: duckdb.DuckDBPyConnection, readings: list[list[_Reading]], measured: list[dict[str, Any]]
+) -> None:
+    """Add to the figures of text what most rows hold, and how many different values there are exactly."""
+    listed = [
+        position
+        for position, figures in enumerate(measured)
+        if figures["type"] in LISTED_TYPES and 0 < figures["distinct_estimate"] <= LISTED_VALUES_MAX
+    ]
+    for position in listed[:LISTED_COLUMNS_MAX]:
+        figures = measured[position]
+        reading = next(one for one in readings[position] if one.type == figures["type"])
+        value = f"CAST(v{position} AS VARCHAR)"
+        rows = connection.execute(
+            f"SELECT left({value}, {VALUE_CHARACTERS_MAX + 1}), count(*) AS n, count(*) OVER () "
+            f"FROM (SELECT {_cells_sql(position, reading)} FROM measured) WHERE v{position} IS NOT NULL "
+            f"GROUP BY v{position} ORDER BY n DESC, v{position} LIMIT {COMMONEST_VALUES_MAX}"
+        ).fetchall()
+        figures["commonest"] = [{"value": _cut(text), "rows": count} for text, count, _ in rows]
+        figures["distinct_estimate"] = rows[0][2]
 
 
 _FIGURES = 7

@@ -25,6 +25,19 @@ PREVIEW_COLUMNS_MAX = 100
 VALUE_CHARACTERS_MAX = 120
 """Every value that is kept (minimum, maximum, example, preview cell) is cut at this length."""
 EXAMPLES_MAX = 5
+COMMONEST_VALUES_MAX = 5
+RANGED_TYPES: frozenset[ColumnType] = frozenset({"integer", "number", "date", "datetime", "time", "duration"})
+"""Types whose values have an order that means something: these have a range, the others have values."""
+LISTED_TYPES: frozenset[ColumnType] = frozenset({"string", "boolean"})
+"""Types whose commonest values are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommonValue:
+    """One value of a column, and how many of the measured rows hold it."""
+
+    value: str
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +45,9 @@ class ColumnProfile:
     """One column. ``distinct_estimate`` is approximate (HyperLogLog) and leaves empty cells out.
 
     ``null_count`` counts empty cells, ``blank_count`` cells of white space alone. ``minimum`` and
-    ``maximum`` are texts, ordered as the type orders them. ``mean`` is set for numbers only.
+    ``maximum`` are texts, ordered as the type orders them; those of text tell renamed columns and are shown
+    nowhere. ``mean`` is set for numbers only. ``commonest`` are the values that most rows hold, of text with
+    few different values; then ``distinct_estimate`` is exact.
     """
 
     name: str
@@ -44,6 +59,12 @@ class ColumnProfile:
     maximum: str | None = None
     mean: float | None = None
     examples: tuple[str, ...] = ()
+    commonest: tuple[CommonValue, ...] = ()
+
+    @property
+    def span(self) -> tuple[str | None, str | None]:
+        """The lowest and the highest value, where the order of the type means something."""
+        return (self.minimum, self.maximum) if self.type in RANGED_TYPES else (None, None)
 
 
 @dataclass(frozen=True, slots=True)

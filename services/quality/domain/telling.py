@@ -8,6 +8,7 @@ from services.quality.domain.baseline import BaselineMeasurement, BaselineSummar
 from services.quality.domain.findings import counted
 from services.quality.domain.freshness import BusinessCalendar, dated_reason
 from services.quality.domain.profile import Profile
+from services.quality.domain.publishing import publishable_values
 from services.quality.domain.rounds import Judgement, judge
 from services.quality.domain.standing import FileStanding, Standing
 from shared.events.alerts import AlertState, Evidence
@@ -17,6 +18,7 @@ from shared.events.quality import (
     DimensionScore,
     Measurement,
     SummaryLine,
+    ValueCount,
 )
 
 PROFILE_BYTES_MAX = 512 * 1024
@@ -154,9 +156,13 @@ def _profile_measurement(standing: Standing, profile: Profile) -> Measurement:
                 name=column.name,
                 type=column.type,
                 null_fraction=_rounded(profile.empty_rate(column)),
-                minimum=column.minimum if is_open else None,
-                maximum=column.maximum if is_open else None,
+                minimum=column.span[0] if is_open else None,
+                maximum=column.span[1] if is_open else None,
                 distinct_estimate=column.distinct_estimate,
+                commonest=[
+                    ValueCount(value=one.value, rows=one.rows)
+                    for one in (publishable_values(column) if is_open else ())
+                ],
             )
             for column in profile.columns
         ],

@@ -84,8 +84,13 @@ def job_document(job: ProfileJob) -> dict[str, Any]:
 
 
 def profile_document(profile: Profile) -> dict[str, Any]:
-    """Return a whole profile, examples and preview included: for whoever brought the file."""
+    """Return a whole profile, examples and preview included: for whoever brought the file.
+
+    Text has no minimum and maximum here either: what comes first in the alphabet says nothing.
+    """
     document: dict[str, Any] = _PROFILE.dump_python(profile, mode="json")
+    for column, shown in zip(profile.columns, document["columns"], strict=True):
+        shown["minimum"], shown["maximum"] = column.span
     return document
 
 

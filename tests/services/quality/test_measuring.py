@@ -199,6 +199,7 @@ async def test_values_of_rows_are_withdrawn_when_a_record_is_closed(
     hidden = (await system.measurements("roads", "profile"))[-1]
     assert hidden.preview_rows == []
     assert [column.maximum for column in hidden.columns] == [None, None]
+    assert [column.commonest for column in hidden.columns] == [[], []]
     await system.change("roads", access_level="non-public")
     last = (await system.events(TOPICS["quality.measurements"].name))[-3:]
     ended = [event for event in last if event.data is None]

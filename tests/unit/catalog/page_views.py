@@ -21,7 +21,7 @@ from services.catalog.domain.views import (
     UseView,
 )
 from shared.events.catalog import Column, Cure, DatasetState, Distribution, RejectedRecord, TruncatedText
-from shared.events.quality import ColumnProfiled, DimensionScore, Measurement
+from shared.events.quality import ColumnProfiled, DimensionScore, Measurement, ValueCount
 from tests.unit.web.web_style_guide import LONG_TITLE
 
 NOW = datetime(2026, 3, 15, 9, 30, tzinfo=UTC)
@@ -115,7 +115,7 @@ def measurements(dataset_id: UUID = FULL) -> dict[str, Measurement]:
         for number in range(20)
     ]
     names = ["Town", "Half-year", "Substance", "Deaths", "Rate per 100,000", "Flag"]
-    types = ["text", "date", "text", "integer", "number", "text"]
+    types = ["string", "date", "string", "integer", "number", "string"]
     return {
         "profile": Measurement(
             dataset_id=dataset_id,
@@ -123,7 +123,13 @@ def measurements(dataset_id: UUID = FULL) -> dict[str, Measurement]:
             row_count=4_812,
             columns=[
                 ColumnProfiled(
-                    name=name, type=kind, null_fraction=0.004 * place, minimum=rows[0][place], maximum="Z"
+                    name=name,
+                    type=kind,
+                    null_fraction=0.004 * place,
+                    minimum=rows[0][place],
+                    maximum="Z",
+                    distinct_estimate=6 if kind == "string" else 100,
+                    commonest=[ValueCount(value="Fentanyl", rows=2_406)] if name == "Substance" else [],
                 )
                 for place, (name, kind) in enumerate(zip(names, types, strict=True))
             ],

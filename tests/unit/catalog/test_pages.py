@@ -210,6 +210,10 @@ async def test_a_dataset_page_gives_reasons_rows_and_numbers(visitor: httpx.Asyn
     assert "Updated 41 days ago; every 6 months was promised." in page
     assert "Weakest: understandability, 50 of 100." in page
     assert "A description; 3 of 4 columns explained." in page
+    assert "6 different values. Most common: Fentanyl (2,406)" in page
+    # An event of an earlier version gives text a range: the letters that come first and last say nothing.
+    assert "Town 0 to Z" not in page
+    assert "2025-07-01 to Z" in page
     assert "Anyone may get and use it under CC0 1.0." in page
     assert "The first 20 of 4,812 rows" in page
     assert "Town 19" in page

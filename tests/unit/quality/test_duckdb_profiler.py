@@ -199,6 +199,25 @@ async def test_a_number_that_is_not_finite_spoils_neither_range_nor_mean(profile
     assert (x.type, x.minimum, x.maximum, x.mean) == ("number", "1.5", "2.5", 2.0)
 
 
+async def test_the_commonest_values_of_text_are_counted_and_numbers_keep_their_range(
+    profiler: DuckDBProfiler,
+) -> None:
+    towns = b"".join(b"%s,%d,true\n" % (town, n) for town in (b"Avon", b"Berlin", b"") for n in range(7))
+    profile = await profiler.profile(b"town,n,open\n" + towns + b"Berlin,9,false\n", "text/csv")
+    town, number, is_open = profile.columns
+    assert [(one.value, one.rows) for one in town.commonest] == [("Berlin", 8), ("Avon", 7)]
+    assert (town.distinct_estimate, town.span) == (2, (None, None))
+    assert (number.span, number.commonest) == (("0", "9"), ())
+    assert [(one.value, one.rows) for one in is_open.commonest] == [("true", 21), ("false", 1)]
+
+
+async def test_a_text_with_very_many_different_values_has_no_commonest(profiler: DuckDBProfiler) -> None:
+    rows = b"".join(b"code-%d\n" % number for number in range(3_000))
+    column = (await profiler.profile(b"code\n" + rows, "text/csv")).columns[0]
+    assert column.commonest == ()
+    assert column.distinct_estimate > 2_000
+
+
 async def test_values_are_bounded_however_long_they_are(profiler: DuckDBProfiler) -> None:
     profile = await profiler.profile(b"a,b\n" + b"x" * 100_000 + b",1\ny,2\n", "text/csv")
     a = profile.columns[0]
