@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+from services.catalog.commands.alerting import keep_alerts
 from services.catalog.commands.editing import USE_DAYS, review_all
 from services.catalog.domain.entry import CatalogEntry
 from services.catalog.domain.feed_changes import feed_line
@@ -163,9 +164,7 @@ async def _keep_alerts(batch: Sequence[Event], work: UnitOfWork, ports: CatalogP
                 data.alert if isinstance(data, AlertOpened | AlertChanged | AlertResolved) else None
             )
     if newest:
-        alerts = [alert for alert in newest.values() if alert is not None]
-        await ports.insights.put_alerts(work, alerts)
-        await ports.insights.forget_alerts(work, [key for key, alert in newest.items() if alert is None])
+        await keep_alerts(work, ports, newest)
 
 
 ENRICHMENT_HANDLERS: Handlers[CatalogPorts] = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
+from services.catalog.domain.condition import OpenAlerts
 from services.catalog.domain.dcat_us import ParsedRecord, SourceDefaults
 from services.catalog.domain.entry import CatalogEntry, Surroundings
 from services.catalog.domain.feed_changes import FeedLine, NewFeedLine
@@ -176,6 +177,14 @@ class DatasetBook(Protocol):
         Returns how many datasets show another number now.
         """
 
+    async def lock(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> None:
+        """Let nobody else write these datasets before the end of the transaction."""
+        ...
+
+    async def note_alerts(self, work: UnitOfWork, found: Mapping[UUID, OpenAlerts | None]) -> None:
+        """Write what alerts are open; a revision rises only where that differs. The rows must be locked."""
+        ...
+
     async def retired_before(self, work: UnitOfWork, moment: datetime, limit: int) -> list[CatalogEntry]:
         """Entries retired before ``moment`` whose key has not been ended on the topic yet."""
 
@@ -224,6 +233,16 @@ class InsightBook(Protocol):
 
     async def forget_alerts(self, work: UnitOfWork, alert_ids: Collection[UUID]) -> None:
         """Forget alerts."""
+        ...
+
+    async def datasets_of_alerts(self, work: UnitOfWork, alert_ids: Collection[UUID]) -> set[UUID]:
+        """Return the datasets that these alerts are open on."""
+        ...
+
+    async def open_alerts(
+        self, work: UnitOfWork, dataset_ids: Collection[UUID]
+    ) -> dict[UUID, OpenAlerts | None]:
+        """Return what is open on each of these datasets."""
         ...
 
     async def put_days(self, work: UnitOfWork, days: Sequence[UseRecord]) -> None:

@@ -22,11 +22,15 @@ __all__ = [
 
 
 class DimensionScore(EventModel):
-    """One ISO/IEC 25012 characteristic, 0 to 1. ``None`` is *not measured*, never 0."""
+    """One ISO/IEC 25012 characteristic, 0 to 1. ``None`` is *not measured*, never 0.
+
+    ``applies`` is false where it is not asked of the dataset: what is not public is not graded for access.
+    """
 
     dimension: str
     score: float | None = None
     reason: str
+    applies: bool = True
 
 
 class ValueCount(EventModel):

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from shared.web.wording import NOT_KNOWN, compact_number, long_date, number, plural
 
 NOT_MEASURED: Final = "not measured"
+NOT_APPLICABLE: Final = "not applicable"
 
 _LABEL_LENGTH_UPRIGHT_MAX = 8
 _POINTS_UPRIGHT_MAX = 14
@@ -47,11 +48,15 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One dimension's score from 0 to 1, None when it was not measured, and the reason in words."""
+    """One dimension's score from 0 to 1, None when it was not measured, and the reason in words.
+
+    ``applies`` is false for a dimension that is not asked of this dataset at all.
+    """
 
     label: str
     score: float | None
     reason: str = ""
+    applies: bool = True
 
 
 def month_points(
@@ -189,7 +194,8 @@ def _score_row(score: Score) -> Markup:
         Markup('<span class="score-reason">{}</span>').format(score.reason) if score.reason else Markup("")
     )
     if score.score is None:
-        words, bar = NOT_MEASURED, Markup('<rect class="bar-gap" width="100%" height="8" rx="4"/>')
+        words = NOT_MEASURED if score.applies else NOT_APPLICABLE
+        bar = Markup('<rect class="bar-gap" width="100%" height="8" rx="4"/>')
     else:
         words = f"{round(score.score * 100)} of 100"
         bar = Markup(

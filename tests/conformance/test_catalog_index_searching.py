@@ -212,6 +212,7 @@ class TestFacets:
                     formats=(file_format, file_format),
                     keywords=(keyword, "common"),
                     freshness=freshness,  # type: ignore[arg-type]
+                    condition="problem" if freshness == "stale" else "ok",
                 )
                 for n, (agency, file_format, keyword, freshness) in enumerate(rows)
             ]
@@ -225,6 +226,9 @@ class TestFacets:
         assert counts(page, "format") == {"CSV": 3, "JSON": 2}
         assert counts(page, "keyword") == {"common": 5, "soil": 3, "water": 2}
         assert counts(page, "freshness") == {"ok": 3, "late": 1, "stale": 1}
+        assert counts(page, "condition") == {"ok": 4, "problem": 1}
+        wrong = await shelf.search(SearchQuery("wells", filters={"condition": frozenset({"problem"})}))
+        assert [hit.title for hit in wrong.results] == ["Wells 4"]
         assert [count.label for count in page.facets["agency"]] == ["North Agency", "South Agency"]
 
     async def test_as_many_values_of_a_facet_are_listed_as_are_asked_for(self, shelf: CatalogIndex) -> None:

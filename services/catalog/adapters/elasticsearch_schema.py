@@ -24,7 +24,7 @@ from services.catalog.domain.ranking import RankFeatures, rank_features
 from services.catalog.domain.rescoring import StoredHit
 from services.catalog.domain.search import FACETS, Facet, SearchDocument
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised whenever the mapping or the analysis changes: an index of another version is rebuilt."""
 
 REFRESH_INTERVAL = "1s"

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
 from services.catalog.adapters.tables import DATASETS
+from services.catalog.domain.condition import OpenAlerts
 from services.catalog.domain.entry import CatalogEntry, Decisions, search_document
 from services.catalog.domain.search import SearchDocument
 from shared.datasets.publisher_names import normalise_publisher
@@ -12,6 +13,8 @@ from shared.events.catalog import Column, DatasetState
 __all__ = [
     "INDEXED_COLUMNS",
     "ROWS_PER_STATEMENT_MAX",
+    "alerts_of",
+    "alerts_row",
     "chunks",
     "entry_of",
     "indexed_document_of",
@@ -49,6 +52,8 @@ def row_of(entry: CatalogEntry, jurisdiction_words: Collection[str]) -> dict[str
         "freshness_reason": entry.freshness_reason,
         "uses_30d": entry.uses_30d,
         "popularity_bucket": entry.popularity_bucket,
+        **alerts_row(entry.open_alerts),
+        "alerts_changed_at": entry.alerts_changed_at,
         "decisions": {
             name: value
             for name in Decisions.__slots__
@@ -80,7 +85,21 @@ def entry_of(row: Any) -> CatalogEntry:
         freshness_reason=row.freshness_reason,
         uses_30d=row.uses_30d,
         popularity_bucket=row.popularity_bucket,
+        open_alerts=alerts_of(row),
+        alerts_changed_at=row.alerts_changed_at,
     )
+
+
+def alerts_row(alerts: OpenAlerts | None) -> dict[str, Any]:
+    """The columns that sum up the open alerts of a dataset."""
+    if alerts is None:
+        return {"open_alerts": 0, "alert_severity": None, "alert_kind": None}
+    return {"open_alerts": alerts.count, "alert_severity": alerts.severity, "alert_kind": alerts.kind}
+
+
+def alerts_of(row: Any) -> OpenAlerts | None:
+    """What those columns say."""
+    return OpenAlerts(row.open_alerts, row.alert_severity, row.alert_kind) if row.open_alerts else None
 
 
 INDEXED_COLUMNS = (
@@ -91,6 +110,9 @@ INDEXED_COLUMNS = (
     DATASETS.c.quality_score,
     DATASETS.c.freshness,
     DATASETS.c.popularity_bucket,
+    DATASETS.c.open_alerts,
+    DATASETS.c.alert_severity,
+    DATASETS.c.alert_kind,
 )
 """What :func:`indexed_document_of` needs; reading the rest would double its time."""
 
@@ -109,6 +131,7 @@ def indexed_document_of(row: Any) -> SearchDocument:
             quality_score=row.quality_score,
             freshness=row.freshness,
             popularity_bucket=row.popularity_bucket,
+            open_alerts=alerts_of(row),
         )
     )
 

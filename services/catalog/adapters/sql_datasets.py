@@ -10,12 +10,14 @@ from sqlalchemy import bindparam, case, false, func, or_, select, true, update
 
 from services.catalog.adapters.entry_rows import (
     INDEXED_COLUMNS,
+    alerts_row,
     chunks,
     entry_of,
     indexed_document_of,
     row_of,
 )
 from services.catalog.adapters.tables import COUNTERS, DATASET_ALIASES, DATASETS, INDEX_RECONCILES
+from services.catalog.domain.condition import OpenAlerts
 from services.catalog.domain.entry import CatalogEntry, popularity_bucket
 from services.catalog.domain.harvest import KnownRecord
 from services.catalog.domain.records import ExpectedDocument, LastReconcile
@@ -140,10 +142,11 @@ class SqlDatasetBook:
 
     async def note_use(self, work: UnitOfWork, uses: Mapping[UUID, int]) -> int:
         shown: dict[UUID, int | None] = {}
-        for chunk in chunks(uses.keys()):
+        for chunk in chunks(sorted(uses)):
             rows = await work.connection.execute(
                 select(DATASETS.c.dataset_id, DATASETS.c.uses_30d)
                 .where(DATASETS.c.dataset_id.in_(chunk))
+                .order_by(DATASETS.c.dataset_id)
                 .with_for_update()
             )
             shown.update((row.dataset_id, row.uses_30d) for row in rows)
@@ -165,6 +168,27 @@ class SqlDatasetBook:
                 changed,
             )
         return len(changed)
+
+    async def lock(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> None:
+        for chunk in chunks(sorted(dataset_ids)):
+            await work.connection.execute(
+                select(DATASETS.c.dataset_id)
+                .where(DATASETS.c.dataset_id.in_(chunk))
+                .order_by(DATASETS.c.dataset_id)
+                .with_for_update()
+            )
+
+    async def note_alerts(self, work: UnitOfWork, found: Mapping[UUID, OpenAlerts | None]) -> None:
+        at = work.clock.now()
+        rows = [
+            {"key": dataset_id, "at": at}
+            | {f"new_{name}": value for name, value in alerts_row(alerts).items()}
+            for dataset_id, alerts in found.items()
+        ]
+        names = alerts_row(None)
+        differs = or_(*(DATASETS.c[name].is_distinct_from(bindparam(f"new_{name}")) for name in names))
+        values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+        await self._note(work, rows, differs, values | {"alerts_changed_at": bindparam("at")})
 
     async def retired_before(self, work: UnitOfWork, moment: datetime, limit: int) -> list[CatalogEntry]:
         rows = await work.connection.execute(
@@ -191,7 +215,8 @@ class SqlDatasetBook:
                 update(DATASETS)
                 .where(DATASETS.c.dataset_id == bindparam("key"), differs)
                 .values(values | {"document_revision": raised}),
-                list(rows),
+                # In one order wherever rows are locked, so that two writers never wait for each other.
+                sorted(rows, key=lambda row: str(row["key"])),
             )
 
 

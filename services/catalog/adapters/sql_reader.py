@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Select, bindparam, exists, func, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.catalog.adapters.entry_rows import alerts_of
 from services.catalog.adapters.sql_changes import readable_by
 from services.catalog.adapters.sql_harvests import job_of
 from services.catalog.adapters.tables import (
@@ -23,6 +24,7 @@ from services.catalog.adapters.tables import (
     SOURCES,
     USAGE_DAILY,
 )
+from services.catalog.domain.condition import severity_rank
 from services.catalog.domain.entry import known_freshness
 from services.catalog.domain.folding import fold_changes
 from services.catalog.domain.harvest_job import HarvestJob
@@ -77,7 +79,6 @@ _KINDS: dict[str, Literal["registered", "changed", "retired"]] = {
     DATASET_CHANGED.name: "changed",
     DATASET_RETIRED.name: "retired",
 }
-_SEVERITIES = {"error": 0, "warning": 1, "info": 2}
 _SUMMARY = (
     DATASETS.c.dataset_id,
     DATASETS.c.state,
@@ -85,6 +86,9 @@ _SUMMARY = (
     DATASETS.c.freshness_reason,
     DATASETS.c.quality_score,
     DATASETS.c.uses_30d,
+    DATASETS.c.open_alerts,
+    DATASETS.c.alert_severity,
+    DATASETS.c.alert_kind,
 )
 
 
@@ -190,6 +194,8 @@ class SqlCatalogReader:
             use=use,
             history=history,
             alerts=alerts,
+            open_alerts=alerts_of(row),
+            alerts_changed_at=row.alerts_changed_at,
             related=await self._related(viewer, state),
         )
 
@@ -312,7 +318,7 @@ async def _alerts(connection: AsyncConnection, dataset: Any, viewer: Viewer) -> 
         AlertView(row.kind, row.severity, row.cause if may_read else None, row.opened_at, row.is_taken)
         for row in rows
     ]
-    return tuple(sorted(alerts, key=lambda one: _SEVERITIES.get(one.severity, len(_SEVERITIES))))
+    return tuple(sorted(alerts, key=lambda one: severity_rank(one.severity)))
 
 
 def _change(row: Any) -> ChangeView:
@@ -354,6 +360,7 @@ def _summary(row: Any) -> DatasetSummary:
         quality_score=row.quality_score,
         uses_30d=row.uses_30d,
         is_sample=state.get("is_sample", False),
+        open_alerts=alerts_of(row),
     )
 
 

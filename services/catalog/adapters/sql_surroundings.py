@@ -16,6 +16,7 @@ from services.catalog.adapters.tables import (
     STEWARDSHIPS,
     USAGE_DAILY,
 )
+from services.catalog.domain.condition import AlertFacts, OpenAlerts, open_alerts_of
 from services.catalog.domain.entry import Surroundings
 from services.catalog.domain.records import UseRecord
 from shared.datasets.publisher_names import normalise_publisher
@@ -140,6 +141,28 @@ class SqlInsightBook:
     async def forget_alerts(self, work: UnitOfWork, alert_ids: Collection[UUID]) -> None:
         for chunk in chunks(alert_ids):
             await work.connection.execute(delete(OPEN_ALERTS).where(OPEN_ALERTS.c.alert_id.in_(chunk)))
+
+    async def datasets_of_alerts(self, work: UnitOfWork, alert_ids: Collection[UUID]) -> set[UUID]:
+        found: set[UUID] = set()
+        for chunk in chunks(alert_ids):
+            found.update(
+                await work.connection.scalars(
+                    select(OPEN_ALERTS.c.dataset_id).where(OPEN_ALERTS.c.alert_id.in_(chunk))
+                )
+            )
+        return found
+
+    async def open_alerts(
+        self, work: UnitOfWork, dataset_ids: Collection[UUID]
+    ) -> dict[UUID, OpenAlerts | None]:
+        facts: dict[UUID, list[AlertFacts]] = {dataset_id: [] for dataset_id in dataset_ids}
+        for chunk in chunks(dataset_ids):
+            rows = await work.connection.execute(
+                select(OPEN_ALERTS).where(OPEN_ALERTS.c.dataset_id.in_(chunk))
+            )
+            for row in rows:
+                facts[row.dataset_id].append(AlertFacts(row.severity, row.kind, row.opened_at))
+        return {dataset_id: open_alerts_of(found) for dataset_id, found in facts.items()}
 
     async def put_days(self, work: UnitOfWork, days: Sequence[UseRecord]) -> None:
         names = UseRecord.__slots__

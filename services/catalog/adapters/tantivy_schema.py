@@ -23,7 +23,7 @@ from services.catalog.domain.index_fields import (
 from services.catalog.domain.ranking import RankFeatures, rank_features
 from services.catalog.domain.search import Facet, SearchDocument
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised whenever the schema or the analysis changes: an index of another version is rebuilt."""
 
 TERMS = "nutmeg_terms"
@@ -35,6 +35,7 @@ FACET_FIELDS: dict[Facet, str] = {
     "keyword": "keyword",
     "format": "format",
     "access_level": "access_level",
+    "condition": "condition",
     "freshness": "freshness",
     "license": "license",
 }

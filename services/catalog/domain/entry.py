@@ -12,6 +12,7 @@ from typing import Literal, cast, get_args
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from services.catalog.domain.condition import OpenAlerts, worst_of
 from services.catalog.domain.dictionary import attach_columns
 from services.catalog.domain.harvest import changed_fields
 from services.catalog.domain.search import Freshness, SearchDocument
@@ -48,7 +49,8 @@ class CatalogEntry:
     ``source`` is the state as the feed tells it, ``state`` the one that is told. ``version`` rises when
     ``state`` changes, ``document_revision`` on every change that search or a page shows.
     ``content_hash`` is that of the feed's record. ``freshness`` and ``quality_score`` (0..1) come from
-    quality, ``uses_30d`` from usage; None is "not known".
+    quality, ``uses_30d`` from usage; None is "not known". ``open_alerts`` sums up what quality and usage
+    alert of, and changed at ``alerts_changed_at``.
     """
 
     dataset_id: UUID
@@ -67,6 +69,8 @@ class CatalogEntry:
     freshness_reason: str = ""
     uses_30d: int | None = None
     popularity_bucket: int = 0
+    open_alerts: OpenAlerts | None = None
+    alerts_changed_at: datetime | None = None
 
     @property
     def is_public(self) -> bool:
@@ -187,6 +191,7 @@ def search_document(entry: CatalogEntry) -> SearchDocument:
         identifier=state.identifier,
         data_updated_at=state.data_updated_at,
         freshness=known_freshness(entry.freshness),
+        condition=worst_of(entry.quality_score, known_freshness(entry.freshness), entry.open_alerts).status,
         quality_score=entry.quality_score,
         popularity_bucket=entry.popularity_bucket,
     )

@@ -46,7 +46,7 @@ def check_document(document: SearchDocument) -> None:
     """Every field's type and bounds. Raises :class:`UnindexableDocumentError`."""
     _expect(document, "dataset_id", UUID)
     _expect(document, "agency_id", UUID, None)
-    for name in ("title", "description", "access_level", "freshness"):
+    for name in ("title", "description", "access_level", "freshness", "condition"):
         _expect_text(document, name, getattr(document, name))
     for name in ("agency_name", "publisher_name", "license", "identifier"):
         if getattr(document, name) is not None:
@@ -92,6 +92,7 @@ def facet_values(document: SearchDocument) -> dict[Facet, list[str]]:
         "keyword": document.keywords,
         "format": document.formats,
         "access_level": (document.access_level,),
+        "condition": (document.condition,),
         "freshness": (document.freshness,),
         "license": (document.license or "",),
     }

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from shared.errors import InvalidInputError
 
-Facet = Literal["agency", "theme", "keyword", "format", "access_level", "freshness", "license"]
+Facet = Literal["agency", "theme", "keyword", "format", "access_level", "condition", "freshness", "license"]
 """A property that people narrow a search by. The value of ``agency`` is an agency id."""
 
 FACETS: tuple[Facet, ...] = get_args(Facet)
@@ -22,6 +22,9 @@ SortOrder = Literal["relevance", "title", "modified", "popular", "quality"]
 Visibility = Literal["public", "government", "agency"]
 
 Freshness = Literal["ok", "late", "stale", "not-applicable", "not-known"]
+
+ConditionStatus = Literal["ok", "not-known", "notice", "attention", "problem"]
+"""The worst of score, freshness and open alerts, from the best to the worst."""
 
 PAGE_SIZE_MAX = 100
 """Most hits on one page."""
@@ -151,6 +154,7 @@ class SearchDocument:
     identifier: str | None = None
     data_updated_at: datetime | None = None
     freshness: Freshness = "not-known"
+    condition: ConditionStatus = "not-known"
     quality_score: float | None = None
     popularity_bucket: int = 0
     hidden: bool = False

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
+from services.catalog.domain.condition import Condition, OpenAlerts, worst_of
 from services.catalog.domain.search import Facet, FacetCount, Freshness, Reason, Segment
 from shared.events.catalog import DatasetState, RejectedRecord
 from shared.events.quality import Measurement
@@ -39,6 +40,12 @@ class DatasetSummary:
     quality_score: float | None
     uses_30d: int | None
     is_sample: bool
+    open_alerts: OpenAlerts | None = None
+
+    @property
+    def condition(self) -> Condition:
+        """The worst of score, freshness and open alerts."""
+        return worst_of(self.quality_score, self.freshness, self.open_alerts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +192,13 @@ class DatasetView:
     history: tuple[ChangeView, ...] = ()
     alerts: tuple[AlertView, ...] = ()
     related: tuple[DatasetSummary, ...] = ()
+    open_alerts: OpenAlerts | None = None
+    alerts_changed_at: datetime | None = None
+
+    @property
+    def condition(self) -> Condition:
+        """The worst of score, freshness and open alerts."""
+        return worst_of(self.quality_score, self.freshness, self.open_alerts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,7 @@ def _add_search(router: APIRouter, reader: CatalogReader) -> None:
         keyword: Values = None,
         format: Values = None,  # noqa: A002 - the name of the parameter
         access: Values = None,
+        condition: Values = None,
         freshness: Values = None,
         license: Values = None,  # noqa: A002 - the name of the parameter
         sort: SortOrder = "relevance",
@@ -135,6 +136,7 @@ def _add_search(router: APIRouter, reader: CatalogReader) -> None:
             "keyword": keyword,
             "format": format,
             "access_level": access,
+            "condition": condition,
             "freshness": freshness,
             "license": license,
         }

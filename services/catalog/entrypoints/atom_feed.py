@@ -5,7 +5,8 @@ from xml.etree import ElementTree as ET
 
 from services.catalog.domain.dcat_export import Installation
 from services.catalog.domain.views import DatasetView
-from services.catalog.entrypoints.words import field_words
+from services.catalog.entrypoints.words import alert_words, as_sentence, condition_light, field_words
+from shared.web.wording import plural
 
 __all__ = ["ATOM_MEDIA_TYPE", "atom_feed"]
 
@@ -21,12 +22,13 @@ def atom_feed(view: DatasetView, installation: Installation) -> bytes:
     feed = ET.Element("feed", {"xmlns": _ATOM})
     _put(feed, "id", f"urn:uuid:{state.dataset_id}")
     _put(feed, "title", f"Changes of {state.title}")
-    _put(feed, "updated", _moment(state.metadata_changed_at))
+    _put(feed, "updated", _moment(max(state.metadata_changed_at, _condition_changed_at(view))))
     _put(
         _put(feed, "author"), "name", state.agency_name or state.publisher_name or installation.publisher_name
     )
     ET.SubElement(feed, "link", {"rel": "self", "href": f"{page}/changes.atom"})
     ET.SubElement(feed, "link", {"rel": "alternate", "type": "text/html", "href": page})
+    _add_condition(feed, view, page)
     for change in view.history:
         entry = _put(feed, "entry")
         fields = field_words(change.changed_fields)
@@ -37,6 +39,33 @@ def atom_feed(view: DatasetView, installation: Installation) -> bytes:
         _put(entry, "summary", change.reason or f"{change.title}: {fields or _WORDS[change.kind].lower()}.")
     text: bytes = ET.tostring(feed, encoding="utf-8", xml_declaration=True)
     return text
+
+
+def _add_condition(feed: ET.Element, view: DatasetView, page: str) -> None:
+    """One entry that stays and is updated: how the dataset stands, by the same rule as its page."""
+    light = condition_light(view)
+    entry = _put(feed, "entry")
+    _put(entry, "id", f"urn:nutmeg:condition:{view.state.dataset_id}")
+    _put(entry, "title", f"{light.word}: {view.state.title}")
+    _put(entry, "updated", _moment(_condition_changed_at(view)))
+    ET.SubElement(
+        entry,
+        "category",
+        {"scheme": "urn:nutmeg:condition", "term": view.condition.status, "label": light.word},
+    )
+    ET.SubElement(entry, "link", {"rel": "alternate", "type": "text/html", "href": page})
+    open_words = [alert_words(alert.kind) for alert in view.alerts]
+    problems = f"{plural(len(open_words), 'open problem')}: {'; '.join(open_words)}." if open_words else ""
+    _put(entry, "summary", problems or as_sentence(view.freshness_reason) or f"{light.word}.")
+
+
+def _condition_changed_at(view: DatasetView) -> datetime:
+    """When an alert, the freshness or the score last changed: each is told only when it differs."""
+    judged = (view.measurements.get(kind) for kind in ("freshness", "overall"))
+    moments = [one.measured_at for one in judged if one is not None]
+    if view.alerts_changed_at is not None:
+        moments.append(view.alerts_changed_at)
+    return max(moments, default=view.state.registered_at)
 
 
 def _put(parent: ET.Element, name: str, text: str | None = None) -> ET.Element:

@@ -6,11 +6,14 @@ from datetime import UTC, date, datetime
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
+from services.catalog.domain.condition import alert_status
 from services.catalog.domain.dcat_export import Installation
 from services.catalog.domain.entry import formats_of
+from services.catalog.domain.search import ConditionStatus
 from services.catalog.domain.views import AlertView, ChangeView, DatasetView, UseOfDay, UseOfMonth
+from services.catalog.entrypoints.dataset_lights import Light, lights_of
 from services.catalog.entrypoints.words import (
-    FRESHNESS,
+    STATUS_KINDS,
     access_words,
     alert_words,
     as_sentence,
@@ -29,21 +32,15 @@ from shared.web.wording import long_date, plural
 
 __all__ = ["DatasetPage", "Way", "dataset_page", "ways_to_get"]
 
-GOOD_SCORE_MIN = 0.75
-FAIR_SCORE_MIN = 0.5
 FORMAT_CHARACTERS_MAX = 30
 
+_SEVERITY_WORDS: dict[ConditionStatus, str] = {
+    "problem": "Serious",
+    "attention": "Look soon",
+    "notice": "To know",
+}
 _NUMBER_TYPES = ("integer", "number")
 _RANGED_TYPES = ("integer", "number", "date", "datetime", "time", "duration")
-
-
-class Light(NamedTuple):
-    """One judgement: what is judged, how it stands, and why."""
-
-    label: str
-    kind: Kind
-    word: str
-    reason: str
 
 
 class AlertLine(NamedTuple):
@@ -108,6 +105,7 @@ class DatasetPage:
     day_rows: Sequence[tuple[str, int, int, int]]
     totals: UseOfDay | None
     scores: Sequence[Score]
+    score_finding: str
     history: Sequence[HistoryRow]
     citation: str
     question_href: str
@@ -128,7 +126,7 @@ def dataset_page(
     return DatasetPage(
         sentence=sentence,
         paragraphs=() if " ".join(paragraphs) == sentence else paragraphs,
-        lights=[_fresh(view), _quality(view), _documented(view), _open(state)],
+        lights=lights_of(view),
         alerts=[_alert(view, alert) for alert in view.alerts],
         ways=ways_to_get(state),
         formats=", ".join(formats_of(state)),
@@ -147,6 +145,7 @@ def dataset_page(
         ],
         totals=_total(view.use.days),
         scores=_scores(view),
+        score_finding=_score_finding(view),
         history=[_history_row(change) for change in view.history],
         citation=_citation(view, installation, installation_name, now),
         question_href=_mail_href(state, installation, "Question about", "My question:"),
@@ -189,27 +188,6 @@ def _way(number: int, distribution: Distribution) -> Way | None:
     )
 
 
-def _fresh(view: DatasetView) -> Light:
-    told = FRESHNESS[view.freshness]
-    word = "Not known" if view.freshness == "not-known" else told.word
-    reason = as_sentence(view.freshness_reason) or "It is judged soon after the dataset arrives."
-    return Light("Fresh?", told.kind, word, reason)
-
-
-def _quality(view: DatasetView) -> Light:
-    score = view.quality_score
-    if score is None:
-        return Light("Good?", "unknown", "Not measured", "It is measured soon after the dataset arrives.")
-    overall = view.measurements.get("overall")
-    measured = [one for one in overall.dimensions if one.score is not None] if overall else []
-    weakest = min(measured, key=lambda one: one.score or 0.0, default=None)
-    reason = (overall.reason if overall else "") or "The mean of the dimensions below."
-    if weakest is not None and (weakest.score or 0.0) < 1:
-        reason = f"Weakest: {weakest.dimension}, {round(100 * (weakest.score or 0.0))} of 100."
-    kind: Kind = "ok" if score >= GOOD_SCORE_MIN else "warn" if score >= FAIR_SCORE_MIN else "bad"
-    return Light("Good?", kind, f"{round(100 * score)} of 100", reason)
-
-
 def _alert(view: DatasetView, alert: AlertView) -> AlertLine:
     if view.has_steward:
         who = "Its steward"
@@ -218,44 +196,15 @@ def _alert(view: DatasetView, alert: AlertView) -> AlertLine:
     else:
         who = "The chief data officer"
     told = f"{who} was told, and somebody has taken charge." if alert.is_taken else f"{who} was told."
+    status = alert_status(alert.severity)
     return AlertLine(
-        "bad" if alert.severity == "error" else "warn",
-        "Serious" if alert.severity == "error" else "Look soon",
+        STATUS_KINDS[status],
+        _SEVERITY_WORDS[status],
         alert_words(alert.kind),
         alert.opened_at,
         as_sentence(alert.cause or ""),
         told,
     )
-
-
-def _documented(view: DatasetView) -> Light:
-    state = view.state
-    described = sum(1 for column in state.columns if column.description)
-    if not state.description:
-        return Light("Documented?", "bad", "No description", "The record does not say what the data means.")
-    if not state.columns:
-        return Light(
-            "Documented?", "warn", "In part", "A description, but no data dictionary for its columns."
-        )
-    total = len(state.columns)
-    words = f"A description; {described} of {plural(total, 'column')} explained."
-    if described == total:
-        return Light("Documented?", "ok", "Yes", words)
-    return Light("Documented?", "warn", "In part", words)
-
-
-def _open(state: DatasetState) -> Light:
-    if state.access_level == "public":
-        licence = license_words(state.license)
-        if licence is None:
-            return Light(
-                "Open?", "warn", "Public, no licence", "Anyone may get it; on what terms is not said."
-            )
-        return Light("Open?", "ok", "Public", f"Anyone may get and use it under {licence}.")
-    reason = first_sentence(state.rights or "") or "The record does not say why. Ask, and the agency decides."
-    if state.access_level == "restricted public":
-        return Light("Open?", "info", "Restricted: ask for it", reason)
-    return Light("Open?", "neutral", access_words(state.access_level), reason)
 
 
 def _facts(view: DatasetView) -> list[tuple[str, str | None]]:
@@ -374,8 +323,17 @@ def _scores(view: DatasetView) -> list[Score]:
     if overall is None:
         return []
     return [
-        Score(one.dimension.capitalize(), one.score, as_sentence(one.reason)) for one in overall.dimensions
+        Score(one.dimension.capitalize(), one.score, as_sentence(one.reason), one.applies)
+        for one in overall.dimensions
     ]
+
+
+def _score_finding(view: DatasetView) -> str:
+    """What stands above the scores: never a good score alone while something is open."""
+    score = view.quality_score
+    words = "Not measured as a whole yet" if score is None else f"Overall {round(100 * score)} of 100"
+    alerts = view.open_alerts
+    return words if alerts is None else f"{words}, with {plural(alerts.count, 'open problem')}"
 
 
 def _history_row(change: ChangeView) -> HistoryRow:

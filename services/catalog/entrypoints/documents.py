@@ -34,6 +34,7 @@ def dataset_document(view: DatasetView) -> dict[str, Any]:
         "has_steward": view.has_steward,
         "quality_score": view.quality_score,
         "freshness": {"status": view.freshness, "reason": view.freshness_reason},
+        "condition": _condition(view),
         "links": {
             "page": f"/datasets/{view.state.dataset_id}",
             "dcat": f"/api/v1/datasets/{view.state.dataset_id}/dcat",
@@ -136,6 +137,7 @@ def _result(result: ResultView) -> dict[str, Any]:
         "modified": dataset.modified,
         "data_updated_at": _moment(dataset.data_updated_at),
         "freshness": {"status": dataset.freshness, "reason": dataset.freshness_reason},
+        "condition": _condition(dataset),
         "quality_score": dataset.quality_score,
         "uses_30d": dataset.uses_30d,
         "is_sample": dataset.is_sample,
@@ -145,6 +147,16 @@ def _result(result: ResultView) -> dict[str, Any]:
         },
         "score": result.score,
         "explain": [{"reason": one.reason, "points": one.points} for one in result.explain],
+    }
+
+
+def _condition(dataset: DatasetSummary | DatasetView) -> dict[str, Any]:
+    condition, alerts = dataset.condition, dataset.open_alerts
+    return {
+        "status": condition.status,
+        "cause": condition.cause,
+        "alert_kind": condition.alert_kind,
+        "open_alerts": 0 if alerts is None else alerts.count,
     }
 
 

@@ -48,7 +48,7 @@ def build_pages(reader: CatalogReader, installation: Installation) -> APIRouter:
     """Return the page routes. Every page works without scripts."""
     templates = build_templates(TEMPLATES)
     templates.environment.globals.update(
-        FRESHNESS=words.FRESHNESS,
+        condition_light=words.condition_light,
         access_badge=words.access_badge,
         field_words=words.field_words,
         first_sentence=words.first_sentence,
@@ -78,6 +78,7 @@ def _add_finding(
         keyword: Values = None,
         format: Values = None,  # noqa: A002 - the name of the parameter
         access: Values = None,
+        condition: Values = None,
         freshness: Values = None,
         license: Values = None,  # noqa: A002 - the name of the parameter
         sort: str | None = None,
@@ -91,6 +92,7 @@ def _add_finding(
             "keyword": keyword,
             "format": format,
             "access_level": access,
+            "condition": condition,
             "freshness": freshness,
             "license": license,
         }

@@ -7,18 +7,21 @@ from urllib.parse import urlsplit
 
 from markupsafe import Markup, escape
 
-from services.catalog.domain.search import Facet, Freshness, Reason, Segment
+from services.catalog.domain.search import ConditionStatus, Facet, Freshness, Reason, Segment
+from services.catalog.domain.views import DatasetSummary, DatasetView
 from shared.datasets.frequency import describe, parse_periodicity
 from shared.web.elements import Kind
 from shared.web.wording import long_date_or_text
 
 __all__ = [
     "FRESHNESS",
+    "STATUS_KINDS",
     "Told",
     "access_badge",
     "access_words",
     "alert_words",
     "as_sentence",
+    "condition_light",
     "facet_words",
     "field_words",
     "first_sentence",
@@ -49,6 +52,22 @@ FRESHNESS: dict[Freshness, Told] = {
     "stale": Told("bad", "Out of date"),
     "not-applicable": Told("neutral", "Not updated on purpose"),
     "not-known": Told("unknown", "Freshness not known"),
+}
+
+STATUS_KINDS: dict[ConditionStatus, Kind] = {
+    "ok": "ok",
+    "not-known": "unknown",
+    "notice": "info",
+    "attention": "warn",
+    "problem": "bad",
+}
+
+_CONDITIONS: dict[str, str] = {
+    "ok": "No problem known",
+    "not-known": "Not known yet",
+    "notice": "Something to know",
+    "attention": "Needs attention",
+    "problem": "Has a problem",
 }
 
 _ACCESS = {"public": "Everyone", "restricted public": "Those who ask", "non-public": "Not public"}
@@ -145,10 +164,23 @@ def as_sentence(reason: str) -> str:
     return reason[0].upper() + reason[1:] + ("" if reason.endswith((".", "!", "?", "…")) else ".")
 
 
+def condition_light(dataset: DatasetSummary | DatasetView) -> Told:
+    """Say how a dataset stands, by the worst of its score, freshness and open alerts: one light, one word."""
+    condition, score = dataset.condition, dataset.quality_score
+    kind = STATUS_KINDS[condition.status]
+    if condition.cause == "alert":
+        return Told(kind, alert_words(condition.alert_kind or ""))
+    if condition.cause == "score" and score is not None:
+        return Told(kind, f"Quality {round(100 * score)} of 100")
+    return FRESHNESS[dataset.freshness]
+
+
 def facet_words(facet: Facet, value: str, label: str) -> str:
     """Say a value of a facet in words."""
     if facet == "freshness":
         return next((told.word for code, told in FRESHNESS.items() if code == value), label)
+    if facet == "condition":
+        return _CONDITIONS.get(value, label)
     if facet == "access_level":
         return access_words(value)
     if facet == "license":

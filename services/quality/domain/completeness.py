@@ -178,9 +178,12 @@ def _described(dataset: DatasetState) -> bool:
 
 
 def _columns_documented(dataset: DatasetState) -> bool | None:
-    """At least four in five columns say what they hold; a dictionary elsewhere counts if none is here."""
+    """At least four in five columns say what they hold. An address of a dictionary explains nothing yet.
+
+    The catalog reads dictionaries from their addresses; what it could read is in ``columns``.
+    """
     if not dataset.columns:
-        return is_uri(dataset.described_by) if _offers_data(dataset) else None
+        return False if _offers_data(dataset) else None
     documented = sum(1 for column in dataset.columns if (column.description or "").strip())
     return documented >= 0.8 * len(dataset.columns)
 
@@ -189,14 +192,23 @@ def _offers_data(dataset: DatasetState) -> bool:
     return dataset.access_level == "public"
 
 
+def _is_graded_for_access(dataset: DatasetState) -> bool:
+    """Whoever may not have the data, or not even the record, cannot find it hard to get."""
+    return dataset.visibility == "public" and _offers_data(dataset)
+
+
 def _reachable(dataset: DatasetState) -> bool | None:
-    if not _offers_data(dataset):
+    if not _is_graded_for_access(dataset):
         return None
     return any(is_uri(one.download_url) or is_uri(one.access_url) for one in dataset.distributions)
 
 
+def _landing_page(dataset: DatasetState) -> bool | None:
+    return is_uri(dataset.landing_page) if _is_graded_for_access(dataset) else None
+
+
 def _open_format(dataset: DatasetState) -> bool | None:
-    if not _offers_data(dataset):
+    if not _is_graded_for_access(dataset):
         return None
     return any(is_open_distribution(one) for one in dataset.distributions)
 
@@ -332,7 +344,7 @@ CRITERIA: tuple[Criterion, ...] = (
         "There is a landing page",
         "accessibility",
         0.5,
-        lambda dataset: is_uri(dataset.landing_page),
+        _landing_page,
         "Give the web address of the page that presents the dataset.",
     ),
 )

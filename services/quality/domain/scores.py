@@ -44,11 +44,12 @@ class Measurements:
 
 @dataclass(frozen=True, slots=True)
 class DimensionScore:
-    """One dimension, with the reason in words."""
+    """One dimension, with the reason in words. ``applies`` is false where it is not asked of the record."""
 
     dimension: Dimension
     score: float | None
     reason: str
+    applies: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,8 @@ def _consistency(measurements: Measurements) -> DimensionScore:
 def _accessibility(measurements: Measurements) -> DimensionScore:
     parts: list[tuple[float, str]] = []
     metadata = measurements.metadata.score_in("accessibility") if measurements.metadata else None
+    if measurements.metadata is not None and metadata is None:
+        return DimensionScore("accessibility", None, "not applicable: this is not public", applies=False)
     if metadata is not None:
         parts.append((metadata, f"{metadata:.0%} of what makes data easy to get is there"))
     if measurements.link_works is False:

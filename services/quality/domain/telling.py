@@ -55,7 +55,12 @@ def measurements_of(
             score=_rounded(judgement.score.overall),
             reason=judgement.score.words,
             dimensions=[
-                DimensionScore(dimension=one.dimension, score=_rounded(one.score), reason=one.reason)
+                DimensionScore(
+                    dimension=one.dimension,
+                    score=_rounded(one.score),
+                    reason=one.reason,
+                    applies=one.applies,
+                )
                 for one in judgement.score.dimensions
             ],
             measured_at=now,

@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid5
 
+from services.catalog.domain.condition import OpenAlerts
 from services.catalog.domain.search import Facet, FacetCount, Reason, Segment
 from services.catalog.domain.views import (
     AgencyView,
@@ -226,6 +227,8 @@ def full_dataset() -> DatasetView:
             AlertView("row-count-dropped", "error", "60% of the rows are gone.", NOW, is_taken=True),
             AlertView("freshness-stale", "warning", None, NOW - timedelta(days=9), is_taken=False),
         ),
+        open_alerts=OpenAlerts(2, "error", "row-count-dropped"),
+        alerts_changed_at=NOW,
         related=(
             summary(RESTRICTED, title="Suspected Nonfatal Overdose Surveillance", freshness="late"),
             summary(LONG, title=LONG_TITLE, freshness="stale"),

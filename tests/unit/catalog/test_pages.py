@@ -290,11 +290,15 @@ async def test_changes_can_be_followed_with_a_feed_reader(visitor: httpx.AsyncCl
     feed = ET.fromstring(answer.content)
     titles = [title.text for title in feed.findall("atom:entry/atom:title", ATOM)]
     assert titles == [
+        f"Rows are missing: {views.TITLE}",
         "Changed: description, columns, licence",
         "Came into the catalogue",
     ]
     updated = [one.text for one in feed.findall("atom:entry/atom:updated", ATOM)]
-    assert updated[0] == "2026-03-15T06:30:00Z"
+    assert updated == ["2026-03-15T09:30:00Z", "2026-03-15T06:30:00Z", "2026-03-13T07:30:00Z"]
+    assert [one.text for one in feed.findall("atom:updated", ATOM)] == ["2026-03-15T09:30:00Z"]
+    categories = [one.attrib["term"] for one in feed.findall("atom:entry/atom:category", ATOM)]
+    assert categories == ["problem"]
 
 
 async def test_a_retired_dataset_is_gone_with_its_reason(visitor: httpx.AsyncClient) -> None:

@@ -11,6 +11,7 @@ from services.quality.domain.completeness import (
     is_uri,
     judge_completeness,
 )
+from services.quality.domain.scores import Measurements, score_quality
 from shared.events.catalog import Column, DatasetState, Distribution
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
@@ -109,10 +110,25 @@ def test_restricted_data_is_asked_for_its_reason_and_not_for_a_download() -> Non
     assert judge_completeness(explained).score == 1.0
 
 
-def test_a_dictionary_elsewhere_counts_while_no_columns_are_known_here() -> None:
-    assert "columns-documented" not in failed(
-        dataset(columns=[], described_by="https://example.gov/dict.json")
+def test_the_address_of_a_dictionary_explains_no_column() -> None:
+    assert "columns-documented" in failed(dataset(columns=[], described_by="https://example.gov/dict.json"))
+
+
+@pytest.mark.parametrize("closed", [{"access_level": "non-public"}, {"visibility": "government"}])
+@pytest.mark.parametrize("landing_page", [None, "https://example.gov/lead"])
+def test_what_is_not_public_is_not_graded_for_access(
+    closed: dict[str, Any], landing_page: str | None
+) -> None:
+    report = judge_completeness(
+        dataset(**closed, landing_page=landing_page, distributions=[], rights="Names of children.")
     )
+    assert report.score_in("accessibility") is None
+    assert report.score == 1.0
+    for link_works in (None, True, False):
+        quality = score_quality(Measurements(metadata=report, link_works=link_works))
+        access = next(one for one in quality.dimensions if one.dimension == "accessibility")
+        assert (access.score, access.applies) == (None, False)
+        assert quality.overall == 1.0
 
 
 def test_a_dimension_without_any_applicable_criterion_has_no_score() -> None:

@@ -120,6 +120,8 @@ def test_a_score_that_was_not_measured_is_not_zero() -> None:
     drawing = parse(charts.score_bars([Score("Accuracy", None)], title_finding="Open"))
     assert drawing.with_class("score-value")[0].text == "not measured"
     assert not drawing.with_class("bar-accent")
+    unasked = parse(charts.score_bars([Score("Access", None, applies=False)], title_finding="Closed"))
+    assert unasked.with_class("score-value")[0].text == "not applicable"
 
 
 @pytest.mark.parametrize("score", [-0.1, 1.01, 82])
