@@ -151,7 +151,7 @@ async def route_request(event: Event, work: UnitOfWork, ports: NotifyPorts) -> O
     await ports.book.put_matters(work, [matter, answer])
     now = timedelta(0)
     if isinstance(event.data, SharingRequestSubmitted):
-        owners = await _owners(work, ports, [matter], besides=request.requester_id)
+        owners = await _owners(work, ports, [matter], request=request)
         await _tell(work, ports, matter, Change.SUBMITTED, owners[matter.matter_id], wait=now)
     elif isinstance(event.data, SharingRequestWithdrawn):
         await ports.book.take_back(work, matter.matter_id)
@@ -203,10 +203,16 @@ async def close_held_harvest(event: Event, work: UnitOfWork, ports: NotifyPorts)
 
 
 async def _owners(
-    work: UnitOfWork, ports: NotifyPorts, matters: Sequence[Matter], *, besides: UUID | None = None
+    work: UnitOfWork,
+    ports: NotifyPorts,
+    matters: Sequence[Matter],
+    *,
+    request: SharingRequestState | None = None,
 ) -> dict[UUID, list[Recipient]]:
-    """Who answers for each matter, by its id."""
-    directory = await ports.people.directory(work)
+    """Who answers for each matter, by its id. A ``request`` comes only to those who may decide on it."""
+    everybody = await ports.people.directory(work)
+    directory = everybody if request is None else everybody.deciding_on(request)
+    besides = None if request is None else request.requester_id
     dataset_ids = {matter.dataset_id for matter in matters if matter.dataset_id is not None}
     known = await ports.people.ownership(work, dataset_ids)
     owners = {}
@@ -215,12 +221,12 @@ async def _owners(
         if ownership is None:
             _wait_for_directory(ports, matter, "its dataset")
             ownership = Ownership(matter.title, None, matter.agency_id, None)
-        if ownership.steward_id is not None and ownership.steward_id not in directory:
+        if ownership.steward_id is not None and ownership.steward_id not in everybody:
             _wait_for_directory(ports, matter, "its steward")
         found = owners_of(ownership, directory, besides=besides)
         # Nobody may be left: then those who run the installation have to see that nobody answers for it.
         nobody = f"Nobody answers for “{ownership.title}”"
-        owners[matter.matter_id] = found or operators(directory.without(besides), nobody)
+        owners[matter.matter_id] = found or operators(everybody.without(besides), nobody)
     return owners
 
 

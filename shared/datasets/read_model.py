@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Column, ColumnElement, MetaData, String, Table, Text, Uuid, and_, false, or_
+from sqlalchemy import Boolean, Column, ColumnElement, MetaData, String, Table, Text, Uuid, and_, false
 
 from shared.bus.handling import Outcome
 from shared.events.catalog import DatasetChanged, DatasetRegistered, DatasetRetired, DatasetState
 from shared.events.envelope import Event
-from shared.identity.viewer import Viewer
+from shared.identity.sql_rules import condition
+from shared.identity.viewer import VISIBLE, Viewer
 from shared.store.types import UTCDateTime
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
@@ -82,14 +83,7 @@ def visible_to(viewer: Viewer, table: Table) -> ColumnElement[bool]:
 
     ``table`` needs the columns ``visibility``, ``agency_id`` and ``retired``.
     """
-    seen: list[ColumnElement[bool]] = [table.c.visibility == "public"]
-    if viewer.sees_government:
-        seen.append(table.c.visibility == "government")
-    if viewer.sees_all_agencies:
-        seen.append(table.c.visibility == "agency")
-    elif viewer.agency_ids:
-        seen.append(and_(table.c.visibility == "agency", table.c.agency_id.in_(viewer.agency_ids)))
-    return and_(table.c.retired == false(), or_(*seen))
+    return and_(table.c.retired == false(), condition(VISIBLE, viewer, table.c))
 
 
 def _row(dataset: DatasetState, event: Event) -> dict[str, Any]:

@@ -10,12 +10,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import UUID
 
+from shared.identity.rules import AllOf, AnyOf, FieldIn, WorksFor
+
 __all__ = [
     "ANONYMOUS",
     "EVERYTHING",
     "GOVERNMENT_ROLES",
     "INSTALLATION_ROLES",
     "SCOPE_MEANINGS",
+    "VISIBLE",
     "Grant",
     "Role",
     "TokenScope",
@@ -152,13 +155,23 @@ class Viewer:
 
     def may_see(self, visibility: str, agency_id: UUID | None) -> bool:
         """Tell whether a record of this visibility and agency may be shown. Unknown values are hidden."""
-        if visibility == "public":
-            return True
-        if visibility == "government":
-            return self.sees_government
-        if visibility == "agency":
-            return self.sees_all_agencies or (agency_id is not None and agency_id in self.agency_ids)
-        return False
+        return VISIBLE.holds(self, _Record(visibility, agency_id))
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    visibility: str
+    agency_id: UUID | None
+
+
+VISIBLE = AnyOf(
+    (
+        FieldIn("visibility", ("public",)),
+        AllOf((FieldIn("visibility", ("government",)), WorksFor())),
+        AllOf((FieldIn("visibility", ("agency",)), WorksFor("agency_id"))),
+    )
+)
+"""Which records may be shown to whom (design, section 4). An unknown visibility is shown to nobody."""
 
 
 ANONYMOUS = Viewer()

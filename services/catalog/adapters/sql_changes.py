@@ -10,13 +10,11 @@ from sqlalchemy import (
     Select,
     and_,
     delete,
-    false,
     func,
     insert,
     not_,
     or_,
     select,
-    true,
     update,
 )
 
@@ -30,7 +28,10 @@ from services.catalog.domain.feed_changes import (
     with_withdrawals,
     withdrawal_id,
 )
-from shared.identity.viewer import Role, Viewer
+from shared.identity.rules import WorksFor
+from shared.identity.sharing_rights import MAY_SEE
+from shared.identity.sql_rules import condition
+from shared.identity.viewer import VISIBLE, Viewer
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
@@ -38,7 +39,7 @@ from shared.store.upsert import upsert
 __all__ = ["SqlChangesFeed", "readable_by"]
 
 _LAST_NUMBER = "changes"
-_DECIDING_ROLES = (Role.STEWARD, Role.AGENCY_DATA_OFFICER, Role.CHIEF_DATA_OFFICER)
+_WORKS_FOR = WorksFor("agency_id")
 
 
 class SqlChangesFeed:
@@ -140,40 +141,17 @@ class SqlChangesFeed:
 
 def readable_by(viewer: Viewer) -> ColumnElement[bool]:
     """Which lines of ``changes``, joined with ``datasets``, the viewer may read now."""
-    is_visible_now = _may_see(viewer, DATASETS.c.visibility, DATASETS.c.agency_id)
-    was_visible_then = _may_see(viewer, CHANGES.c.visibility, CHANGES.c.agency_id)
+    # Retired datasets included, as their last state was told.
+    is_visible_now = condition(VISIBLE, viewer, DATASETS.c)
+    was_visible_then = condition(VISIBLE, viewer, CHANGES.c)
+    works_for = condition(_WORKS_FOR, viewer, CHANGES.c)
+    request = {"requester_id": CHANGES.c.person_id, "agency_id": CHANGES.c.agency_id}
     return or_(
         and_(CHANGES.c.audience == "dataset", is_visible_now, was_visible_then),
-        and_(CHANGES.c.audience == "agency", is_visible_now, _works_for(viewer, CHANGES.c.agency_id)),
-        and_(CHANGES.c.audience == "parties", _is_party(viewer)),
-        # An unknown agency makes the comparison neither true nor false: that is not visible.
-        and_(CHANGES.c.audience == "former", was_visible_then, not_(func.coalesce(is_visible_now, false()))),
+        and_(CHANGES.c.audience == "agency", is_visible_now, works_for),
+        and_(CHANGES.c.audience == "parties", condition(MAY_SEE, viewer, request)),
+        and_(CHANGES.c.audience == "former", was_visible_then, not_(is_visible_now)),
     )
-
-
-def _may_see(viewer: Viewer, visibility: Any, agency_id: Any) -> ColumnElement[bool]:
-    """The rule of ``Viewer.may_see`` in SQL; retired datasets included, as their last state was told."""
-    seen: list[ColumnElement[bool]] = [visibility == "public"]
-    if viewer.sees_government:
-        seen.append(visibility == "government")
-    seen.append(and_(visibility == "agency", _works_for(viewer, agency_id)))
-    return or_(*seen)
-
-
-def _works_for(viewer: Viewer, agency_id: Any) -> ColumnElement[bool]:
-    if viewer.sees_all_agencies:
-        return true()
-    return agency_id.in_(viewer.agency_ids) if viewer.agency_ids else false()
-
-
-def _is_party(viewer: Viewer) -> ColumnElement[bool]:
-    if viewer.person_id is None:
-        return false()
-    deciding = [grant.agency_id for grant in viewer.grants if grant.role in _DECIDING_ROLES]
-    if None in deciding:
-        return true()
-    is_own: ColumnElement[bool] = CHANGES.c.person_id == viewer.person_id
-    return or_(is_own, CHANGES.c.agency_id.in_(deciding)) if deciding else is_own
 
 
 def _row(number: int, line: NewFeedLine, owners: dict[UUID, tuple[str, UUID | None]]) -> dict[str, Any]:

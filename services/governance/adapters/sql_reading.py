@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, false, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.governance.adapters.sql_requests import request_of
@@ -20,8 +20,11 @@ from services.governance.adapters.tables import (
     SHARING_REQUESTS,
     TOKENS,
 )
-from services.governance.domain.sharing import DECIDING_ROLES, SharingRequest
+from services.governance.domain.sharing import SharingRequest
 from shared.datasets.read_model import KnownDatasets
+from shared.identity.rules import Rule
+from shared.identity.sharing_rights import MAY_SEE
+from shared.identity.sql_rules import condition
 from shared.identity.viewer import Viewer
 
 __all__ = [
@@ -113,12 +116,12 @@ async def visible_dataset(
 
 
 async def requests_seen_by(
-    connection: AsyncConnection, viewer: Viewer, *, status: str | None = None
+    connection: AsyncConnection, viewer: Viewer, *, rule: Rule = MAY_SEE, status: str | None = None
 ) -> list[SharingRequest]:
-    """Return the viewer's own requests and those to decide on, newest change first, at most 200."""
+    """Return requests, newest change first, at most 200: all that one may see, or by a narrower rule."""
     statement = (
         select(SHARING_REQUESTS)
-        .where(_requests_of(viewer))
+        .where(_scope(viewer), condition(rule, viewer, SHARING_REQUESTS.c))
         .order_by(SHARING_REQUESTS.c.changed_at.desc(), SHARING_REQUESTS.c.request_id)
         .limit(REQUESTS_MAX)
     )
@@ -130,10 +133,8 @@ async def requests_seen_by(
 async def request_seen_by(
     connection: AsyncConnection, viewer: Viewer, request_id: UUID
 ) -> SharingRequest | None:
-    """Return one request if the viewer sent it or may decide on it."""
-    statement = select(SHARING_REQUESTS).where(
-        SHARING_REQUESTS.c.request_id == request_id, _requests_of(viewer)
-    )
+    """Return one request if the viewer may see it."""
+    statement = select(SHARING_REQUESTS).where(SHARING_REQUESTS.c.request_id == request_id, _scope(viewer))
     row = (await connection.execute(statement)).one_or_none()
     return request_of(row) if row is not None else None
 
@@ -214,13 +215,5 @@ def _token_view(row: Any) -> TokenView:
     )
 
 
-def _requests_of(viewer: Viewer) -> ColumnElement[bool]:
-    table = SHARING_REQUESTS
-    seen: list[ColumnElement[bool]] = [table.c.requester_id == viewer.person_id]
-    deciding = [grant for grant in viewer.grants if grant.role in DECIDING_ROLES]
-    if any(grant.agency_id is None for grant in deciding):
-        seen.append(table.c.request_id.is_not(None))
-    agencies = [grant.agency_id for grant in deciding if grant.agency_id is not None]
-    if agencies:
-        seen.append(table.c.agency_id.in_(agencies))
-    return and_(table.c.requester_id.is_not(None), or_(*seen))
+def _scope(viewer: Viewer) -> ColumnElement[bool]:
+    return condition(MAY_SEE, viewer, SHARING_REQUESTS.c)

@@ -4,25 +4,28 @@ submitted → returned → submitted again …; submitted → approved or denied
 decides on a request of their own. Every step leaves a line in the audit table.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID, uuid5
 
 from shared.errors import ConflictError, InvalidInputError, NotAllowedError
-from shared.identity.viewer import Role, Viewer
+from shared.identity.rules import Rule
+from shared.identity.sharing_rights import IS_REQUESTER, MAY_DECIDE
+from shared.identity.viewer import Viewer
 
 __all__ = [
-    "DECIDING_ROLES",
+    "TRANSITIONS",
     "Action",
     "FormSentBeforeError",
     "NewRequest",
     "SharingRequest",
     "Status",
+    "Transition",
     "WrongStateError",
     "act",
-    "may_decide",
-    "may_see",
+    "may_act",
     "request_id_of_form",
     "submit",
 ]
@@ -31,8 +34,6 @@ ANSWER_DAYS = 30
 """An answer is due this many days after a request came in; Connecticut's playbook names no shorter term."""
 
 _FORMS = UUID("0d1b9a8e-6f0b-4c7e-9f4e-7d1f0f6e2a11")
-
-DECIDING_ROLES = (Role.STEWARD, Role.AGENCY_DATA_OFFICER, Role.CHIEF_DATA_OFFICER)
 
 
 class Status(StrEnum):
@@ -109,21 +110,31 @@ class SharingRequest:
     version: int = 1
 
 
-_AFTER = {
-    Action.RETURN: Status.RETURNED,
-    Action.APPROVE: Status.APPROVED,
-    Action.DENY: Status.DENIED,
-    Action.RESUBMIT: Status.SUBMITTED,
-    Action.WITHDRAW: Status.WITHDRAWN,
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One step of a request: from which states, to which, by whom, and what it needs to say."""
+
+    comes_from: frozenset[Status]
+    leads_to: Status
+    who: Rule
+    needs_reason: bool = False
+    needs_content: bool = False
+
+
+_WAITING = frozenset({Status.SUBMITTED})
+
+TRANSITIONS: Mapping[Action, Transition] = {
+    Action.RETURN: Transition(_WAITING, Status.RETURNED, MAY_DECIDE, needs_reason=True),
+    Action.APPROVE: Transition(_WAITING, Status.APPROVED, MAY_DECIDE, needs_reason=True),
+    Action.DENY: Transition(_WAITING, Status.DENIED, MAY_DECIDE, needs_reason=True),
+    Action.RESUBMIT: Transition(
+        frozenset({Status.RETURNED}), Status.SUBMITTED, IS_REQUESTER, needs_content=True
+    ),
+    Action.WITHDRAW: Transition(
+        frozenset({Status.SUBMITTED, Status.RETURNED}), Status.WITHDRAWN, IS_REQUESTER
+    ),
 }
-_FROM = {
-    Action.RETURN: {Status.SUBMITTED},
-    Action.APPROVE: {Status.SUBMITTED},
-    Action.DENY: {Status.SUBMITTED},
-    Action.RESUBMIT: {Status.RETURNED},
-    Action.WITHDRAW: {Status.SUBMITTED, Status.RETURNED},
-}
-_DECISIONS = frozenset({Action.RETURN, Action.APPROVE, Action.DENY})
+"""The whole life of a request. Who may is said in :mod:`shared.identity.sharing_rights`."""
 
 
 def request_id_of_form(form_key: str, requester_id: UUID) -> UUID:
@@ -156,18 +167,10 @@ def submit(
     )
 
 
-def may_see(viewer: Viewer, request: SharingRequest) -> bool:
-    """The requester, and the people who may decide for the owning agency."""
-    return viewer.person_id == request.requester_id or viewer.has(
-        *DECIDING_ROLES, agency_id=request.agency_id
-    )
-
-
-def may_decide(viewer: Viewer, request: SharingRequest) -> bool:
-    """A deciding role for the owning agency, and not the requester."""
-    return viewer.person_id != request.requester_id and viewer.has(
-        *DECIDING_ROLES, agency_id=request.agency_id
-    )
+def may_act(viewer: Viewer, request: SharingRequest, action: Action) -> bool:
+    """Tell whether this person may take this step now: what a page offers, and what :func:`act` lets pass."""
+    step = TRANSITIONS[action]
+    return request.status in step.comes_from and step.who.holds(viewer, request)
 
 
 def act(
@@ -184,49 +187,45 @@ def act(
     Raises ``NotAllowedError`` for the wrong person, ``WrongStateError`` for the wrong moment, and
     ``InvalidInputError`` where a decision has no reason or a new submission no content.
     """
-    _check_person(request, action, viewer)
-    if request.status not in _FROM[action]:
+    step = TRANSITIONS[action]
+    if not step.who.holds(viewer, request):
+        raise _not_allowed(request, step, viewer)
+    if request.status not in step.comes_from:
         raise WrongStateError(
-            f"The request is {request.status}, so it can't be {_AFTER[action]}.",
+            f"The request is {request.status}, so it can't be {step.leads_to}.",
             fix="Open it to see where it stands.",
         )
-    if action in _DECISIONS and not (reason and reason.strip()):
+    if step.needs_reason and not (reason and reason.strip()):
         raise InvalidInputError(
             "A decision needs a reason; the requester is told it.",
             field="reason",
             fix="Write the reason and send it again.",
             code="missing",
         )
-    if action is Action.RESUBMIT and content is None:
+    if step.needs_content and content is None:
         raise InvalidInputError(
             "A request sent in again needs its content.",
             field="content",
             fix="Fill it in and send it again.",
             code="missing",
         )
-    decided = action in _DECISIONS
     return replace(
         request,
-        status=_AFTER[action],
+        status=step.leads_to,
         content=content or request.content,
         changed_at=now,
-        decided_by=viewer.person_id if decided else request.decided_by,
-        decision_reason=reason if decided else request.decision_reason,
+        decided_by=viewer.person_id if step.needs_reason else request.decided_by,
+        decision_reason=reason if step.needs_reason else request.decision_reason,
         due_on=(now + timedelta(days=ANSWER_DAYS)).date() if action is Action.RESUBMIT else request.due_on,
         version=request.version + 1,
     )
 
 
-def _check_person(request: SharingRequest, action: Action, viewer: Viewer) -> None:
-    own = viewer.person_id == request.requester_id
-    if action in _DECISIONS:
-        if own:
-            raise NotAllowedError(
-                "Nobody decides on a request of their own.", fix="Another steward or officer must."
-            )
-        if not may_decide(viewer, request):
-            raise NotAllowedError(
-                "Only the steward or data officer of the owning agency decides on this request."
-            )
-    elif not own:
-        raise NotAllowedError("Only the requester can do that.")
+def _not_allowed(request: SharingRequest, step: Transition, viewer: Viewer) -> NotAllowedError:
+    if step.who is IS_REQUESTER:
+        return NotAllowedError("Only the requester can do that.")
+    if IS_REQUESTER.holds(viewer, request):
+        return NotAllowedError(
+            "Nobody decides on a request of their own.", fix="Another steward or officer must."
+        )
+    return NotAllowedError("Only the steward or data officer of the owning agency decides on this request.")

@@ -20,7 +20,7 @@ from services.governance.adapters.sql_reading import (
 )
 from services.governance.adapters.sql_requests import steps_of
 from services.governance.commands import settle_publisher
-from services.governance.domain.sharing import Action, SharingRequest, Status, may_decide
+from services.governance.domain.sharing import Action, SharingRequest, Status, may_act
 from services.governance.entrypoints.api_sharing import (
     RequestContent,
     carry_on,
@@ -32,6 +32,8 @@ from services.governance.entrypoints.audit_words import audit_words, link_maker
 from services.governance.ports import GovernancePorts, RequestStep
 from shared.http.problems import ProblemError
 from shared.http.viewing import ViewerDependency, access
+from shared.identity.rules import AllOf, Not
+from shared.identity.sharing_rights import IS_REQUESTER, MAY_DECIDE, WAITS_FOR_VIEWER
 from shared.identity.viewer import Role
 from shared.store.engine import Store
 from shared.web.elements import FieldError
@@ -45,6 +47,8 @@ FORM_KEY_BYTES = 16
 FORM_KEY_CHARACTERS_MAX = 100
 AUDIT_LINES = 50
 TEXT_CHARACTERS_MAX = 20_000
+
+_OTHERS = AllOf((Not(IS_REQUESTER), Not(WAITS_FOR_VIEWER)))
 
 STATUS_KINDS = {
     Status.SUBMITTED: "info",
@@ -133,13 +137,10 @@ def _add_asking(router: APIRouter, store: Store, ports: GovernancePorts, templat
 def _add_following(router: APIRouter, store: Store, ports: GovernancePorts, templates: Templates) -> None:
     @router.get("/sharing-requests", dependencies=[access("public")])
     async def show_list(request: Request, viewer: ViewerDependency) -> Response:
-        found: list[SharingRequest] = []
-        if viewer.is_signed_in:
-            async with store.read() as connection:
-                found = await requests_seen_by(connection, viewer)
-        own = [one for one in found if one.requester_id == viewer.person_id]
-        to_decide = [one for one in found if one.status is Status.SUBMITTED and may_decide(viewer, one)]
-        decided = [one for one in found if one not in own and one not in to_decide]
+        async with store.read() as connection:
+            own = await requests_seen_by(connection, viewer, rule=IS_REQUESTER)
+            to_decide = await requests_seen_by(connection, viewer, rule=WAITS_FOR_VIEWER)
+            decided = await requests_seen_by(connection, viewer, rule=_OTHERS)
         return templates.render(
             request, "requests.html", own=own, to_decide=to_decide, decided=decided, kinds=STATUS_KINDS
         )
@@ -156,9 +157,10 @@ def _add_following(router: APIRouter, store: Store, ports: GovernancePorts, temp
             request,
             "request.html",
             sharing_request=found,
-            steps=_tracker(found, steps, names, is_decider=may_decide(viewer, found)),
-            may_decide=may_decide(viewer, found) and found.status is Status.SUBMITTED,
-            is_own=found.requester_id == viewer.person_id,
+            steps=_tracker(found, steps, names, is_decider=MAY_DECIDE.holds(viewer, found)),
+            may_decide=WAITS_FOR_VIEWER.holds(viewer, found),
+            may_resubmit=may_act(viewer, found, Action.RESUBMIT),
+            may_withdraw=may_act(viewer, found, Action.WITHDRAW),
             kind=STATUS_KINDS[found.status],
         )
 

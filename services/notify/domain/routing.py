@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from shared.identity.viewer import Grant, Role
+from shared.events.governance import SharingRequestState
+from shared.identity.sharing_rights import MAY_DECIDE
+from shared.identity.viewer import Grant, Role, Viewer
 
 __all__ = [
     "Directory",
@@ -64,6 +66,16 @@ class Directory:
         """Return who has ``role`` for this agency (``None``: for all), in a stable order."""
         return sorted(person.person_id for person in self.people if person.holds(role, agency_id))
 
+    def deciding_on(self, request: SharingRequestState) -> "Directory":
+        """Return those who may decide on a sharing request: nobody is told of one that they may not open."""
+        return Directory(
+            [
+                person
+                for person in self.people
+                if MAY_DECIDE.holds(Viewer(person.person_id, person.grants), request)
+            ]
+        )
+
     def without(self, person_id: UUID | None) -> "Directory":
         """Return everybody but one."""
         return Directory([person for person in self.people if person.person_id != person_id])
@@ -80,7 +92,7 @@ def owners_of(ownership: Ownership, directory: Directory, *, besides: UUID | Non
         return [Recipient(steward_id, f"You are the steward of “{ownership.title}”.")]
     missing = "has no steward"
     if steward_id is not None:
-        missing = "has a steward who is not known any more"
+        missing = "has a steward who is not known any more, or may not answer"
         if steward_id == besides:
             missing = "has a steward who asks for it"
     return agency_officers(

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, false, func, or_, select, true
+from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.quality.adapters.sql_alerts import alert_of
@@ -15,9 +15,13 @@ from services.quality.domain.alerts import Alert
 from services.quality.domain.telling import alert_state
 from shared.datasets.read_model import visible_to
 from shared.events.alerts import AlertState
+from shared.identity.rules import WorksFor
+from shared.identity.sql_rules import condition
 from shared.identity.viewer import Viewer
 
 HISTORY_LINES_MAX = 100
+
+_ALERT_READERS = WorksFor("agency_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +167,11 @@ async def summaries(connection: AsyncConnection, viewer: Viewer) -> list[AgencyS
 
 def may_see_alerts(viewer: Viewer, agency_id: UUID | None) -> bool:
     """Alerts are for government people of the agency, and for those of all agencies."""
-    return viewer.sees_all_agencies or (agency_id is not None and agency_id in viewer.agency_ids)
+    return viewer.sees_all_agencies or agency_id in viewer.agency_ids
 
 
 def _alert_condition(viewer: Viewer) -> ColumnElement[bool]:
-    if viewer.sees_all_agencies:
-        return true()
-    return KNOWN_DATASETS.c.agency_id.in_(viewer.agency_ids) if viewer.agency_ids else false()
+    return condition(_ALERT_READERS, viewer, KNOWN_DATASETS.c)
 
 
 def _alerts_of(viewer: Viewer) -> Select[Any]:

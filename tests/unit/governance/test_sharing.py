@@ -12,10 +12,10 @@ from services.governance.domain.sharing import (
     Status,
     WrongStateError,
     act,
-    may_see,
     submit,
 )
 from shared.errors import InvalidInputError, NotAllowedError
+from shared.identity.sharing_rights import MAY_SEE
 from shared.identity.viewer import ANONYMOUS, Grant, Role, Viewer
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -104,7 +104,7 @@ def test_only_the_requester_withdraws() -> None:
     [(REQUESTER, True), (STEWARD, True), (CHIEF, True), (OTHER_STEWARD, False), (OPERATOR, False)],
 )
 def test_a_request_is_seen_by_both_sides_alone(viewer: Viewer, sees: bool) -> None:
-    assert may_see(viewer, opened()) is sees
+    assert MAY_SEE.holds(viewer, opened()) is sees
 
 
 def test_ids_are_kept_through_every_step() -> None:

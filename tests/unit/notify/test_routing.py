@@ -1,10 +1,12 @@
 """Whom a matter concerns, and the reason they are told."""
 
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
 
 from services.notify.domain.routing import Directory, KnownPerson, Ownership, operators, owners_of, requester
+from shared.events.governance import SharingRequestState
 from shared.identity.viewer import Grant, Role
 
 AGENCY, OTHER_AGENCY = uuid4(), uuid4()
@@ -56,6 +58,28 @@ def test_a_request_of_ones_own_comes_to_the_next_in_line(
     steward_id = STEWARD if STEWARD in known else None
     ownership = Ownership("Counts", steward_id, AGENCY, "Transport")
     assert [one.person_id for one in owners_of(ownership, directory(*known), besides=asker)] == [told]
+
+
+def test_a_request_comes_only_to_those_who_may_decide_on_it() -> None:
+    asked = SharingRequestState(
+        request_id=uuid4(),
+        dataset_id=uuid4(),
+        dataset_title="Counts",
+        agency_id=OTHER_AGENCY,
+        requester_id=CHIEF,
+        status="submitted",
+        purpose="to compare",
+        data_wanted="all rows",
+        submitted_at=datetime(2026, 3, 2, tzinfo=UTC),
+        changed_at=datetime(2026, 3, 2, tzinfo=UTC),
+    )
+    everybody = directory(STEWARD, OFFICER, CHIEF, OPERATOR, STRANGER)
+    assert [one.person_id for one in everybody.deciding_on(asked).people] == [STRANGER]
+    # The steward of the dataset has lost the role: its page would be a 404 for them.
+    ownership = Ownership("Counts", STEWARD, OTHER_AGENCY, "Health")
+    (told,) = owners_of(ownership, everybody.deciding_on(asked), besides=CHIEF)
+    assert told.person_id == STRANGER
+    assert "may not answer" in told.reason
 
 
 def test_nobody_is_made_up_where_nobody_is() -> None:
