@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 from uuid import uuid4
 from zlib import crc32
 
-import orjson
 from pydantic import ValidationError
 
+from shared.bounded_json import InvalidJSONError, JSONBoundError, JSONLimits, check, loads
 from shared.errors import EventTooLargeError, InvalidEventError
 from shared.events.model import EventModel
 from shared.events.registry import EVENT_TYPES, UPCASTERS, EventType
@@ -37,6 +37,9 @@ __all__ = [
 
 Headers = Sequence[tuple[str, bytes]]
 M = TypeVar("M", bound=EventModel)
+
+EVENT_LIMITS = JSONLimits(bytes_max=16 * 1024 * 1024, elements_max=RECORD_BYTES_MAX)
+"""Sixteen times what the log takes; of values no fewer than can be written in it."""
 
 _CONTENT_TYPE = "content-type"
 _JSON = b"application/json"
@@ -184,6 +187,8 @@ def decode(headers: Headers, value: bytes | None) -> Event:
     attributes = _attributes(headers)
     type_name = _required(attributes, "ce_type")
     content: Any = value
+    if value:
+        _check_bounds(value)
     if value and type_name in UPCASTERS:
         content = _json(value)
     while type_name in UPCASTERS:
@@ -220,9 +225,17 @@ def header(headers: Headers, name: str) -> str | None:
 
 def _json(value: bytes) -> Any:
     try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError as error:
+        return loads(value, EVENT_LIMITS)
+    except InvalidJSONError as error:
         raise InvalidEventError(f"the value is not JSON: {error}") from error
+
+
+def _check_bounds(value: bytes) -> None:
+    """What others write to the log may be nested without end."""
+    try:
+        check(value, EVENT_LIMITS)
+    except JSONBoundError as error:
+        raise InvalidEventError(f"the value cannot be taken: {error}") from error
 
 
 def _validated(event_type: EventType, content: Any) -> EventModel:

@@ -27,6 +27,7 @@ from shared.clock import Clock
 from shared.http.csrf import CSRFTokens
 from shared.http.cursors import CursorCodec
 from shared.http.gates import BodyLimitMiddleware, BodyLimitOverride, HostMiddleware, RateLimitMiddleware
+from shared.http.json_bodies import JSONBodyMiddleware, RawBodyRoute
 from shared.http.networks import Network
 from shared.http.probes import Readiness, no_troubles, probe_router
 from shared.http.problem_pages import problem_page
@@ -76,6 +77,7 @@ def build_app(
     """
     csrf_tokens = CSRFTokens(signing_key)
     overrides: list[BodyLimitOverride] = []
+    raw_routes: list[RawBodyRoute] = []
     app = FastAPI(
         title=title,
         version=version,
@@ -87,7 +89,7 @@ def build_app(
         responses=problem_responses(400, 401, 403, 404, 422, 429, 503),
         middleware=[
             *([Middleware(TrustedProxyMiddleware, networks=trusted_proxies)] if trusted_proxies else []),
-            *_layers(authenticator, csrf_tokens, metrics, settings, overrides),
+            *_layers(authenticator, csrf_tokens, metrics, settings, overrides, raw_routes),
         ],
     )
     app.state.http_settings = settings
@@ -109,6 +111,7 @@ def build_app(
             f'dependencies=[access("public")] or access(Role.…): {", ".join(undeclared)}'
         )
     overrides.extend(_body_limits(app))
+    raw_routes.extend(_raw_body_routes(app))
     app.state.query_parameters = QueryParameters(app)
     return app
 
@@ -143,12 +146,21 @@ def _body_limits(app: FastAPI) -> list[BodyLimitOverride]:
     ]
 
 
+def _raw_body_routes(app: FastAPI) -> list[RawBodyRoute]:
+    return [
+        RawBodyRoute(route.path_regex, frozenset(route.methods or ()))
+        for route in iter_route_contexts(app.routes)
+        if isinstance(route.original_route, APIRoute) and route.original_route.body_field is None
+    ]
+
+
 def _layers(
     authenticator: Authenticator,
     csrf_tokens: CSRFTokens,
     metrics: Metrics,
     settings: HTTPSettings,
     overrides: Sequence[BodyLimitOverride],
+    raw_routes: Sequence[RawBodyRoute],
 ) -> list[Middleware]:
     layers = [
         Middleware(SecurityHeadersMiddleware, is_https=settings.is_https),
@@ -161,6 +173,7 @@ def _layers(
             overrides=overrides,
             metrics=metrics,
         ),
+        Middleware(JSONBodyMiddleware, raw_routes=raw_routes, metrics=metrics),
         Middleware(
             ViewerMiddleware,
             authenticator=authenticator,

@@ -34,6 +34,7 @@ __all__ = [
     "ProblemDocument",
     "ProblemError",
     "ProblemPage",
+    "RefusedBodyError",
     "away_problem",
     "domain_problem",
     "install_problem_handlers",
@@ -126,6 +127,14 @@ class ProblemError(NutmegError):
             content["instance"] = f"urn:nutmeg:request:{request_id}"
             content["request_id"] = request_id
         return content
+
+
+class RefusedBodyError(HTTPException):
+    """A problem found while the body is received, where FastAPI lets no other exception through."""
+
+    def __init__(self, problem: ProblemError) -> None:
+        super().__init__(problem.status, problem.detail)
+        self.problem = problem
 
 
 ProblemPage: TypeAlias = Callable[[Request, ProblemError], Response]
@@ -233,6 +242,8 @@ async def _handle_problem(request: Request, error: ProblemError) -> Response:
 
 
 async def _handle_http_error(request: Request, error: HTTPException) -> Response:
+    if isinstance(error, RefusedBodyError):
+        return problem_response(request, error.problem)
     slug, title, detail = _KNOWN_STATUSES.get(
         error.status_code, (f"http-{error.status_code}", HTTPStatus(error.status_code).phrase, "")
     )

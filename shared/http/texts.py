@@ -3,12 +3,13 @@
 SQLite would take it, and the installation could not be moved to a cluster any more.
 """
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from starlette.requests import Request
 
+from shared.bounded_json import loads
+from shared.http.json_bodies import BODY_LIMITS
 from shared.http.problems import FieldProblem, ProblemError
 
 __all__ = ["refuse_nul_characters"]
@@ -45,7 +46,7 @@ async def _in_body(request: Request) -> list[str]:
         fields = (await request.form()).multi_items()
         return [f"#/{name}" for name, value in fields if isinstance(value, str) and NUL in value]
     body = await request.body()
-    return list(_pointers(json.loads(body), "#")) if b"\\u0000" in body else []
+    return list(_pointers(loads(body, BODY_LIMITS), "#")) if b"\\u0000" in body else []
 
 
 def _pointers(value: Any, at: str) -> Iterator[str]:

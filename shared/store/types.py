@@ -9,7 +9,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-__all__ = ["Blob", "JSONDocument", "UTCDateTime"]
+__all__ = ["SIGNED_64_BITS_MAX", "Blob", "JSONDocument", "UTCDateTime"]
+
+SIGNED_64_BITS_MAX = 2**63 - 1
+"""The largest integer that both databases take. A larger one has to be refused where it comes in."""
 
 Blob = LargeBinary
 

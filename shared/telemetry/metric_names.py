@@ -100,7 +100,8 @@ COUNTERS: Mapping[CounterName, MetricDefinition] = {
         ("outcome",),
     ),
     "nutmeg_http_refusals_total": MetricDefinition(
-        "Requests turned away before a handler saw them, by reason (rate, size, host, csrf).", ("reason",)
+        "Requests turned away before a handler saw them, by reason (rate, size, json, host, csrf).",
+        ("reason",),
     ),
     "nutmeg_http_requests_total": MetricDefinition(
         "Requests answered, by method, route template and status.", ("method", "route", "status")

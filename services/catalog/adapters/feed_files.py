@@ -8,13 +8,13 @@ from contextlib import closing
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from typing import IO
 from uuid import UUID
 
 import ijson
 
 from services.catalog.domain.dcat_us import ParsedRecord, SourceDefaults, parse_record
 from services.catalog.ports import Feed, FeedError
+from shared.bounded_json import BoundedJSONFile, JSONBoundError, JSONLimits
 from shared.events.catalog import RejectedRecord
 
 __all__ = ["LEFT_OVER_AFTER", "FeedFiles", "JSONFeed"]
@@ -22,7 +22,13 @@ __all__ = ["LEFT_OVER_AFTER", "FeedFiles", "JSONFeed"]
 LEFT_OVER_AFTER = timedelta(days=1)
 """Nobody takes so long from the first bytes of a feed to its harvest."""
 
+RECORDS_MAX = 2_000_000
+"""Four times the records of the largest public catalog. A feed of more is to be sent as several sources."""
+FEED_LIMITS = JSONLimits(bytes_max=8 * 1024 * 1024, elements_max=200_000, item_depth=2)
+"""Of one record; what may be kept of it is less than 1 MiB."""
+
 _DATASETS = "dataset"
+_PARSING_ERRORS = (JSONBoundError, ijson.JSONError, UnicodeError, ValueError, OverflowError)
 _OTHER_ENCODINGS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
@@ -87,7 +93,7 @@ class JSONFeed:
     def __init__(self, path: Path, defaults: SourceDefaults) -> None:
         self._path = path
         self._defaults = defaults
-        self._file: IO[bytes] | None = None
+        self._file: BoundedJSONFile | None = None
         self._records: Iterator[object] | None = None
 
     async def catalogue_id(self) -> str | None:
@@ -113,7 +119,7 @@ class JSONFeed:
                         return str(value)
                     if prefix == _DATASETS:
                         return None
-            except (ijson.JSONError, UnicodeError, ValueError, OverflowError) as error:
+            except _PARSING_ERRORS as error:
                 raise _unreadable(error) from error
         return None
 
@@ -121,7 +127,7 @@ class JSONFeed:
         with closing(_opened(self._path)) as file:
             try:
                 return _count_records(file)
-            except (ijson.JSONError, UnicodeError, ValueError, OverflowError) as error:
+            except _PARSING_ERRORS as error:
                 raise _unreadable(error) from error
 
     def _next_records(self, limit: int) -> list[ParsedRecord | RejectedRecord]:
@@ -129,13 +135,13 @@ class JSONFeed:
             self._file = _opened(self._path)
             self._records = ijson.items(self._file, f"{_DATASETS}.item", use_float=True)
         try:
-            raw = list(islice(self._records, limit))
-        except (ijson.JSONError, UnicodeError, ValueError, OverflowError) as error:
+            # One after the other: only one record is here as it came, and may be large.
+            return [parse_record(record, defaults=self._defaults) for record in islice(self._records, limit)]
+        except _PARSING_ERRORS as error:
             raise _unreadable(error) from error
-        return [parse_record(record, defaults=self._defaults) for record in raw]
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> BoundedJSONFile:
     """The file behind its byte order mark. Raises ``FeedError`` for what is plainly no JSON in UTF-8."""
     try:
         file = path.open("rb")
@@ -158,10 +164,10 @@ def _opened(path: Path) -> IO[bytes]:
         file.close()
         raise FeedError(problem, is_permanent=True)
     file.seek(len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0)
-    return file
+    return BoundedJSONFile(file, FEED_LIMITS)
 
 
-def _count_records(file: IO[bytes]) -> int:
+def _count_records(file: BoundedJSONFile) -> int:
     """Read to the end; the number of entries of ``dataset``. Raises ``FeedError`` for another structure."""
     depth = 0
     records = 0
@@ -178,6 +184,11 @@ def _count_records(file: IO[bytes]) -> int:
             is_expected, is_inside, is_found = False, True, True
         elif is_inside and depth == 2 and not event.startswith("end_"):
             records += 1
+            if records > RECORDS_MAX:
+                raise FeedError(
+                    f"The feed holds more than {RECORDS_MAX:,} records. Send it as several sources.",
+                    is_permanent=True,
+                )
         if event in ("start_map", "start_array"):
             depth += 1
         elif event in ("end_map", "end_array"):
@@ -194,6 +205,8 @@ def _count_records(file: IO[bytes]) -> int:
 
 
 def _unreadable(error: Exception) -> FeedError:
+    if isinstance(error, JSONBoundError):
+        return FeedError(f"The feed cannot be taken. {error}", is_permanent=True)
     # The parser tells in bytes: its first line says what, the next ones show the place, whatever is there.
     first = error.args[0] if error.args else ""
     told = first.decode(errors="replace") if isinstance(first, bytes) else str(error)

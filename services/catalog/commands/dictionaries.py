@@ -1,24 +1,21 @@
 """Fetches data dictionaries that feeds refer to, as jobs of their own: never while a feed is read."""
 
 import asyncio
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import orjson
-
 from services.catalog.commands.editing import describe_columns
-from services.catalog.domain.dictionary import parse_dictionary
+from services.catalog.domain.dictionary import DICTIONARY_LIMITS, parse_dictionary
 from services.catalog.domain.records import DictionaryFetch
 from services.catalog.ports import CatalogPorts, Downloader, FeedError
+from shared.bounded_json import InvalidJSONError, JSONBoundError, loads
 from shared.events.catalog import Column
 from shared.store.engine import Store
 
 __all__ = ["DictionaryWorker"]
 
-DICTIONARY_BYTES_MAX = 4 * 1024 * 1024
 FETCHES_PER_PORTION = 10
 WAITS = (timedelta(minutes=1), timedelta(minutes=15), timedelta(hours=6))
 """How long to wait after the first, second and third failure; after the next one, no more."""
@@ -66,7 +63,7 @@ class DictionaryWorker:
             download = await self._downloader.fetch(
                 fetch.url,
                 path,
-                size_bytes_max=DICTIONARY_BYTES_MAX,
+                size_bytes_max=DICTIONARY_LIMITS.bytes_max,
                 etag=fetch.etag,
                 last_modified=fetch.last_modified,
             )
@@ -74,9 +71,12 @@ class DictionaryWorker:
         done = replace(fetch, attempts=fetch.attempts + 1, next_attempt_at=None, message=None)
         if not download.is_new:
             return None, done
-        columns: list[Column] = []
-        with suppress(orjson.JSONDecodeError):
-            columns = parse_dictionary(orjson.loads(content))
+        try:
+            columns = parse_dictionary(loads(content, DICTIONARY_LIMITS))
+        except JSONBoundError as error:
+            raise FeedError(f"The data dictionary cannot be taken. {error}", is_permanent=True) from error
+        except InvalidJSONError:
+            columns = []
         if not columns:
             raise FeedError(_NO_DICTIONARY, is_permanent=True)
         return columns, replace(done, etag=download.etag, last_modified=download.last_modified)

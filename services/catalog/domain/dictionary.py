@@ -7,9 +7,12 @@ that a dataset with its dictionary still fits into one event.
 import re
 
 from services.catalog.domain.source_text import plain_text, text_of
+from shared.bounded_json import JSONLimits
 from shared.events.catalog import Column, DatasetState
 from shared.events.topics import RECORD_BYTES_MAX
 
+DICTIONARY_LIMITS = JSONLimits(bytes_max=4 * 1024 * 1024, elements_max=200_000)
+"""Of one document, before it is read."""
 COLUMNS_MAX = 2_000
 NAME_CHARACTERS_MAX = 300
 DESCRIPTION_CHARACTERS_MAX = 2_000

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.catalog.adapters.export_files import ExportFiles
 from services.catalog.commands.editing import decide, describe_columns
 from services.catalog.domain.dcat_export import CATALOG_CONTEXT, Installation, export_dataset
-from services.catalog.domain.dictionary import parse_dictionary
+from services.catalog.domain.dictionary import DICTIONARY_LIMITS, parse_dictionary
 from services.catalog.domain.entry import CatalogEntry, Decisions
 from services.catalog.domain.search import (
     FACET_LIMIT_MAX,
@@ -25,6 +25,7 @@ from services.catalog.domain.search import (
 from services.catalog.entrypoints.answers import index_away, not_found, shown, wrong_search
 from services.catalog.entrypoints.documents import agency_document, dataset_document, search_document
 from services.catalog.ports import CatalogIndexError, CatalogPorts, CatalogReader
+from shared.bounded_json import InvalidJSONError, JSONBoundError, loads
 from shared.events.catalog import AccessLevel, Column, Visibility
 from shared.http.conditional import conditional_response, matches, require_if_match
 from shared.http.pages import link_pages
@@ -36,7 +37,6 @@ from shared.store.unit_of_work import UnitOfWork
 
 __all__ = ["build_datasets_api", "search_query"]
 
-DICTIONARY_BYTES_MAX = 4 * 1024 * 1024
 JSON_LD = "application/ld+json"
 
 _EDITORS = (Role.STEWARD, Role.AGENCY_DATA_OFFICER, Role.CHIEF_DATA_OFFICER)
@@ -215,7 +215,7 @@ def _add_writing(router: APIRouter, store: Store, ports: CatalogPorts, reader: C
 
     @router.put(
         "/api/v1/datasets/{dataset_id}/columns",
-        dependencies=[access(*_EDITORS, body_bytes_max=DICTIONARY_BYTES_MAX)],
+        dependencies=[access(*_EDITORS, body_bytes_max=DICTIONARY_LIMITS.bytes_max)],
     )
     async def put_columns(dataset_id: UUID, request: Request, viewer: ViewerDependency) -> Response:
         """Give the data dictionary: a Table Schema, a Data Package or a Socrata view. Needs If-Match."""
@@ -235,9 +235,11 @@ async def _answer(reader: CatalogReader, viewer: Viewer, dataset_id: UUID) -> Re
 
 def _columns_in(body: bytes) -> list[Column]:
     try:
-        raw = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        raw = loads(body, DICTIONARY_LIMITS)
+    except InvalidJSONError as error:
         raise _no_dictionary(f"The body is not valid JSON: {error}.") from error
+    except JSONBoundError as error:
+        raise _no_dictionary(f"The body cannot be taken. {error}") from error
     columns = parse_dictionary({"fields": raw} if isinstance(raw, list) else raw)
     if not columns:
         raise _no_dictionary("No columns were found in the body.")

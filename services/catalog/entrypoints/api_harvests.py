@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
-import orjson
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
@@ -20,6 +19,7 @@ from services.catalog.domain.source_choice import FeedSketch, name_of_address
 from services.catalog.domain.views import HarvestView
 from services.catalog.entrypoints.documents import harvest_document
 from services.catalog.ports import CatalogPorts, CatalogReader, FeedShelf
+from shared.bounded_json import InvalidJSONError, JSONBoundError, JSONLimits, loads
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.viewing import ViewerDependency, access
 from shared.identity.viewer import Role, TokenScope, Viewer
@@ -32,6 +32,7 @@ HARVESTERS = (Role.OPERATOR, Role.CHIEF_DATA_OFFICER, TokenScope.HARVEST)
 CONFIRMERS = (Role.OPERATOR, Role.CHIEF_DATA_OFFICER)
 ADDRESS_BYTES_MAX = 8 * 1024
 """A larger body is a feed, never the address of one."""
+ADDRESS_LIMITS = JSONLimits(bytes_max=ADDRESS_BYTES_MAX, elements_max=ADDRESS_BYTES_MAX)
 PRINTED = r"^[^\x00-\x1f\x7f]+$"
 """No database and no page could hold the others."""
 ADDRESS_CHARACTERS_MAX = 2_048
@@ -205,8 +206,8 @@ def _make_durable(descriptor: int, flush: Any) -> None:
 
 def _address_in(body: bytes) -> str | None:
     document: Any = None
-    with suppress(orjson.JSONDecodeError):
-        document = orjson.loads(body)
+    with suppress(InvalidJSONError, JSONBoundError):  # the reader of feeds tells it better
+        document = loads(body, ADDRESS_LIMITS)
     if not isinstance(document, dict) or "url" not in document or "dataset" in document:
         return None
     if not isinstance(document["url"], str):

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
+from fastapi import Path as PathParameter
 from fastapi.responses import RedirectResponse, Response
 
 from services.catalog.domain.dcat_export import Installation
@@ -181,7 +182,9 @@ def _add_dataset(
         )
 
     @router.get("/datasets/{dataset_id}/get/{number}", dependencies=[access("public")])
-    async def get_data(dataset_id: UUID, number: int, viewer: ViewerDependency) -> Response:
+    async def get_data(
+        dataset_id: UUID, number: Annotated[int, PathParameter(ge=1, le=1_000_000)], viewer: ViewerDependency
+    ) -> Response:
         view = shown(await found(dataset_id, viewer), dataset_id)
         for way in ways_to_get(view.state):
             if way.number == number:

@@ -36,6 +36,7 @@ from shared.identity.rules import AllOf, Not
 from shared.identity.sharing_rights import IS_REQUESTER, MAY_DECIDE, WAITS_FOR_VIEWER
 from shared.identity.viewer import Role
 from shared.store.engine import Store
+from shared.store.types import SIGNED_64_BITS_MAX
 from shared.web.elements import FieldError
 from shared.web.elements import Step as TrackerStep
 from shared.web.templating import Templates, build_templates
@@ -218,7 +219,9 @@ def _add_publishers(router: APIRouter, store: Store, ports: GovernancePorts, tem
 def _add_audit(router: APIRouter, store: Store, templates: Templates) -> None:
     @router.get("/directory/audit", dependencies=[access(Role.CHIEF_DATA_OFFICER, Role.OPERATOR)])
     async def show_audit(
-        request: Request, before: Annotated[int | None, Query(ge=1)] = None, person: UUID | None = None
+        request: Request,
+        before: Annotated[int | None, Query(ge=1, le=SIGNED_64_BITS_MAX)] = None,
+        person: UUID | None = None,
     ) -> Response:
         async with store.read() as connection:
             found = await audit_lines(connection, limit=AUDIT_LINES + 1, before=before, person_id=person)

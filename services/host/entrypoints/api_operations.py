@@ -5,15 +5,16 @@ from importlib.metadata import version
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.host.event_paths import EventPath, path_of
 from services.host.operations import Operated, OperationsStatus, operations_status
+from shared.bounded_json import InvalidJSONError, JSONBoundError, loads
 from shared.bus.dead_letters import DeadLetterView
 from shared.bus.replays import ReplayState
 from shared.errors import NutmegError
+from shared.events.envelope import EVENT_LIMITS
 from shared.events.topics import topic_named
 from shared.http.pages import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, Page
 from shared.http.problems import FieldProblem, ProblemError
@@ -249,8 +250,8 @@ def _readable(value: bytes | None) -> Any:
     if value is None:
         return None
     try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError:
+        return loads(value, EVENT_LIMITS)
+    except (InvalidJSONError, JSONBoundError):
         return value[:VALUE_CHARACTERS_MAX].decode(errors="replace")
 
 

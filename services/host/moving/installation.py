@@ -20,8 +20,9 @@ from services.host.bootstrap import bootstrap_host
 from services.host.cluster import CLUSTER_SERVICES, SERVICE_SETTINGS
 from services.host.data_directory import DataDirectory
 from services.host.moving.records import dump_records, groups_behind, load_records, start_groups_at_the_end
-from services.host.moving.tables import dump_store, load_store
+from services.host.moving.tables import MOVED_LIMITS, dump_store, load_store
 from services.host.settings import HostSettings
+from shared.bounded_json import loads
 from shared.bus.ports import EventLog
 from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import SystemClock
@@ -155,7 +156,7 @@ async def _dump(stores: dict[str, Store], log: EventLog, folder: Path) -> Manife
 
 def _read_manifest(folder: Path) -> Manifest:
     try:
-        document = orjson.loads((folder / MANIFEST).read_bytes())
+        document = loads((folder / MANIFEST).read_bytes(), MOVED_LIMITS)
     except FileNotFoundError as error:
         raise NutmegError(f"{folder} has no {MANIFEST}: it is no whole export") from error
     if document["format"] != FORMAT or document["version"] != version("nutmeg"):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import orjson
 
+from services.host.moving.tables import MOVED_LIMITS
+from shared.bounded_json import read_lines
 from shared.bus.ports import EventLog, LogRecord, OutgoingRecord, TopicPartition
 from shared.errors import NutmegError
 from shared.events.envelope import header
@@ -122,9 +124,10 @@ def _document(record: LogRecord) -> dict[str, object]:
 
 
 def _read(path: Path, topic: str) -> Iterator[Sequence[OutgoingRecord]]:
-    with path.open("rb") as lines:
+    with path.open("rb") as file:
+        lines = read_lines(file, MOVED_LIMITS)
         while batch := list(islice(lines, RECORDS_PER_BATCH)):
-            yield [_record(topic, orjson.loads(line)) for line in batch]
+            yield [_record(topic, document) for document in batch]
 
 
 def _record(topic: str, document: dict[str, object]) -> OutgoingRecord:

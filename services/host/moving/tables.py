@@ -13,13 +13,16 @@ import orjson
 from sqlalchemy import Column, Date, Integer, LargeBinary, Table, Uuid, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.bounded_json import JSONLimits, read_lines
 from shared.errors import NutmegError
 from shared.store.engine import Store
 from shared.store.types import UTCDateTime
 
-__all__ = ["carried_tables", "dump_store", "load_store"]
+__all__ = ["MOVED_LIMITS", "carried_tables", "dump_store", "load_store"]
 
 ROWS_PER_BATCH = 500
+MOVED_LIMITS = JSONLimits(bytes_max=64 * 1024 * 1024, elements_max=5_000_000)
+"""Of one row or record: far more than any service writes."""
 LEFT_BEHIND = frozenset({"outbox", "log_marks"})
 """They speak of the old log; the outbox is empty of all that is unpublished."""
 
@@ -77,9 +80,9 @@ async def _rows(connection: AsyncConnection, table: Table) -> AsyncIterator[dict
 
 def _read(path: Path, table: Table) -> Iterator[Sequence[dict[str, Any]]]:
     readers = {column.name: reader for column in table.columns if (reader := _reader(column)) is not None}
-    with path.open("rb") as lines:
-        while batch := list(islice(lines, ROWS_PER_BATCH)):
-            rows = [orjson.loads(line) for line in batch]
+    with path.open("rb") as file:
+        lines = read_lines(file, MOVED_LIMITS)
+        while rows := list(islice(lines, ROWS_PER_BATCH)):
             for row in rows:
                 for name, read in readers.items():
                     if row[name] is not None:

@@ -1,6 +1,6 @@
 """Make an unknown file ready to be read: its fingerprint, its true format, its text as UTF-8.
 
-Runs in the profiler's own process and imports the standard library only. Nothing here trusts the file: what
+Runs in the profiler's own process and imports little. Nothing here trusts the file: what
 it says of itself (media type, extension) is a hint, its first bytes decide.
 """
 
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
+
+from shared.bounded_json import JSONBoundError, JSONBounds, JSONLimits
 
 DataFormat = Literal["csv", "json", "parquet"]
 
@@ -86,9 +88,12 @@ def open_data_file(path: Path, media_type: str | None, work_dir: Path, size_byte
             head = source.read(HEAD_BYTES)
     text = head.decode("utf-8", "replace").removeprefix("\ufeff")
     _refuse_binary(text)
+    data_format = _text_format(text, media_type)
+    if data_format == "json":
+        _refuse_deep_json(plain, size_bytes_max)
     return DataFile(
         path=plain,
-        format=_text_format(text, media_type),
+        format=data_format,
         size_bytes=size_bytes,
         sha256=sha256.hexdigest(),
         encoding=encoding,
@@ -161,6 +166,18 @@ def _refuse_binary(text: str) -> None:
     )
     if strange > CONTROL_SHARE_MAX * len(text):
         raise NotATableError("is not text: it holds binary data; publish the table as CSV")
+
+
+def _refuse_deep_json(path: Path, size_bytes_max: int) -> None:
+    """DuckDB would build each level: of the number of values it keeps count itself, in rows and in memory."""
+    # Re-encoding makes three bytes of one at most.
+    bounds = JSONBounds(JSONLimits(bytes_max=3 * size_bytes_max, elements_max=3 * size_bytes_max))
+    with path.open("rb") as source:
+        try:
+            for chunk in _chunks(source):
+                bounds.check(chunk)
+        except JSONBoundError as error:
+            raise NotATableError(f"cannot be read as a table. {str(error).rstrip('.')}") from error
 
 
 def _text_format(text: str, media_type: str | None) -> DataFormat:

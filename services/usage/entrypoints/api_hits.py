@@ -20,7 +20,9 @@ from services.usage.domain.reports import (
 )
 from services.usage.domain.visitors import VisitorTraits
 from services.usage.ports import UsagePorts
+from shared.bounded_json import JSONBoundError, JSONLimits, check
 from shared.http.idempotency import Answer, act_once
+from shared.http.json_bodies import json_bound_problem
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.viewing import ViewerDependency, access
 from shared.identity.viewer import Role, TokenScope, Viewer
@@ -35,6 +37,7 @@ OWN_HITS_MAX = 100
 
 BATCH_BYTES_MAX = 2 * 1024 * 1024
 BEACON_BYTES_MAX = 4 * 1024
+BEACON_LIMITS = JSONLimits(bytes_max=BEACON_BYTES_MAX, elements_max=100)
 TEXT_MAX = 2_000
 
 _STRICT = ConfigDict(extra="forbid", str_strip_whitespace=True)
@@ -226,7 +229,10 @@ def _own_traits(request: Request) -> VisitorTraits:
 
 def _parsed_beacon(body: bytes) -> HitReport:
     try:
+        check(body, BEACON_LIMITS)
         return HitReport.model_validate_json(body)
+    except JSONBoundError as error:
+        raise json_bound_problem(error) from error
     except ValidationError as error:
         problems = _validation_problems(error, None)
         raise ProblemError(

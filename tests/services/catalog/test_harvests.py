@@ -340,3 +340,32 @@ async def test_every_real_connecticut_dataset_is_kept_and_found(
     assert (await running.search())["total"] == 307
     again = await running.harvest(content, source="ct")
     assert again["result"] == NOTHING | {"unchanged": 307}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"dataset":' + b"[" * 100_000, "nested in more than 64 levels"),
+        (b'{"dataset":[{"identifier":"one","theme":[' + b"1," * 300_000 + b"1]}]}", "One entry holds more"),
+        (b'{"dataset":[{"identifier":' + b"1" * 1_000_000 + b"}]}", "a number of more than 1,024"),
+    ],
+)
+async def test_a_feed_beyond_the_limits_fails_with_the_limit(
+    running: RunningCatalog, content: bytes, words: str
+) -> None:
+    job = await running.harvest(content)
+    assert job["status"] == "failed"
+    assert words in job["message"]
+    assert job["result"] == NOTHING
+
+
+async def test_a_text_without_end_is_cut_before_work_is_done_on_it(running: RunningCatalog) -> None:
+    job = await running.harvest(feed_of(dataset("long", title="\n\u00e9" * 5_000_000), dataset("short")))
+    assert job["result"] == NOTHING | {"created": 2}
+    (long,) = [
+        state
+        for event in await running.events()
+        if (state := event.payload(DatasetRegistered).dataset).identifier == "long"
+    ]
+    assert [cut.field for cut in long.truncated] == ["title"]
+    assert len(long.title) <= 1_000

@@ -35,7 +35,7 @@ async def take_file(source: str, request: Request) -> dict[str, int]:
 
 async def pieces(total_bytes: int) -> AsyncIterator[bytes]:
     for _ in range(total_bytes // 1000):
-        yield b"x" * 1000
+        yield b" " * 1000
 
 
 @pytest.mark.parametrize(

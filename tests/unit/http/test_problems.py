@@ -171,7 +171,30 @@ async def test_malformed_json_is_told_as_such(app: FastAPI) -> None:
     }
 
 
-@pytest.mark.parametrize("body", [b'{"a": "\xff"}', b"[" * 5_000, b'{"a":' * 5_000])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"[" * 100_000 + b"]" * 100_000, "nested in more than 64 levels"),
+        (b'{"title": ' * 65 + b"1" + b"}" * 65, "nested in more than 64 levels"),
+        (b"[" + b"1," * 200_001 + b"1]", "more than 200,000 values"),
+        (b'{"title": ' + b"9" * 100_000 + b"}", "number of more than 1,024 characters"),
+        (('{"title": "' + "\u2200" + '"}').encode("utf-16"), "byte 0"),
+    ],
+)
+@pytest.mark.parametrize("media_type", ["application/json", "application/problem+json; charset=utf-8"])
+async def test_a_body_beyond_the_limits_is_refused_before_it_is_read(
+    app: FastAPI, body: bytes, words: str, media_type: str
+) -> None:
+    async with client(app) as http:
+        answer = await http.post("/api/v1/drafts", content=body, headers={"content-type": media_type})
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:nutmeg:problem:json-bounds")
+    (error,) = answer.json()["errors"]
+    assert (error["pointer"], error["code"]) == ("#", "bounds")
+    assert words in error["detail"]
+    assert error["cure"]
+
+
+@pytest.mark.parametrize("body", [b'{"a": "\xff"}', b'{"a":' * 64])
 async def test_a_body_that_cannot_be_read_at_all_names_the_cure_too(app: FastAPI, body: bytes) -> None:
     async with client(app) as http:
         answer = await http.post("/api/v1/drafts", content=body, headers={"content-type": "application/json"})
