@@ -18,6 +18,7 @@ SHARED = [
     "clock",
     "collector",
     "datasets",
+    "bounded_json",
     "errors",
     "event_loop",
     "events",
