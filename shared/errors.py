@@ -3,12 +3,14 @@
 NutmegError
 ├── Outcomes (raised by handlers, decided upon by the consumer loop)
 │   ├── TransientError      our own store, index or log is away: pause, seek back, try again for ever
+│   ├── NotReadyError       data on its way is not here yet: this record is set aside, the others go on
 │   └── InvalidEventError   this record can never be handled: dead letter at once, with its reason
 ├── DomainError             a rule refuses what was asked; names the field and the fix
 │   ├── InvalidInputError   what was written can't be taken: HTTP 422
 │   ├── NotAllowedError     this person may not do that: 403
 │   ├── NotFoundError       there is no such thing, or none that this person may see: 404
 │   └── ConflictError       the thing is past that, or somebody else was first: 409
+├── WaitExpiredError     what a set-aside record waited for did not come in time: dead letter
 ├── EventTooLargeError      a payload above the size limit; raised inside the writing transaction
 ├── DeadLetterBudgetError   too many dead letters in a row or in five minutes: the consumer stops, loudly
 ├── DeadLetterUnwritableError  the dead letter could not be written: the consumer stops, loudly, until it can
@@ -21,6 +23,7 @@ A domain error becomes a problem in one place (``shared/http/problems.py``). A b
 Any other exception of a handler is retried a bounded number of times, then dead-lettered (design, 3.4).
 """
 
+from datetime import timedelta
 from typing import ClassVar
 
 __all__ = [
@@ -34,9 +37,11 @@ __all__ = [
     "LogBusyError",
     "NotAllowedError",
     "NotFoundError",
+    "NotReadyError",
     "NutmegError",
     "ReplicaFencedError",
     "TransientError",
+    "WaitExpiredError",
 ]
 
 
@@ -46,6 +51,23 @@ class NutmegError(Exception):
 
 class TransientError(NutmegError):
     """Raise only when the service's own store, index or log cannot be reached just now."""
+
+
+class NotReadyError(NutmegError):
+    """This record waits for data that is on its way, and for nothing that is broken.
+
+    ``waits_for`` names the data as whoever brings it does (:func:`shared.bus.waiting.wake_waiting`), like
+    ``person 4be0…``. ``patience`` is how long the record may wait before it is given up.
+    """
+
+    def __init__(self, waits_for: str, *, patience: timedelta) -> None:
+        super().__init__(f"waits for {waits_for}")
+        self.waits_for = waits_for
+        self.patience = patience
+
+
+class WaitExpiredError(NutmegError):
+    """What a record waited for did not come. The message says how long it waited, and for what."""
 
 
 class InvalidEventError(NutmegError):

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.bus.freshness import Arrival, check_version, remember, repeats
-from shared.bus.handling import BoundHandler, Outcome, Subscription
+from shared.bus.handling import Answer, BoundHandler, Outcome, Subscription
 from shared.bus.measuring import BusMetrics
 from shared.bus.ports import LogRecord
+from shared.bus.replays import settle_waited
+from shared.bus.setting_aside import Handled, Settlement, settle, stands_behind
+from shared.bus.waiting import Place, WaitingRecord, WaitingRecords
 from shared.clock import Clock
-from shared.errors import InvalidEventError
+from shared.errors import InvalidEventError, NotReadyError
 from shared.events.envelope import Event, UnknownEventTypeError, decode, header
 from shared.events.registry import UPCASTERS
 from shared.events.topics import Topic, topic_named
@@ -34,6 +37,10 @@ class Item:
     error: Exception | None = None
     outcome: Outcome | None = None
     attempts: int = 0
+    waiting: WaitingRecord | None = None
+    """Its row, where it was set aside before and is tried again."""
+    is_last_try: bool = False
+    """It has waited as long as it may. Such an item is applied alone."""
 
 
 class Applier:
@@ -43,6 +50,7 @@ class Applier:
         self, subscription: Subscription, *, store: Store, clock: Clock, metrics: BusMetrics
     ) -> None:
         self._group = subscription.group.name
+        self.waiting = WaitingRecords(store, subscription.group.name)
         self._handlers: Mapping[str, BoundHandler] = subscription.handlers
         self._topics: dict[str, Topic] = {name: topic_named(name) for name in subscription.group.topics}
         self._types = set(self._handlers) | {
@@ -68,10 +76,20 @@ class Applier:
             item.error = error
         return item
 
-    async def apply(self, items: Sequence[Item], finish: Finish | None = None) -> None:
+    def decoded_again(self, waiting: WaitingRecord, now: datetime) -> Item:
+        """Read a record that was set aside."""
+        item = self.decoded(waiting.record, waiting.first_at)
+        item.waiting, item.attempts = waiting, waiting.attempts
+        item.is_last_try = waiting.has_expired(now)
+        return item
+
+    async def apply(
+        self, items: Sequence[Item], finish: Finish | None = None, answer: NotReadyError | None = None
+    ) -> None:
         """Handle ``items`` in one transaction and give each its outcome after the commit.
 
-        ``finish`` is called inside the transaction with the outcome of a single item. Whatever a handler
+        ``finish`` is called inside the transaction with the outcome of a single item. ``answer`` is what the
+        handler raised for a single item before: that is not handled, but set aside. Whatever a handler
         raises leaves no trace in the store and none in ``items``.
         """
         started = self._clock.monotonic_seconds()
@@ -79,27 +97,68 @@ class Applier:
             (self._topics[item.record.topic], item.event) for item in items if item.event is not None
         ]
         async with self._store.unit_of_work() as unit_of_work:
-            verdicts = await repeats(arrivals, unit_of_work, self._group)
-            news = [arrival for arrival, verdict in zip(arrivals, verdicts, strict=True) if verdict is None]
-            applied = iter(await self._handle([event for _, event in news], unit_of_work))
-            await remember(news, unit_of_work, self._group)
-            outcomes = [verdict or next(applied) for verdict in verdicts]
+            unit_of_work.may_wait = not any(item.is_last_try for item in items)
+            before = await self.waiting.of_keys(unit_of_work, arrivals)
+            answers: list[Answer | None] = list(await repeats(arrivals, unit_of_work, self._group))
+            for place, (item, arrival) in enumerate(zip(items, arrivals, strict=True)):
+                if answers[place] is None and item.waiting is None:
+                    answers[place] = answer or stands_behind(item.record, self._group, arrival, before)
+                elif answers[place] is None:
+                    answers[place] = answer
+            settlement = await self._settled(unit_of_work, items, arrivals, answers, before)
             if finish is not None:
-                await finish(unit_of_work, outcomes[0])
-        for item, outcome in zip(items, outcomes, strict=True):
+                await finish(unit_of_work, settlement.outcomes[0])
+        for item, outcome in zip(items, settlement.outcomes, strict=True):
             item.outcome = outcome
         self._report(items, self._clock.monotonic_seconds() - started)
+
+    async def give_up(self, items: Sequence[Item]) -> None:
+        """Let go of the rows of records that are dead letters now, or that nobody handles any more."""
+        ended = {item.waiting.id: item.outcome or Outcome.IGNORED for item in items if item.waiting}
+        async with self._store.unit_of_work() as unit_of_work:
+            await self.waiting.forget(unit_of_work, ended)
+            await settle_waited(unit_of_work, ended)
+
+    async def _settled(
+        self,
+        unit_of_work: UnitOfWork,
+        items: Sequence[Item],
+        arrivals: Sequence[Arrival],
+        answers: Sequence[Answer | None],
+        before: Mapping[Place, Sequence[WaitingRecord]],
+    ) -> Settlement:
+        """Handle what has no answer yet, and write down what is applied, what waits and what no longer."""
+        news = [arrival for arrival, answer in zip(arrivals, answers, strict=True) if answer is None]
+        fresh = await self._handle([event for _, event in news], unit_of_work)
+        applied = iter(fresh)
+        full = [next(applied) if answer is None else answer for answer in answers]
+        handled = [
+            Handled(item.record, arrival, answer, item.waiting)
+            for item, arrival, answer in zip(items, arrivals, full, strict=True)
+        ]
+        settlement = settle(self._group, handled, before, unit_of_work.clock.now())
+        done = [
+            arrival
+            for arrival, answer in zip(news, fresh, strict=True)
+            if not isinstance(answer, NotReadyError)
+        ]
+        await remember(done, unit_of_work, self._group)
+        await self.waiting.put(unit_of_work, settlement.put)
+        if settlement.ended:
+            await self.waiting.forget(unit_of_work, settlement.ended)
+            await settle_waited(unit_of_work, settlement.ended)
+        return settlement
 
     def count(self, topic: str, outcome: Outcome) -> None:
         """Report a record that was finished without a transaction."""
         self._metrics.consumed(topic, self._group, outcome, 1)
 
-    async def _handle(self, events: Sequence[Event], unit_of_work: UnitOfWork) -> list[Outcome]:
-        outcomes: list[Outcome] = []
+    async def _handle(self, events: Sequence[Event], unit_of_work: UnitOfWork) -> list[Answer]:
+        outcomes: list[Answer] = []
         for handler, run in self._runs(events):
             with _cause(run, unit_of_work):
                 answered = await handler(run, unit_of_work)
-            answers = [Outcome.APPLIED] * len(run) if answered is None else list(answered)
+            answers: list[Answer] = [Outcome.APPLIED] * len(run) if answered is None else list(answered)
             if len(answers) != len(run):
                 raise ValueError(
                     f"the handler of {run[0].type} answered {len(answers)} outcomes for {len(run)} events"

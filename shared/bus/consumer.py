@@ -6,6 +6,7 @@ raises decides (design, section 3.4):
 
 * ``TransientError``: nothing is wrong with the record. Seek back to it, stop delivering, keep polling so
   that the group is kept, and try again for ever, at growing intervals.
+* ``NotReadyError``: the record is set aside and the others go on (:mod:`shared.bus.waiting`).
 * ``InvalidEventError``: a dead letter at once.
 * anything else: a few more tries, then a dead letter.
 
@@ -19,7 +20,6 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -29,48 +29,25 @@ from shared.bus.budget import DeadLetterBudget
 from shared.bus.dead_letter_writing import DeadLetterWriter
 from shared.bus.handling import Outcome, Subscription
 from shared.bus.lag_reporting import LagReporter
+from shared.bus.loop_settings import LoopSettings, LoopStatus
 from shared.bus.measuring import BusMetrics, NullBusMetrics
 from shared.bus.ports import EventLog, Lag, LogConsumer, LogRecord, TopicPartition
 from shared.bus.replays import REQUESTS_PER_TURN_MAX, ReplayQueue, ReplayRequest
 from shared.bus.standing import LoopState, Standing
+from shared.bus.waiting import FIRST_WAIT, RECORDS_PER_TURN_MAX, WaitingSummary
 from shared.clock import Clock
-from shared.errors import DeadLetterUnwritableError, InvalidEventError, TransientError
+from shared.errors import (
+    DeadLetterUnwritableError,
+    InvalidEventError,
+    NotReadyError,
+    TransientError,
+    WaitExpiredError,
+)
 from shared.store.engine import Store
 
 __all__ = ["ConsumerLoop", "LoopSettings", "LoopStatus"]
 
 logger = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class LoopStatus:
-    """A loop's state, and in words why it is not running."""
-
-    group: str
-    state: LoopState
-    cause: str | None
-    handled_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class LoopSettings:
-    """How patient a loop is."""
-
-    records_max: int = 500
-    poll_timeout_seconds: float = 1.0
-    retries_max: int = 3
-    retry_seconds: float = 0.05
-    """The first wait before a record is tried again; it doubles each time."""
-    pause_seconds_min: float = 0.2
-    pause_seconds_max: float = 30.0
-    unwritable_seconds: float = 10.0
-    """How often a loop that has stopped looks whether its dead letter can be written."""
-    lag_interval_seconds: float = 5.0
-    replay_interval_seconds: float = 5.0
-    gather_seconds: float = 0.05
-    """How soon after a few records the next are taken at the earliest: a trickle comes in portions."""
-    few_records: int = 50
-    """Up to so many count as few. More than that is a backlog, and nothing waits for neighbours."""
 
 
 class ConsumerLoop:
@@ -115,7 +92,9 @@ class ConsumerLoop:
         self._next_lag_report = 0.0
         self._lag_reporter = LagReporter(self.group, self.lag, metrics=self._metrics, clock=clock)
         self._next_replay_look = 0.0
+        self._next_waiting_look = 0.0
         self._next_poll = 0.0
+        self._woken = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set; a batch that was begun is finished.
@@ -147,14 +126,26 @@ class ConsumerLoop:
         """Look for replay requests after the present poll."""
         self._next_replay_look = 0.0
 
+    def wake_for_waiting(self) -> None:
+        """Try now the waiting records that are due."""
+        self._next_waiting_look = 0.0
+        self._woken.set()
+
+    async def waiting(self) -> WaitingSummary:
+        """Return how many records wait for data, and since when."""
+        return await self._applier.waiting.summary()
+
     async def drained(self) -> bool:
-        """Tell whether everything published so far is handled and committed, replays included."""
+        """Tell whether everything published so far is handled and committed, replays included.
+
+        A record that waits counts only while what it waits for may be under way.
+        """
         if self._consumer is None or self._standing.state is not LoopState.RUNNING:
             return False
         lags = await self._consumer.lag()
-        return not any(lag.records for lag in lags.values()) and not await self._replays.any_waiting(
-            self.group
-        )
+        if any(lag.records for lag in lags.values()) or await self._replays.any_waiting(self.group):
+            return False
+        return not await self._applier.waiting.any_pending(self._clock.now())
 
     async def lag(self) -> dict[TopicPartition, Lag]:
         """Return the lag of each partition; empty while the loop is not in its group."""
@@ -183,6 +174,7 @@ class ConsumerLoop:
         try:
             await self._commit(consumer)
             await self._take_up_replays(consumer)
+            await self._take_up_waiting(consumer)
             await self._gather()
             records = await self._poll(consumer, self._settings.poll_timeout_seconds)
             if records:
@@ -217,18 +209,19 @@ class ConsumerLoop:
                 await asyncio.wait_for(self._stop.wait(), min(left, self._settings.gather_seconds))
 
     async def _poll(self, consumer: LogConsumer, timeout_seconds: float) -> list[LogRecord]:
-        """Poll, but return at once when the loop is to stop."""
+        """Poll, but return at once when the loop is to stop or a waiting record is due."""
         polling = asyncio.ensure_future(
             consumer.poll(records_max=self._settings.records_max, timeout_seconds=timeout_seconds)
         )
         stopping = asyncio.ensure_future(self._stop.wait())
+        waking = asyncio.ensure_future(self._woken.wait())
         try:
-            await asyncio.wait({polling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({polling, stopping, waking}, return_when=asyncio.FIRST_COMPLETED)
             return polling.result() if polling.done() else []
         finally:
-            for task in (polling, stopping):
+            for task in (polling, stopping, waking):
                 task.cancel()
-            await asyncio.gather(polling, stopping, return_exceptions=True)
+            await asyncio.gather(polling, stopping, waking, return_exceptions=True)
 
     async def _work_through(self, consumer: LogConsumer, items: Sequence[Item]) -> None:
         """Finish ``items`` and commit as far as every record before is finished, also when it ends early."""
@@ -277,34 +270,45 @@ class ConsumerLoop:
                 self._applier.count(item.record.topic, Outcome.UNKNOWN_TYPE)
             else:
                 handled += 1
+            if item.outcome is Outcome.WAITING:
+                due = self._clock.monotonic_seconds() + FIRST_WAIT.total_seconds()
+                self._next_waiting_look = min(self._next_waiting_look, due)
         self._budget.handled(handled, self._clock.monotonic_seconds())
         self._handled_count += len(items)
 
     async def _retry(self, item: Item, error: Exception) -> None:
         """Try one record again, in its place. Leaves it applied, or with its error set."""
-        item.attempts = 1
+        tries = 1
         wait_seconds = self._settings.retry_seconds
-        while not isinstance(error, InvalidEventError) and item.attempts <= self._settings.retries_max:
-            await asyncio.sleep(wait_seconds)
-            wait_seconds *= 2
-            item.attempts += 1
+        while not isinstance(error, InvalidEventError | WaitExpiredError):
+            answer = error if isinstance(error, NotReadyError) else None
+            if answer is None:
+                if tries > self._settings.retries_max:
+                    break
+                await asyncio.sleep(wait_seconds)
+                wait_seconds *= 2
+                tries += 1
             try:
-                await self._applier.apply([item])
+                await self._applier.apply([item], answer=answer)
             except TransientError:
                 raise
             except Exception as again:  # noqa: BLE001 - as above
                 error = again
             else:
                 return
+        item.attempts += tries
         item.error = error
 
     async def _dead_letter(self, item: Item, error: Exception) -> None:
         place = (item.record.topic_partition, item.record.offset)
         if place not in self._unwritten:
-            self._budget.spend(self.group, self._clock.monotonic_seconds())
+            # What did not come in time is no fault of what handles it, which is what the budget is for.
+            if not isinstance(error, WaitExpiredError):
+                self._budget.spend(self.group, self._clock.monotonic_seconds())
             self._unwritten.add(place)
         await self._letters.write(item, error)
         self._unwritten.discard(place)
+        await self._applier.give_up([item])
         self._applier.count(item.record.topic, Outcome.DEAD_LETTERED)
 
     async def _wait_out(
@@ -357,6 +361,7 @@ class ConsumerLoop:
             not (self._stop.is_set() or self._is_asked_to_look)
             and (left := until - self._clock.monotonic_seconds()) > 0
         ):
+            self._woken.clear()
             started = self._clock.monotonic_seconds()
             timeout_seconds = min(left, self._settings.poll_timeout_seconds)
             with contextlib.suppress(TransientError):
@@ -381,6 +386,33 @@ class ConsumerLoop:
                 return
             await self._replay(consumer, request)
 
+    async def _take_up_waiting(self, consumer: LogConsumer) -> None:
+        """Try the waiting records that are due, and hand on those that may wait no longer."""
+        now = self._clock.monotonic_seconds()
+        if now < self._next_waiting_look:
+            return
+        self._woken.clear()
+        self._next_waiting_look = now + self._settings.waiting_interval_seconds
+        due = await self._applier.waiting.due(self._clock.now())
+        if due:
+            # Under Kafka, the member that owns a record's partition tries it, so that order is kept.
+            async with consumer.handling([one.record for one in due]) as owned:
+                places = {record.topic_partition for record in owned}
+                mine = [one for one in due if one.record.topic_partition in places]
+                items = [self._applier.decoded_again(one, self._clock.now()) for one in mine]
+                await self._applier.give_up([item for item in items if item.outcome is not None])
+                await self._finish([item for item in items if not item.is_last_try])
+                for item in items:
+                    if item.is_last_try and not self._stop.is_set():
+                        await self._finish([item])
+            if mine and len(due) == RECORDS_PER_TURN_MAX:
+                self._next_waiting_look = 0.0
+                return
+        if (next_try_at := await self._applier.waiting.next_try_at()) is not None:
+            seconds = (next_try_at - self._clock.now()).total_seconds()
+            look = now + max(seconds, self._settings.waiting_seconds_min)
+            self._next_waiting_look = min(self._next_waiting_look, look)
+
     async def _replay(self, consumer: LogConsumer, request: ReplayRequest) -> None:
         try:
             letter = await self._replays.letter(request)
@@ -389,7 +421,11 @@ class ConsumerLoop:
                 for record in owned:
                     item = self._applier.decoded(record, self._clock.now())
                     require_event(item)
-                    await self._applier.apply([item], partial(self._replays.settle, request))
+                    settle = partial(self._replays.settle, request)
+                    try:
+                        await self._applier.apply([item], settle)
+                    except NotReadyError as answer:
+                        await self._applier.apply([item], settle, answer)
         except TransientError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is the answer to the operator
@@ -402,6 +438,9 @@ class ConsumerLoop:
             return
         self._next_lag_report = now + self._settings.lag_interval_seconds
         await self._lag_reporter.report()
+        waiting = await self.waiting()
+        age_seconds = waiting.oldest_age_seconds(self._clock.now())
+        self._metrics.waiting(self.group, waiting.records, age_seconds)
 
 
 def _next_offsets(items: Sequence[Item]) -> dict[TopicPartition, int]:

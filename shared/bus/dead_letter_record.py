@@ -17,19 +17,27 @@ from shared.errors import InvalidEventError
 from shared.events.envelope import header
 from shared.events.topics import DEAD_LETTER_SUFFIX
 
-__all__ = ["DeadLetter", "Failure", "FailureReason", "dead_letter_record", "read_dead_letter"]
+__all__ = [
+    "DeadLetter",
+    "Failure",
+    "FailureReason",
+    "dead_letter_record",
+    "read_dead_letter",
+    "record_identity",
+]
 
 PREFIX = "nutmeg_dlq_"
 DETAIL_CHARACTERS_MAX = 1_000
 TRACEBACK_CHARACTERS_MAX = 4_000
 """With the names and numbers this stays far below the 64 KiB that a dead letter may have above its source."""
 
-FailureReason = Literal["invalid", "failed"]
+FailureReason = Literal["invalid", "failed", "expired"]
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why one record was given up: ``invalid`` at once, or ``failed`` after ``attempts``."""
+    """Why one record was given up: ``invalid`` at once, ``failed`` after ``attempts``,
+    ``expired`` in waiting."""
 
     reason: FailureReason
     error: Exception
@@ -62,7 +70,7 @@ def dead_letter_record(record: LogRecord, group: str, failure: Failure) -> Outgo
     """Return what is published to the dead-letter topic for ``record``."""
     error = failure.error
     facts = {
-        "id": _identity(record, group),
+        "id": record_identity(record, group),
         "topic": record.topic,
         "partition": str(record.partition),
         "offset": str(record.offset),
@@ -124,7 +132,8 @@ def read_dead_letter(record: LogRecord) -> DeadLetter:
         raise InvalidEventError(f"{place} is no dead letter: {error}") from error
 
 
-def _identity(record: LogRecord, group: str) -> str:
+def record_identity(record: LogRecord, group: str) -> str:
+    """Return the id that a record has as a dead letter, and while it waits, of this group."""
     source, event_id = header(record.headers, "ce_source"), header(record.headers, "ce_id")
     what = [source, event_id] if source and event_id else [str(record.partition), str(record.offset)]
     return str(uuid5(NAMESPACE_URL, "|".join([group, record.topic, *what])))

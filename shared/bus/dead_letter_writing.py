@@ -10,7 +10,12 @@ from shared.bus.handling import Outcome
 from shared.bus.measuring import BusMetrics
 from shared.bus.ports import EventLog, LogRecord
 from shared.clock import Clock
-from shared.errors import DeadLetterUnwritableError, InvalidEventError, TransientError
+from shared.errors import (
+    DeadLetterUnwritableError,
+    InvalidEventError,
+    TransientError,
+    WaitExpiredError,
+)
 
 __all__ = ["DeadLetterWriter"]
 
@@ -47,7 +52,7 @@ class DeadLetterWriter:
 
         Raises ``DeadLetterUnwritableError`` after some tries, and ``TransientError`` as said above.
         """
-        reason: FailureReason = "invalid" if isinstance(error, InvalidEventError) else "failed"
+        reason = _reason(error)
         failure = Failure(reason, error, max(item.attempts, 1), item.first_at, self._clock.now())
         record = dead_letter_record(item.record, self._group, failure)
         for attempt in range(1, ATTEMPTS_MAX + 1):
@@ -72,6 +77,12 @@ class DeadLetterWriter:
             reason=reason,
             error=f"{type(error).__qualname__}: {error}",
         )
+
+
+def _reason(error: Exception) -> FailureReason:
+    if isinstance(error, InvalidEventError):
+        return "invalid"
+    return "expired" if isinstance(error, WaitExpiredError) else "failed"
 
 
 def _place(record: LogRecord) -> str:

@@ -2,8 +2,12 @@
 
 A handler takes a batch of events of one type run, inside one transaction: ``async def
 apply_dataset_state(batch, unit_of_work, ports)``. It returns one outcome per event, or ``None`` when all
-were applied. It raises ``TransientError`` or ``InvalidEventError`` (see :mod:`shared.errors`) to steer the
-loop; any other exception is retried a bounded number of times, then dead-lettered.
+were applied. It raises ``TransientError``, ``NotReadyError`` or ``InvalidEventError`` (see
+:mod:`shared.errors`) to steer the loop; any other exception is retried a bounded number of times, then
+dead-lettered. For one event of a batch ``NotReadyError`` may be the answer in place of an outcome, if nothing
+was written for that event: the batch then need not be handled again in parts. Where
+``unit_of_work.may_wait`` is false the event has waited as long as it may: a handler that knows what to do
+without the data does that now.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,12 +17,13 @@ from functools import partial
 from typing import TypeAlias, TypeVar
 
 from shared.bus.ports import StartAt
+from shared.errors import NotReadyError
 from shared.events.envelope import Event
 from shared.events.topics import ConsumerGroup
 from shared.store.unit_of_work import UnitOfWork
 from shared.telemetry.tracing import use_traceparent
 
-__all__ = ["BatchHandler", "BoundHandler", "Handlers", "Outcome", "Subscription", "bind", "each"]
+__all__ = ["Answer", "BatchHandler", "BoundHandler", "Handlers", "Outcome", "Subscription", "bind", "each"]
 
 P = TypeVar("P")
 
@@ -36,10 +41,13 @@ class Outcome(StrEnum):
     UNKNOWN_TYPE = "unknown_type"
     """A type that this version does not know, or that the group has no handler for."""
     DEAD_LETTERED = "dead_lettered"
+    WAITING = "waiting"
+    """Set aside until data that it needs is here."""
 
 
-BatchHandler: TypeAlias = Callable[[Sequence[Event], UnitOfWork, P], Awaitable[Sequence[Outcome] | None]]
-BoundHandler: TypeAlias = Callable[[Sequence[Event], UnitOfWork], Awaitable[Sequence[Outcome] | None]]
+Answer: TypeAlias = Outcome | NotReadyError
+BatchHandler: TypeAlias = Callable[[Sequence[Event], UnitOfWork, P], Awaitable[Sequence[Answer] | None]]
+BoundHandler: TypeAlias = Callable[[Sequence[Event], UnitOfWork], Awaitable[Sequence[Answer] | None]]
 Handlers: TypeAlias = Mapping[str, BatchHandler[P]]
 """Routing: event type name → handler. One literal at the foot of each ``handlers.py``."""
 
@@ -59,14 +67,14 @@ def bind(handlers: Handlers[P], ports: P) -> dict[str, BoundHandler]:
     return {name: bound[handler] for name, handler in handlers.items()}
 
 
-def each(handler: Callable[[Event, UnitOfWork, P], Awaitable[Outcome | None]]) -> BatchHandler[P]:
+def each(handler: Callable[[Event, UnitOfWork, P], Awaitable[Answer | None]]) -> BatchHandler[P]:
     """Lift a handler of single events to one of batches.
 
     Each event is the ``cause`` of what is emitted for it, and its trace is the current one.
     """
 
-    async def handle_batch(batch: Sequence[Event], unit_of_work: UnitOfWork, ports: P) -> list[Outcome]:
-        outcomes = []
+    async def handle_batch(batch: Sequence[Event], unit_of_work: UnitOfWork, ports: P) -> list[Answer]:
+        outcomes: list[Answer] = []
         outer = unit_of_work.cause
         try:
             for event in batch:
@@ -83,5 +91,5 @@ def each(handler: Callable[[Event, UnitOfWork, P], Awaitable[Outcome | None]]) -
 
 async def _call(
     handler: BatchHandler[P], ports: P, batch: Sequence[Event], unit_of_work: UnitOfWork
-) -> Sequence[Outcome] | None:
+) -> Sequence[Answer] | None:
     return await handler(batch, unit_of_work, ports)

@@ -9,7 +9,7 @@ is taken up again; after it, it is done. The freshness rules hold as ever, so a 
 overtaken is not applied, and the operator is told ``superseded``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,7 +24,7 @@ from shared.store.membership import any_of
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
-__all__ = ["REQUESTS_PER_TURN_MAX", "ReplayQueue", "ReplayRequest", "ReplayState"]
+__all__ = ["REQUESTS_PER_TURN_MAX", "ReplayQueue", "ReplayRequest", "ReplayState", "settle_waited"]
 
 DETAIL_CHARACTERS_MAX = 1_000
 REQUESTS_PER_TURN_MAX = 50
@@ -37,6 +37,8 @@ class ReplayState(StrEnum):
     OPEN = "open"
     """Nobody has asked for it yet. Never stored."""
     REQUESTED = "requested"
+    WAITING = "waiting"
+    """Taken up, and set aside until data that it needs is here."""
     REPLAYED = "replayed"
     SUPERSEDED = "superseded"
     """A newer state of the same key was applied meanwhile, so there is nothing left to do."""
@@ -124,8 +126,7 @@ class ReplayQueue:
 
     async def settle(self, request: ReplayRequest, unit_of_work: UnitOfWork, outcome: Outcome) -> None:
         """Write down the result inside the handler's transaction."""
-        state = ReplayState.SUPERSEDED if outcome is Outcome.STALE else ReplayState.REPLAYED
-        await self._finish(request, unit_of_work, state, f"outcome: {outcome}")
+        await self._finish(request, unit_of_work, _state_after(outcome), f"outcome: {outcome}")
 
     async def fail(self, request: ReplayRequest, error: Exception) -> None:
         """Write down that the group failed on it again."""
@@ -142,3 +143,29 @@ class ReplayQueue:
             .where(table.c.dead_letter_id == request.dead_letter_id)
             .values(state=state, detail=detail[:DETAIL_CHARACTERS_MAX], finished_at=unit_of_work.clock.now())
         )
+
+
+async def settle_waited(unit_of_work: UnitOfWork, ended: Mapping[str, Outcome]) -> None:
+    """Write down what became of replayed records that had to wait; ``ended`` by the dead letter's id."""
+    table = unit_of_work.tables.dead_letter_replays
+    dialect = unit_of_work.connection.dialect.name
+    for outcome in set(ended.values()):
+        ids = [identity for identity, one in ended.items() if one is outcome]
+        await unit_of_work.connection.execute(
+            update(table)
+            .where(any_of(table.c.dead_letter_id, ids, dialect), table.c.state == ReplayState.WAITING)
+            .values(
+                state=_state_after(outcome),
+                detail=f"outcome: {outcome}",
+                finished_at=unit_of_work.clock.now(),
+            )
+        )
+
+
+def _state_after(outcome: Outcome) -> ReplayState:
+    special = {
+        Outcome.STALE: ReplayState.SUPERSEDED,
+        Outcome.WAITING: ReplayState.WAITING,
+        Outcome.DEAD_LETTERED: ReplayState.FAILED,
+    }
+    return special.get(outcome, ReplayState.REPLAYED)

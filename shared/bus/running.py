@@ -23,6 +23,7 @@ from shared.bus.session_locks import SessionLocks
 from shared.bus.shards import LockedShards
 from shared.bus.standing import LoopState
 from shared.bus.turns import one_at_a_time
+from shared.bus.waiting import WaitingSummary
 from shared.bus.working import WorkLoop, WorkStatus
 from shared.clock import Clock
 from shared.errors import (
@@ -55,6 +56,7 @@ class SubscriptionStatus:
 
     loop: LoopStatus
     lag: dict[TopicPartition, Lag]
+    waiting: WaitingSummary
 
     @property
     def lag_records(self) -> int:
@@ -132,6 +134,7 @@ class ServiceRunner:
             await self.service.store.close()
             self._is_open = False
             raise
+        self.service.store.on_arrivals.append(self._wake_for_waiting)
         self._start_task("relay", partial(self.relay.run, self._stop_relay))
         for name, loop in self.loops.items():
             self._start_task(name, partial(loop.run, self._stop))
@@ -152,6 +155,7 @@ class ServiceRunner:
         self._stop_relay.set()
         await _end([relay] if relay else [], grace_seconds)
         self._tasks.clear()
+        self.service.store.on_arrivals.remove(self._wake_for_waiting)
         if self._locks is not None:
             await self._locks.close()
         await self.service.close()
@@ -177,6 +181,10 @@ class ServiceRunner:
         """Let a group look for replay requests now; pass it to ``DeadLetters(on_requested=…)``."""
         if group in self.loops:
             self.loops[group].wake_for_replays()
+
+    def _wake_for_waiting(self) -> None:
+        for loop in self.loops.values():
+            loop.wake_for_waiting()
 
     @property
     def end_cause(self) -> str:
@@ -245,7 +253,10 @@ class ServiceRunner:
             await self.relay.depth(),
             await self.relay.oldest_age_seconds(),
             self.relay.cause,
-            [SubscriptionStatus(loop.status(), await loop.lag()) for loop in self.loops.values()],
+            [
+                SubscriptionStatus(loop.status(), await loop.lag(), await loop.waiting())
+                for loop in self.loops.values()
+            ],
             works,
         )
 

@@ -1,4 +1,4 @@
-"""The five tables that every service's database has, so that state and events are one transaction."""
+"""The six tables that every service's database has, so that state and events are one transaction."""
 
 from dataclasses import dataclass
 
@@ -16,13 +16,15 @@ _Identity = BigInteger().with_variant(Integer(), "sqlite")
 @dataclass(frozen=True, slots=True)
 class BusTables:
     """Outbox (events to publish), inbox and applied versions (events handled), log marks (what was acked),
-    dead-letter replays (what an operator asked to be handled again, and what became of it)."""
+    dead-letter replays (what an operator asked to be handled again, and what became of it),
+    waiting events (records set aside until data that they need is here)."""
 
     outbox: Table
     inbox: Table
     applied_versions: Table
     log_marks: Table
     dead_letter_replays: Table
+    waiting_events: Table
 
 
 def bus_tables(metadata: MetaData) -> BusTables:
@@ -88,4 +90,36 @@ def bus_tables(metadata: MetaData) -> BusTables:
         Column("finished_at", UTCDateTime, nullable=True),
     )
     Index("ix_dead_letter_replays_state", dead_letter_replays.c.group_name, dead_letter_replays.c.state)
-    return BusTables(outbox, inbox, applied_versions, log_marks, dead_letter_replays)
+    waiting_events = _waiting_events(metadata)
+    return BusTables(outbox, inbox, applied_versions, log_marks, dead_letter_replays, waiting_events)
+
+
+def _waiting_events(metadata: MetaData) -> Table:
+    """Whole records, so that they can be handled later as if they came just then.
+
+    ``id`` is that of the dead letter which the record would become. ``deadline_at`` is null while the record
+    has not been tried: it waits behind another of its key.
+    """
+    table = Table(
+        "waiting_events",
+        metadata,
+        Column("id", String(36), primary_key=True),
+        Column("group_name", String(120), nullable=False),
+        Column("topic", String(120), nullable=False),
+        Column("partition", Integer, nullable=False),
+        Column("offset", BigInteger, nullable=False),
+        Column("key", Text, nullable=False),
+        Column("version", BigInteger, nullable=True),
+        Column("headers", JSONDocument, nullable=False),
+        Column("value", Blob, nullable=True),
+        Column("published_at", UTCDateTime, nullable=False),
+        Column("waits_for", Text, nullable=False),
+        Column("first_at", UTCDateTime, nullable=False),
+        Column("deadline_at", UTCDateTime, nullable=True),
+        Column("next_try_at", UTCDateTime, nullable=False),
+        Column("attempts", Integer, nullable=False),
+    )
+    Index("ix_waiting_events_due", table.c.group_name, table.c.next_try_at)
+    Index("ix_waiting_events_key", table.c.group_name, table.c.topic, table.c.key)
+    Index("ix_waiting_events_waits_for", table.c.waits_for)
+    return table

@@ -70,6 +70,8 @@ class Store:
         self.tables = tables
         self.clock = clock
         self.on_emitted: list[Callable[[], None]] = []
+        self.on_arrivals: list[Callable[[], None]] = []
+        """Called after a commit that brought what waiting records wait for."""
         self._migrations = migrations
         self._is_sqlite = url.startswith("sqlite")
         self._write_lock = asyncio.Lock()
@@ -121,6 +123,9 @@ class Store:
         work.committed()
         if work.emitted_count:
             for wake in self.on_emitted:
+                wake()
+        if work.has_arrivals:
+            for wake in self.on_arrivals:
                 wake()
 
     @asynccontextmanager

@@ -33,6 +33,10 @@ class UnitOfWork:
         self.clock = clock
         self.cause: Event | None = None
         self.traceparent: str | None = current_traceparent()
+        self.may_wait = True
+        """False where the event being handled has waited for missing data as long as it may."""
+        self.has_arrivals = False
+        """Whether records that were set aside can be tried again once this is committed."""
         self._rows: list[dict[str, Any]] = []
         self._after_commit: list[Callable[[], None]] = []
 

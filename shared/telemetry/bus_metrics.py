@@ -34,6 +34,10 @@ class PrometheusBusMetrics:
     def dead_lettered(self, topic: str, group: str, reason: str) -> None:
         self._metrics.count("nutmeg_dead_letters_total", topic=topic, group=group, reason=reason)
 
+    def waiting(self, group: str, records: int, oldest_age_seconds: float) -> None:
+        self._metrics.set("nutmeg_waiting_records", records, group=group)
+        self._metrics.set("nutmeg_waiting_oldest_age_seconds", oldest_age_seconds, group=group)
+
     def running(self, group: str, is_running: bool) -> None:
         self._metrics.set("nutmeg_consumer_running", float(is_running), group=group)
 

@@ -16,8 +16,9 @@ from uuid import UUID, uuid5
 from sqlalchemy import Column, Integer, MetaData, String, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from shared.bus.handling import Handlers, Outcome, Subscription, bind, each
+from shared.bus.handling import Answer, Handlers, Outcome, Subscription, bind, each
 from shared.clock import Clock, SystemClock
+from shared.errors import NotReadyError
 from shared.events.envelope import Event
 from shared.events.registry import HIT_RECORDED, ROLLUP_UPDATED
 from shared.events.topics import ConsumerGroup
@@ -67,25 +68,36 @@ def dataset_id(name: str) -> UUID:
 
 @dataclass
 class Ports:
-    """What the handlers are given: a hook that may raise for an event, and a memory of their calls."""
+    """What the handlers are given: a hook that may raise for an event, and a memory of their calls.
+
+    ``missing``: what a hit answers instead of being counted, told whether it may still wait.
+    """
 
     before: Callable[[Event], None] = lambda _event: None
+    missing: Callable[[Event, bool], NotReadyError | None] = lambda _event, _may_wait: None
     batches: list[list[str]] = field(default_factory=list)
 
 
-async def count_hits(batch: Sequence[Event], unit_of_work: UnitOfWork, ports: Ports) -> None:
-    """Add 1 for each hit."""
+async def count_hits(batch: Sequence[Event], unit_of_work: UnitOfWork, ports: Ports) -> list[Answer]:
+    """Add 1 for each hit that misses nothing."""
     ports.batches.append([event.id for event in batch])
     for event in batch:
         ports.before(event)
-    counts = Counter(str(event.payload(HitRecorded).hit.dataset_id) for event in batch)
+    missing = [ports.missing(event, unit_of_work.may_wait) for event in batch]
+    counts = Counter(
+        str(event.payload(HitRecorded).hit.dataset_id)
+        for event, error in zip(batch, missing, strict=True)
+        if error is None
+    )
     is_postgres = unit_of_work.connection.dialect.name == "postgresql"
     statement: Any = (postgresql if is_postgres else sqlite).insert(HIT_COUNTS)
     statement = statement.on_conflict_do_update(
         index_elements=["dataset_id"], set_={"hits": HIT_COUNTS.c.hits + statement.excluded.hits}
     )
     rows = [{"dataset_id": name, "hits": count} for name, count in counts.items()]
-    await unit_of_work.connection.execute(statement, rows)
+    if rows:
+        await unit_of_work.connection.execute(statement, rows)
+    return [error or Outcome.APPLIED for error in missing]
 
 
 async def keep_state(event: Event, unit_of_work: UnitOfWork, ports: Ports) -> Outcome:

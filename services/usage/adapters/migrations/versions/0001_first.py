@@ -64,6 +64,27 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('dead_letter_id')
     )
     op.create_index('ix_dead_letter_replays_state', 'dead_letter_replays', ['group_name', 'state'], unique=False)
+    op.create_table('waiting_events',
+    sa.Column('id', sa.String(length=36), nullable=False),
+    sa.Column('group_name', sa.String(length=120), nullable=False),
+    sa.Column('topic', sa.String(length=120), nullable=False),
+    sa.Column('partition', sa.Integer(), nullable=False),
+    sa.Column('offset', sa.BigInteger(), nullable=False),
+    sa.Column('key', sa.Text(), nullable=False),
+    sa.Column('version', sa.BigInteger(), nullable=True),
+    sa.Column('headers', types.JSONDocument(), nullable=False),
+    sa.Column('value', sa.LargeBinary(), nullable=True),
+    sa.Column('published_at', types.UTCDateTime(timezone=True), nullable=False),
+    sa.Column('waits_for', sa.Text(), nullable=False),
+    sa.Column('first_at', types.UTCDateTime(timezone=True), nullable=False),
+    sa.Column('deadline_at', types.UTCDateTime(timezone=True), nullable=True),
+    sa.Column('next_try_at', types.UTCDateTime(timezone=True), nullable=False),
+    sa.Column('attempts', sa.Integer(), nullable=False),
+    sa.PrimaryKeyConstraint('id')
+    )
+    op.create_index('ix_waiting_events_due', 'waiting_events', ['group_name', 'next_try_at'], unique=False)
+    op.create_index('ix_waiting_events_key', 'waiting_events', ['group_name', 'topic', 'key'], unique=False)
+    op.create_index('ix_waiting_events_waits_for', 'waiting_events', ['waits_for'], unique=False)
     op.create_table('idempotency_keys',
     sa.Column('key', sa.String(length=200), nullable=False),
     sa.Column('viewer', sa.String(length=80), nullable=False),
@@ -195,6 +216,10 @@ def downgrade() -> None:
     op.drop_table('inbox')
     op.drop_index('ix_idempotency_keys_created_at', table_name='idempotency_keys')
     op.drop_table('idempotency_keys')
+    op.drop_index('ix_waiting_events_waits_for', table_name='waiting_events')
+    op.drop_index('ix_waiting_events_key', table_name='waiting_events')
+    op.drop_index('ix_waiting_events_due', table_name='waiting_events')
+    op.drop_table('waiting_events')
     op.drop_index('ix_dead_letter_replays_state', table_name='dead_letter_replays')
     op.drop_table('dead_letter_replays')
     op.drop_index('ix_dataset_names_dataset_id', table_name='dataset_names')
