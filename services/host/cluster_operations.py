@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Protocol
 
 from services.host.observed_log import ObservedLog
-from services.host.operations import ConsumerHealth, OutboxHealth, Readings, WorkHealth
+from services.host.operations import ConsumerHealth, OutboxHealth, Readings, WorkHealth, waiting_of
 from shared.bus.dead_letters import DeadLetters
 from shared.bus.kafka_groups import GroupStanding
 from shared.bus.outbox import OutboxRelay
 from shared.bus.ports import EventLog, Lag, TopicPartition
 from shared.bus.replays import ReplayQueue
 from shared.bus.standing import LoopState
+from shared.bus.waiting import WaitingRecords
 from shared.clock import Clock
 from shared.errors import ConflictError, NotFoundError, TransientError
 from shared.events.topics import GROUPS, ConsumerGroup
@@ -60,6 +61,7 @@ class ClusterOperations:
         self.log = ObservedLog(log, clock)
         self.dead_letters = DeadLetters(log=log, stores=stores)
         self._cluster = log
+        self._stores = stores
         self._relays = {
             name: OutboxRelay(store=store, log=log, clock=clock) for name, store in stores.items()
         }
@@ -135,7 +137,13 @@ class ClusterOperations:
             asyncio.gather(*(self._outbox(name) for name in self._relays)),
             asyncio.gather(*(_work(service, work) for service in self.services for work in service.works)),
         )
-        return Readings(consumers, outboxes, works)
+        waiting = [
+            one
+            for consumer in consumers
+            if consumer.waiting_records
+            for one in await waiting_of(self._stores[consumer.service], consumer.group)
+        ]
+        return Readings(consumers, outboxes, works, waiting)
 
     async def wait_until_idle(self, *, timeout_seconds: float = 60.0) -> None:
         """See :class:`~services.host.operations.Operated`. Idle is what was seen so twice in a row."""
@@ -159,7 +167,12 @@ class ClusterOperations:
         for group in self._groups:
             if await self._replays[group.service].any_waiting(group.name):
                 words.append(f"{group.name}: has dead letters to handle again")
+            if await self._waiting(group).any_pending(self.clock.now()):
+                words.append(f"{group.name}: has waiting records to try again")
         return words
+
+    def _waiting(self, group: ConsumerGroup) -> WaitingRecords:
+        return WaitingRecords(self._stores[group.service], group.name)
 
     async def _consumers(self) -> list[ConsumerHealth]:
         standings = await self._cluster.standings(self.groups)
@@ -179,6 +192,7 @@ class ClusterOperations:
             for place, end in ends[topic].items()
         ]
         is_there = standing.members > 0
+        waiting = await self._waiting(group).summary()
         return ConsumerHealth(
             service=group.service,
             group=group.name,
@@ -187,6 +201,8 @@ class ClusterOperations:
             lag_records=sum(lag.records for lag in lags),
             lag_seconds=max((lag.seconds for lag in lags), default=0.0),
             handled=None,
+            waiting_records=waiting.records,
+            waiting_seconds=waiting.oldest_age_seconds(self.clock.now()),
         )
 
     async def _lag(self, place: TopicPartition, offset: int, end: int) -> Lag:

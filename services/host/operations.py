@@ -11,7 +11,9 @@ from services.host.observed_log import ObservedLog
 from shared.bus.dead_letters import DeadLetters
 from shared.bus.replays import ReplayState
 from shared.bus.standing import LoopState
+from shared.bus.waiting import WaitingRecords
 from shared.clock import Clock
+from shared.store.engine import Store
 from shared.telemetry.metrics import Metrics
 
 __all__ = [
@@ -22,12 +24,16 @@ __all__ = [
     "OperationsStatus",
     "OutboxHealth",
     "Readings",
+    "WaitingHealth",
     "WorkHealth",
     "operations_status",
+    "waiting_of",
 ]
 
 LAG_SECONDS_WARN = 30.0
 OUTBOX_SECONDS_WARN = 10.0
+WAITING_SECONDS_WARN = 900.0
+WAITING_SHOWN_MAX = 20
 
 
 class ConsumerHealth(BaseModel):
@@ -40,6 +46,22 @@ class ConsumerHealth(BaseModel):
     lag_records: int
     lag_seconds: float
     handled: int | None
+    waiting_records: int = 0
+    waiting_seconds: float = 0.0
+    """How many records are set aside until data that they need is here, and since when the oldest is."""
+
+
+class WaitingHealth(BaseModel):
+    """One record that is set aside. ``deadline`` is null while it waits behind another of its key."""
+
+    group: str
+    topic: str
+    key: str
+    waits_for: str
+    since: datetime
+    next_try: datetime
+    deadline: datetime | None
+    attempts: int
 
 
 class OutboxHealth(BaseModel):
@@ -94,6 +116,8 @@ class OperationsStatus(BaseModel):
     consumers: list[ConsumerHealth]
     outboxes: list[OutboxHealth]
     works: list[WorkHealth]
+    waiting: list[WaitingHealth]
+    """The records that have waited longest, at most :data:`WAITING_SHOWN_MAX` of each group."""
     dead_letters: DeadLetterCounts
     index: list[LabelledCount]
     index_drift: list[LabelledCount]
@@ -108,6 +132,7 @@ class Readings:
     consumers: Sequence[ConsumerHealth]
     outboxes: Sequence[OutboxHealth]
     works: Sequence[WorkHealth]
+    waiting: Sequence[WaitingHealth]
 
 
 class Operated(Protocol):
@@ -165,12 +190,30 @@ async def operations_status(operated: Operated, version: str) -> OperationsStatu
         consumers=list(found.consumers),
         outboxes=list(found.outboxes),
         works=list(found.works),
+        waiting=list(found.waiting),
         dead_letters=counts,
         index=_series(operated, "nutmeg_index_documents"),
         index_drift=_series(operated, "nutmeg_index_drift_documents"),
         deliveries=_series(operated, "nutmeg_deliveries_total"),
         event_loop_delay_seconds=operated.metrics.value("nutmeg_event_loop_delay_seconds"),
     )
+
+
+async def waiting_of(store: Store, group: str) -> list[WaitingHealth]:
+    """Return the records of a group that have waited longest. Raises ``TransientError``."""
+    return [
+        WaitingHealth(
+            group=group,
+            topic=one.record.topic,
+            key=one.record.key,
+            waits_for=one.waits_for,
+            since=one.first_at,
+            next_try=one.next_try_at,
+            deadline=one.deadline_at,
+            attempts=one.attempts,
+        )
+        for one in await WaitingRecords(store, group).oldest(WAITING_SHOWN_MAX)
+    ]
 
 
 async def _dead_letters(operated: Operated) -> DeadLetterCounts:
@@ -194,6 +237,12 @@ def _consumer_causes(consumers: Sequence[ConsumerHealth]) -> list[str]:
         elif each.lag_seconds > LAG_SECONDS_WARN:
             causes.append(
                 f"Consumer {each.group} is {each.lag_seconds:.0f} s behind, {each.lag_records:,} records."
+            )
+        if each.waiting_seconds > WAITING_SECONDS_WARN:
+            noun = "record waits" if each.waiting_records == 1 else "records wait"
+            causes.append(
+                f"{each.waiting_records:,} {noun} in {each.group} for data that is not here, "
+                f"the oldest for {each.waiting_seconds / 60:.0f} minutes."
             )
     return causes
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from fastapi import FastAPI
 
 from services.host.data_directory import DataDirectory
 from services.host.observed_log import ObservedLog
-from services.host.operations import ConsumerHealth, OutboxHealth, Readings, WorkHealth
+from services.host.operations import ConsumerHealth, OutboxHealth, Readings, WorkHealth, waiting_of
 from services.host.settings import HostSettings
 from shared.bus.dead_letters import DeadLetters
 from shared.bus.locks import FileLock
@@ -139,10 +140,19 @@ class Host:
         statuses = await self.statuses()
         return Readings(
             consumers=[
-                _consumer_health(status, each) for status in statuses for each in status.subscriptions
+                _consumer_health(status, each, self.clock.now())
+                for status in statuses
+                for each in status.subscriptions
             ],
             outboxes=[_outbox_health(status) for status in statuses],
             works=[_work_health(status, work) for status in statuses for work in status.works],
+            waiting=[
+                one
+                for runner, status in zip(self.runners, statuses, strict=True)
+                for each in status.subscriptions
+                if each.waiting.records
+                for one in await waiting_of(runner.service.store, each.loop.group)
+            ],
         )
 
     def restart_consumer(self, group: str) -> None:
@@ -213,7 +223,7 @@ class Host:
             await asyncio.sleep(seconds)
 
 
-def _consumer_health(status: ServiceStatus, each: SubscriptionStatus) -> ConsumerHealth:
+def _consumer_health(status: ServiceStatus, each: SubscriptionStatus, now: datetime) -> ConsumerHealth:
     return ConsumerHealth(
         service=status.service,
         group=each.loop.group,
@@ -222,6 +232,8 @@ def _consumer_health(status: ServiceStatus, each: SubscriptionStatus) -> Consume
         lag_records=each.lag_records,
         lag_seconds=each.lag_seconds,
         handled=each.loop.handled_count,
+        waiting_records=each.waiting.records,
+        waiting_seconds=each.waiting.oldest_age_seconds(now),
     )
 
 

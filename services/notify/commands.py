@@ -1,7 +1,7 @@
 """What is done beside events: send what is due, take charge of a matter, pass on, put away."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -18,7 +18,7 @@ from services.notify.domain.matters import (
     MatterState,
     telling_id,
 )
-from services.notify.domain.routing import Ownership, Recipient, next_in_line
+from services.notify.domain.routing import Ownership, Recipient, next_in_line, owners_of
 from services.notify.ports import DeferredError, MailTransport, MatterBook, NotifyPorts, RefusedError, Telling
 from shared.clock import Clock
 from shared.errors import NotFoundError
@@ -211,6 +211,40 @@ async def acknowledge(work: UnitOfWork, book: MatterBook, matter_id: UUID, perso
         )
         work.emit(ALERT_ACKNOWLEDGED, acknowledged, subject=str(matter_id))
     return taken
+
+
+async def hand_over_alerts(work: UnitOfWork, ports: NotifyPorts, dataset_ids: Collection[UUID]) -> None:
+    """Tell the stewards that these datasets got of the alerts that are open on them.
+
+    An alert and the news of who answers for its dataset come in either order. Whoever was to stand in and
+    has not been told yet need not be; who was told keeps it.
+    """
+    matters = await ports.book.open_alerts_of(work, dataset_ids)
+    if not matters:
+        return
+    directory = await ports.people.directory(work)
+    owned = await ports.people.ownership(work, {one.dataset_id for one in matters if one.dataset_id})
+    not_before = ports.clock.now() + ports.group_wait
+    for matter in matters:
+        ownership = owned.get(matter.dataset_id) if matter.dataset_id else None
+        if ownership is None or ownership.steward_id is None or ownership.steward_id not in directory:
+            continue
+        (steward,) = owners_of(ownership, directory)
+        await ports.book.withdraw_unheard(work, matter.matter_id, keep=steward.person_id)
+        if matter.state is MatterState.OPEN:
+            await _hand_over(work, ports, matter, steward, not_before)
+    work.after_commit(ports.bell.ring)
+
+
+async def _hand_over(
+    work: UnitOfWork, ports: NotifyPorts, matter: Matter, steward: Recipient, not_before: datetime
+) -> None:
+    identity = telling_id(matter, steward.person_id, Change.OPENED)
+    telling = Telling(
+        identity, matter.matter_id, steward.person_id, Change.OPENED, steward.reason, not_before
+    )
+    await ports.book.put_in_inbox(work, {matter.matter_id: [steward]})
+    await ports.book.tell(work, [telling])
 
 
 async def pass_on_neglected(store: Store, ports: NotifyPorts, *, after: timedelta) -> int:

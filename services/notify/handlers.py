@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TypeAlias
 from uuid import UUID
 
+from services.notify.commands import hand_over_alerts
 from services.notify.domain.matters import (
     Change,
     Matter,
@@ -22,6 +23,7 @@ from services.notify.domain.matters import (
     telling_id,
 )
 from services.notify.domain.routing import (
+    Directory,
     Ownership,
     Recipient,
     agency_officers,
@@ -30,14 +32,16 @@ from services.notify.domain.routing import (
     requester,
 )
 from services.notify.ports import NotifyPorts, Telling
-from shared.bus.handling import Handlers, Outcome, each
-from shared.errors import InvalidEventError, TransientError
+from shared.bus.handling import Answer, Handlers, Outcome, each
+from shared.bus.waiting import forget_waiting, wake_waiting
+from shared.errors import InvalidEventError, NotReadyError
 from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved
 from shared.events.catalog import HarvestCompleted, HarvestHeld
 from shared.events.envelope import Event
 from shared.events.governance import (
     AgencyChanged,
     PersonChanged,
+    PersonState,
     SharingRequestApproved,
     SharingRequestDenied,
     SharingRequestReturned,
@@ -69,12 +73,21 @@ from shared.events.registry import (
     USAGE_ALERT_RESOLVED,
 )
 from shared.identity.principals import remember_people
+from shared.identity.viewer import Role
 from shared.store.unit_of_work import UnitOfWork
 
 __all__ = ["DIRECTORY_HANDLERS", "ROUTING_HANDLERS"]
 
-DIRECTORY_PATIENCE = timedelta(seconds=30)
-"""How long a fresh matter waits for its dataset and steward to be known, before the fallback is told."""
+DIRECTORY_PATIENCE = timedelta(minutes=2)
+"""How long a matter waits for its dataset and steward to be known, before whoever stands in is told."""
+REQUESTER_PATIENCE = timedelta(minutes=30)
+"""How long an answer waits for its requester to be known: nobody stands in for them."""
+OPERATOR_PATIENCE = timedelta(hours=1)
+"""How long a held harvest waits for an operator to be known."""
+
+ANYBODY = "anybody to tell"
+OPERATOR = "an operator"
+"""What a record can wait for, beside a dataset, a person or an agency."""
 
 _News: TypeAlias = tuple[Matter, Change]
 
@@ -88,8 +101,21 @@ REQUEST_EVENTS = (
 
 
 async def remember_datasets(batch: Sequence[Event], work: UnitOfWork, ports: NotifyPorts) -> list[Outcome]:
-    """Keep whose datasets are."""
-    return await ports.datasets.remember(batch, work)
+    """Keep whose datasets are; a steward that a dataset gets has its open alerts from then on."""
+    dataset_ids = {UUID(event.subject) for event in batch}
+    before = await ports.people.ownership(work, dataset_ids)
+    outcomes = await ports.datasets.remember(batch, work)
+    after = await ports.people.ownership(work, dataset_ids)
+    await wake_waiting(work, {_dataset(dataset_id) for dataset_id in after.keys() - before.keys()})
+    given = {
+        dataset_id
+        for dataset_id, ownership in after.items()
+        if ownership.steward_id is not None
+        and dataset_id in before
+        and before[dataset_id].steward_id != ownership.steward_id
+    }
+    await hand_over_alerts(work, ports, given)
+    return outcomes
 
 
 async def remember_addresses(
@@ -100,8 +126,15 @@ async def remember_addresses(
         UUID(event.subject): event.payload(PersonChanged).person if event.data is not None else None
         for event in batch
     }
-    await ports.people.put_people(work, [person for person in newest.values() if person is not None])
-    await ports.people.erase_people(work, [key for key, person in newest.items() if person is None])
+    known = await ports.people.directory(work)
+    people = [person for person in newest.values() if person is not None]
+    erased = [key for key, person in newest.items() if person is None]
+    await ports.people.put_people(work, people)
+    await ports.people.erase_people(work, erased)
+    await forget_waiting(work, SHARING_REQUEST_SUBMITTED.topic.name, [_wrote(key) for key in erased])
+    await wake_waiting(work, _arrived(people))
+    new = {person.person_id for person in people if person.person_id not in known}
+    await hand_over_alerts(work, ports, await ports.people.stewarded_by(work, new))
     return await remember_people(batch, work, ports.principals)
 
 
@@ -109,13 +142,20 @@ async def remember_agencies(batch: Sequence[Event], work: UnitOfWork, ports: Not
     """Keep the names of agencies."""
     newest = {event.subject: event.payload(AgencyChanged).agency for event in batch if event.data is not None}
     await ports.people.put_agencies(work, list(newest.values()))
+    await wake_waiting(work, {_agency(agency_id) for agency_id in newest})
 
 
-async def route_alerts(batch: Sequence[Event], work: UnitOfWork, ports: NotifyPorts) -> list[Outcome]:
-    """Tell the steward (or who stands in) that a dataset degraded; tell those who heard that it recovered."""
+async def route_alerts(batch: Sequence[Event], work: UnitOfWork, ports: NotifyPorts) -> list[Answer]:
+    """Tell the steward (or who stands in) that a dataset degraded; tell those who heard that it recovered.
+
+    An alert whose dataset or steward is not known yet waits for them: this group reads other topics than the
+    one that keeps the directory, and may be ahead of it.
+    """
     found = [_matter_of_alert(event) for event in batch]
-    known = await ports.book.matters(work, {matter.matter_id for matter in found if matter is not None})
-    outcomes: list[Outcome] = []
+    matters = [matter for matter in found if matter is not None]
+    known = await ports.book.matters(work, {matter.matter_id for matter in matters})
+    owners, missing = await _owners(work, ports, matters)
+    outcomes: list[Answer] = []
     news: list[_News] = []
     changed: dict[UUID, Matter] = {}
     for matter in found:
@@ -123,6 +163,9 @@ async def route_alerts(batch: Sequence[Event], work: UnitOfWork, ports: NotifyPo
         change = change_between(before, matter) if matter is not None else None
         if matter is None or (before is None and change is None):
             outcomes.append(Outcome.IGNORED)
+            continue
+        if change not in {None, Change.RESOLVED} and matter.matter_id in missing:
+            outcomes.append(missing[matter.matter_id])
             continue
         matter = still_taken(before, matter, change)
         known[matter.matter_id] = changed[matter.matter_id] = matter
@@ -135,11 +178,12 @@ async def route_alerts(batch: Sequence[Event], work: UnitOfWork, ports: NotifyPo
             for matter, _ in group:
                 await _tell_recovery(work, ports, matter)
         else:
-            await _tell_owners(work, ports, list(group))
+            told = [(matter, change, owners[matter.matter_id]) for matter, change in group]
+            await _tell_each(work, ports, told, wait=ports.group_wait)
     return outcomes
 
 
-async def route_request(event: Event, work: UnitOfWork, ports: NotifyPorts) -> Outcome:
+async def route_request(event: Event, work: UnitOfWork, ports: NotifyPorts) -> Answer:
     """Tell the agency of a new request, and the requester of every answer."""
     if event.data is None:
         return Outcome.IGNORED
@@ -148,20 +192,26 @@ async def route_request(event: Event, work: UnitOfWork, ports: NotifyPorts) -> O
     version = event.subjectversion or 0
     matter = matter_of_request(request, topic=topic, version=version)
     answer = matter_of_answer(request, topic=topic, version=version)
-    await ports.book.put_matters(work, [matter, answer])
     now = timedelta(0)
     if isinstance(event.data, SharingRequestSubmitted):
-        owners = await _owners(work, ports, [matter], request=request)
+        owners, missing = await _owners(work, ports, [matter], request=request)
+        if missing:
+            return missing[matter.matter_id]
+        await ports.book.put_matters(work, [matter, answer])
         await _tell(work, ports, matter, Change.SUBMITTED, owners[matter.matter_id], wait=now)
     elif isinstance(event.data, SharingRequestWithdrawn):
+        await ports.book.put_matters(work, [matter, answer])
         await ports.book.take_back(work, matter.matter_id)
     else:
+        if request.requester_id not in await ports.people.directory(work):
+            return NotReadyError(_person(request.requester_id), patience=REQUESTER_PATIENCE)
+        await ports.book.put_matters(work, [matter, answer])
         asker = requester(request.requester_id, request.dataset_title)
         await _tell(work, ports, answer, Change.DECIDED, asker, wait=now)
     return Outcome.APPLIED
 
 
-async def route_baseline(event: Event, work: UnitOfWork, ports: NotifyPorts) -> Outcome:
+async def route_baseline(event: Event, work: UnitOfWork, ports: NotifyPorts) -> Answer:
     """Give a steward the one summary of a first harvest."""
     summary = event.payload(BaselineSummarised)
     topic = EVENT_TYPES[event.type].topic.name
@@ -170,8 +220,10 @@ async def route_baseline(event: Event, work: UnitOfWork, ports: NotifyPorts) -> 
     agency_name = names.get(summary.agency_id) if summary.agency_id else None
     ownership = Ownership("your datasets", summary.steward_id, summary.agency_id, agency_name)
     directory = await ports.people.directory(work)
-    if summary.steward_id is not None and summary.steward_id not in directory:
-        _wait_for_directory(ports, matter, "its steward")
+    if work.may_wait and summary.steward_id is not None and summary.steward_id not in directory:
+        return NotReadyError(_person(summary.steward_id), patience=DIRECTORY_PATIENCE)
+    if work.may_wait and summary.agency_id is not None and agency_name is None:
+        return NotReadyError(_agency(summary.agency_id), patience=DIRECTORY_PATIENCE)
     if summary.steward_id is not None and summary.steward_id in directory:
         readers = [Recipient(summary.steward_id, "You are the steward of these datasets.")]
     else:
@@ -183,13 +235,15 @@ async def route_baseline(event: Event, work: UnitOfWork, ports: NotifyPorts) -> 
     return Outcome.APPLIED
 
 
-async def route_held_harvest(event: Event, work: UnitOfWork, ports: NotifyPorts) -> Outcome:
+async def route_held_harvest(event: Event, work: UnitOfWork, ports: NotifyPorts) -> Answer:
     """Ask the operators to look at a feed that lost more than half of its datasets."""
     held = event.payload(HarvestHeld)
     topic = EVENT_TYPES[event.type].topic.name
     matter = matter_of_held_harvest(held, topic=topic, now=event.time)
     directory = await ports.people.directory(work)
     readers = operators(directory, f"The harvest of {held.source_id} waits for a person")
+    if not readers:
+        return NotReadyError(OPERATOR, patience=OPERATOR_PATIENCE)
     await ports.book.put_matters(work, [matter])
     await _tell(work, ports, matter, Change.OPENED, readers, wait=ports.group_wait)
     return Outcome.APPLIED
@@ -208,39 +262,54 @@ async def _owners(
     matters: Sequence[Matter],
     *,
     request: SharingRequestState | None = None,
-) -> dict[UUID, list[Recipient]]:
-    """Who answers for each matter, by its id. A ``request`` comes only to those who may decide on it."""
+) -> tuple[dict[UUID, list[Recipient]], dict[UUID, NotReadyError]]:
+    """Who answers for each matter, by its id; and what is waited for where that can't be told yet.
+
+    A ``request`` comes only to those who may decide on it.
+    """
+    if not matters:
+        return {}, {}
     everybody = await ports.people.directory(work)
     directory = everybody if request is None else everybody.deciding_on(request)
     besides = None if request is None else request.requester_id
     dataset_ids = {matter.dataset_id for matter in matters if matter.dataset_id is not None}
     known = await ports.people.ownership(work, dataset_ids)
-    owners = {}
+    owners: dict[UUID, list[Recipient]] = {}
+    missing: dict[UUID, NotReadyError] = {}
     for matter in matters:
         ownership = known.get(matter.dataset_id) if matter.dataset_id else None
-        if ownership is None:
-            _wait_for_directory(ports, matter, "its dataset")
-            ownership = Ownership(matter.title, None, matter.agency_id, None)
-        if ownership.steward_id is not None and ownership.steward_id not in everybody:
-            _wait_for_directory(ports, matter, "its steward")
+        waits_for = _missing(matter, ownership, everybody) if work.may_wait else None
+        if waits_for is not None:
+            missing[matter.matter_id] = NotReadyError(waits_for, patience=DIRECTORY_PATIENCE)
+            continue
+        ownership = ownership or Ownership(matter.title, None, matter.agency_id, None)
         found = owners_of(ownership, directory, besides=besides)
         # Nobody may be left: then those who run the installation have to see that nobody answers for it.
         nobody = f"Nobody answers for “{ownership.title}”"
         owners[matter.matter_id] = found or operators(everybody.without(besides), nobody)
-    return owners
+        if work.may_wait and not owners[matter.matter_id]:
+            missing[matter.matter_id] = NotReadyError(ANYBODY, patience=DIRECTORY_PATIENCE)
+    return owners, missing
 
 
-def _wait_for_directory(ports: NotifyPorts, matter: Matter, what: str) -> None:
-    """Let our own directory catch up: its group reads other topics, and an alert may overtake them."""
-    # A matter from the future is from before a clock was set back: it has waited, or need not.
-    if abs(ports.clock.now() - matter.changed_at) < DIRECTORY_PATIENCE:
-        raise TransientError(f"matter {matter.matter_id} waits until {what} is known here")
+def _missing(matter: Matter, ownership: Ownership | None, directory: Directory) -> str | None:
+    """Return what has to be known before a matter can be routed; None if all is."""
+    if ownership is None:
+        return _dataset(matter.dataset_id) if matter.dataset_id else None
+    if ownership.steward_id is not None and ownership.steward_id not in directory:
+        return _person(ownership.steward_id)
+    return None
 
 
-async def _tell_owners(work: UnitOfWork, ports: NotifyPorts, news: Sequence[_News]) -> None:
-    owners = await _owners(work, ports, [matter for matter, _ in news])
-    told = [(matter, change, owners[matter.matter_id]) for matter, change in news]
-    await _tell_each(work, ports, told, wait=ports.group_wait)
+def _arrived(people: Sequence[PersonState]) -> set[str]:
+    """Return what these people may be waited for as."""
+    arrived = {_person(person.person_id) for person in people}
+    roles = {grant.role for person in people for grant in person.grants}
+    if roles:
+        arrived.add(ANYBODY)
+    if Role.OPERATOR in roles:
+        arrived.add(OPERATOR)
+    return arrived
 
 
 async def _tell(
@@ -287,6 +356,23 @@ async def _tell_recovery(work: UnitOfWork, ports: NotifyPorts, matter: Matter) -
         one for one in await ports.book.readers(work, matter.matter_id) if one.person_id not in never_heard
     ]
     await _tell(work, ports, matter, Change.RESOLVED, readers, wait=ports.group_wait)
+
+
+def _dataset(dataset_id: UUID | str) -> str:
+    return f"dataset {dataset_id}"
+
+
+def _person(person_id: UUID) -> str:
+    return f"person {person_id}"
+
+
+def _agency(agency_id: UUID | str) -> str:
+    return f"agency {agency_id}"
+
+
+def _wrote(person_id: UUID) -> str:
+    """How the payload of a request names who wrote it."""
+    return f'"requester_id":"{person_id}"'
 
 
 def _matter_of_alert(event: Event) -> Matter | None:

@@ -93,6 +93,10 @@ class PeopleBook(Protocol):
         """Return whose these datasets are; unknown ones are left out."""
         ...
 
+    async def stewarded_by(self, work: UnitOfWork, person_ids: Collection[UUID]) -> set[UUID]:
+        """Return the datasets that these people are stewards of."""
+        ...
+
     async def agency_names(self, work: UnitOfWork, agency_ids: Collection[UUID]) -> dict[UUID, str]:
         """Return the names of these agencies."""
         ...
@@ -123,6 +127,14 @@ class MatterBook(Protocol):
 
     async def take_back(self, work: UnitOfWork, matter_id: UUID) -> set[UUID]:
         """Drop what was not told yet of a matter; return who thereby never heard of it."""
+        ...
+
+    async def open_alerts_of(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> list[Matter]:
+        """Return the alerts on these datasets that are not over."""
+        ...
+
+    async def withdraw_unheard(self, work: UnitOfWork, matter_id: UUID, *, keep: UUID) -> None:
+        """Take a matter from those who have not been told of it yet; ``keep`` stays."""
         ...
 
     async def acknowledge(

@@ -214,7 +214,7 @@ async def wake_waiting(unit_of_work: UnitOfWork, arrived: Collection[str]) -> No
 
 
 async def forget_waiting(unit_of_work: UnitOfWork, topic: str, mentioned: Collection[str]) -> int:
-    """Delete the records of a topic that name one of these ids in their payload; return how many.
+    """Delete the records of a topic whose JSON payload has one of these texts; return how many.
 
     For erasure: what an erased person wrote must not wait here. No index helps, and few records wait.
     """
@@ -237,7 +237,8 @@ async def forget_waiting(unit_of_work: UnitOfWork, topic: str, mentioned: Collec
 
 def next_wait(attempts: int) -> timedelta:
     """Return how long to wait after so many tries in vain."""
-    return min(FIRST_WAIT * 2 ** min(attempts, 16), WAIT_MAX)
+    factor: int = 2 ** min(attempts, 16)
+    return min(FIRST_WAIT * factor, WAIT_MAX)
 
 
 def _record(row: Any) -> WaitingRecord:

@@ -49,6 +49,8 @@ GaugeName = Literal[
     "nutmeg_index_reconcile_age_seconds",
     "nutmeg_outbox_oldest_age_seconds",
     "nutmeg_outbox_records",
+    "nutmeg_waiting_oldest_age_seconds",
+    "nutmeg_waiting_records",
     "nutmeg_work_pending",
 ]
 
@@ -167,6 +169,13 @@ GAUGES: Mapping[GaugeName, MetricDefinition] = {
         "Age of the oldest event that is committed but not published; 0 when none waits.", ("service",)
     ),
     "nutmeg_outbox_records": MetricDefinition("Events committed but not published yet.", ("service",)),
+    "nutmeg_waiting_oldest_age_seconds": MetricDefinition(
+        "How long the oldest record of a group has waited for data that it needs; 0 when none waits.",
+        ("group",),
+    ),
+    "nutmeg_waiting_records": MetricDefinition(
+        "Records that a group has set aside until data that they need is here.", ("group",)
+    ),
     "nutmeg_work_pending": MetricDefinition("Items of recurring work that are due now.", ("service", "work")),
 }
 

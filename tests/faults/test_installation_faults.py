@@ -14,7 +14,7 @@ from services.host import bootstrap as host_bootstrap
 from services.host.observed_log import ObservedLog
 from services.usage.handlers import COUNTING_HANDLERS
 from services.usage.ports import UsagePorts
-from shared.bus.handling import Outcome
+from shared.bus.handling import Answer
 from shared.bus.ports import EventLog, OutgoingRecord
 from shared.clock import Clock
 from shared.errors import TransientError
@@ -66,7 +66,7 @@ async def test_a_handler_that_fails_on_one_record_in_a_hundred_loses_none_and_it
 
     async def fail_on_some(
         batch: Sequence[Event], work: UnitOfWork, ports: UsagePorts
-    ) -> Sequence[Outcome] | None:
+    ) -> Sequence[Answer] | None:
         # The transaction is half done when it fails: nothing of it may stay.
         outcomes = await count_hits(batch, work, ports)
         if is_broken and any(event.subject in bad for event in batch):

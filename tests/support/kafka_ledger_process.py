@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shared.bus.consumer import ConsumerLoop
-from shared.bus.handling import BoundHandler, Outcome, Subscription
+from shared.bus.handling import Answer, BoundHandler, Subscription
 from shared.bus.kafka_log import KafkaEventLog
 from shared.bus.standing import LoopState
 from shared.clock import SystemClock
@@ -35,7 +35,7 @@ SLOW_SECONDS = 30.0
 def _slowly(handler: BoundHandler) -> BoundHandler:
     """Handle a batch with the event ``slow`` in it as one whose work takes long."""
 
-    async def handle(batch: Sequence[Event], unit_of_work: UnitOfWork) -> Sequence[Outcome] | None:
+    async def handle(batch: Sequence[Event], unit_of_work: UnitOfWork) -> Sequence[Answer] | None:
         if any(event.subject == SLOW for event in batch):
             print(SLOW, flush=True)
             await asyncio.sleep(SLOW_SECONDS)

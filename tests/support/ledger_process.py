@@ -9,26 +9,43 @@ killed process leaves no doubt about what should have arrived.
 
 import asyncio
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import func, select
 
 from shared.bus.running import ServiceRunner, wait_until_idle
 from shared.bus.sqlite_log import SQLiteEventLog
+from shared.bus.waiting import wake_waiting
 from shared.clock import SystemClock
+from shared.errors import NotReadyError
 from shared.events.envelope import Event
 from tests.support.ledger_service import Ledger, Ports, ledger_store
 
-__all__ = ["HITS_PER_TRANSACTION", "POISON_EVERY", "is_poison", "main", "refuse_poison"]
+__all__ = ["HITS_PER_TRANSACTION", "POISON_EVERY", "is_late", "is_poison", "main", "refuse_poison"]
 
 HITS_PER_TRANSACTION = 20
 POISON_EVERY = 100
+LATE = 13
+THE_LAST_RUN = "the last run"
 READY = "ready"
 
 
 def is_poison(number: int) -> bool:
     """Every hundredth hit cannot be handled."""
     return number % POISON_EVERY == 7
+
+
+def is_late(number: int) -> bool:
+    """Every hundredth hit waits for data that the last run brings."""
+    return number % POISON_EVERY == LATE
+
+
+def wait_for_the_last_run(event: Event, may_wait: bool) -> NotReadyError | None:
+    """Say of every hundredth hit that its data is not here."""
+    if event.subject.isdigit() and is_late(int(event.subject)):
+        return NotReadyError(THE_LAST_RUN, patience=timedelta(hours=1))
+    return None
 
 
 def refuse_poison(event: Event) -> None:
@@ -63,7 +80,12 @@ async def main(directory: Path, transactions: int | None) -> None:
     log = SQLiteEventLog(directory / "log", clock=clock)
     await log.open()
     runner = ServiceRunner(ledger.service, log=log, clock=clock)
+    if transactions is None:
+        ledger.ports.missing = wait_for_the_last_run
     await runner.start()
+    if transactions is not None:
+        async with ledger.store.unit_of_work() as unit_of_work:
+            await wake_waiting(unit_of_work, {THE_LAST_RUN})
     first = await _emitted(ledger)
     print(READY, first, flush=True)
     left = transactions

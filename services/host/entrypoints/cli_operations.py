@@ -63,10 +63,21 @@ def _add_status(app: typer.Typer) -> None:
             show_json(found)
         else:
             rows = [
-                (one["group"], one["state"], f"{one['lag_seconds']:.1f}", one["lag_records"], one["handled"])
+                (
+                    one["group"],
+                    one["state"],
+                    f"{one['lag_seconds']:.1f}",
+                    one["lag_records"],
+                    one["waiting_records"],
+                    one["handled"],
+                )
                 for one in found["consumers"]
             ]
-            show_table("Consumers", ["Group", "State", "Lag in seconds", "Waiting", "Handled"], rows)
+            columns = ["Group", "State", "Lag in seconds", "Behind", "Waiting for data", "Handled"]
+            show_table("Consumers", columns, rows)
+            for record in found["waiting"]:
+                words = f"{record['key']} waits for {record['waits_for']}"
+                say(f"{record['group']}: {words} since {record['since']}")
             for cause in found["causes"] or ["All is well."]:
                 say(cause)
         if found["status"] != "ok":

@@ -32,6 +32,7 @@ STATE_KINDS = {
     "open": "bad",
     "failed": "bad",
     "requested": "info",
+    "waiting": "info",
     "replayed": "ok",
     "superseded": "ok",
     "running": "ok",

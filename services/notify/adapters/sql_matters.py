@@ -91,6 +91,30 @@ class SqlMatterBook:
         await work.connection.execute(delete(TELLINGS).where(waiting))
         return never_heard
 
+    async def open_alerts_of(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> list[Matter]:
+        if not dataset_ids:
+            return []
+        statement = (
+            select(MATTERS)
+            .where(
+                MATTERS.c.dataset_id.in_(list(dataset_ids)),
+                MATTERS.c.topic.in_(ALERT_TOPICS),
+                MATTERS.c.state != MatterState.DONE.value,
+            )
+            .order_by(MATTERS.c.opened_at, MATTERS.c.matter_id)
+        )
+        return [matter_of_row(row) for row in await work.connection.execute(statement)]
+
+    async def withdraw_unheard(self, work: UnitOfWork, matter_id: UUID, *, keep: UUID) -> None:
+        untold = (TELLINGS.c.matter_id == matter_id) & TELLINGS.c.delivery_id.is_(None)
+        opened = select(TELLINGS.c.person_id).where(untold, TELLINGS.c.change == Change.OPENED.value)
+        unheard = [one for one in await work.connection.scalars(opened) if one != keep]
+        if not unheard:
+            return
+        for table in (TELLINGS, INBOX_LINES):
+            theirs = (table.c.matter_id == matter_id) & table.c.person_id.in_(unheard)
+            await work.connection.execute(delete(table).where(theirs))
+
     async def acknowledge(
         self, work: UnitOfWork, matter_id: UUID, *, person_id: UUID, at: datetime
     ) -> Matter:

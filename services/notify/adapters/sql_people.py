@@ -74,6 +74,12 @@ class SqlPeopleBook:
             for row in rows
         }
 
+    async def stewarded_by(self, work: UnitOfWork, person_ids: Collection[UUID]) -> set[UUID]:
+        if not person_ids:
+            return set()
+        mine = KNOWN_DATASETS.c.steward_id.in_(list(person_ids))
+        return set(await work.connection.scalars(select(KNOWN_DATASETS.c.dataset_id).where(mine)))
+
     async def agency_names(self, work: UnitOfWork, agency_ids: Collection[UUID]) -> dict[UUID, str]:
         if not agency_ids:
             return {}

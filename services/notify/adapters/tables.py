@@ -51,6 +51,7 @@ MATTERS = Table(
     Column("passed_on_occurrence", Integer, nullable=True),
 )
 Index("ix_matters_state", MATTERS.c.state, MATTERS.c.changed_at)
+Index("ix_matters_dataset", MATTERS.c.dataset_id)
 
 INBOX_LINES = Table(
     "inbox_lines",
