@@ -19,6 +19,7 @@ from services.governance.domain.directory_import import (
 )
 from services.governance.domain.sharing import (
     Action,
+    ChangedMeanwhileError,
     FormSentBeforeError,
     NewRequest,
     SharingRequest,
@@ -54,6 +55,7 @@ from shared.events.registry import (
     STEWARDSHIP_CHANGED,
 )
 from shared.identity.principals import write_principals
+from shared.identity.sharing_rights import MAY_SEE
 from shared.identity.viewer import Grant, Role, Viewer
 from shared.store.unit_of_work import UnitOfWork
 
@@ -352,14 +354,18 @@ async def decide_on_request(
     viewer: Viewer,
     reason: str | None = None,
     content: NewRequest | None = None,
+    version: int | None = None,
 ) -> SharingRequest:
     """Carry a request one step further and tell it.
 
-    Raises ``NotFoundError``, and what :func:`services.governance.domain.sharing.act` does.
+    ``version`` is the one that the person has read, if it is known. Raises ``NotFoundError``,
+    ``ChangedMeanwhileError``, and what :func:`services.governance.domain.sharing.act` does.
     """
     if viewer.person_id is None:
         raise NotAllowedError("A step needs a person.", fix="Sign in.")
     before = await ports.requests.locked(work, request_id)
+    if version is not None and before.version != version and MAY_SEE.holds(viewer, before):
+        raise ChangedMeanwhileError
     after = act(before, action, viewer=viewer, now=ports.clock.now(), reason=reason, content=content)
     event_type, payload = _STEP_EVENTS[action]
     event = work.emit(

@@ -26,6 +26,7 @@ from starlette.types import Lifespan
 from shared.clock import Clock
 from shared.http.csrf import CSRFTokens
 from shared.http.cursors import CursorCodec
+from shared.http.forms import form_shown_again, remember_form
 from shared.http.gates import BodyLimitMiddleware, BodyLimitOverride, HostMiddleware, RateLimitMiddleware
 from shared.http.json_bodies import JSONBodyMiddleware, RawBodyRoute
 from shared.http.networks import Network
@@ -85,7 +86,11 @@ def build_app(
         openapi_url=OPENAPI_PATH,
         docs_url=None,
         redoc_url=None,
-        dependencies=[Depends(refuse_nul_characters), Depends(refuse_unknown_parameters)],
+        dependencies=[
+            Depends(remember_form),
+            Depends(refuse_nul_characters),
+            Depends(refuse_unknown_parameters),
+        ],
         responses=problem_responses(400, 401, 403, 404, 422, 429, 503),
         middleware=[
             *([Middleware(TrustedProxyMiddleware, networks=trusted_proxies)] if trusted_proxies else []),
@@ -100,6 +105,7 @@ def build_app(
     app.state.cursors = CursorCodec(signing_key)
     app.state.idempotent_requests_running = set()
     app.state.render_problem_page = problem_page(build_templates())
+    app.state.show_form_again = form_shown_again
     install_problem_handlers(app)
     for router in (*routers, probe_router(metrics, readiness, before_scrape, troubles)):
         app.include_router(router)

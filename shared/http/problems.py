@@ -4,7 +4,7 @@ A problem names what is wrong, where, and the cure. ``type`` is ``urn:nutmeg:pro
 every installation, so that programs can compare it. Extension members are ``errors`` and ``request_id``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeAlias
@@ -141,6 +141,10 @@ ProblemPage: TypeAlias = Callable[[Request, ProblemError], Response]
 """Renders a problem for a person. Set as ``app.state.render_problem_page``."""
 
 
+FormAgain: TypeAlias = Callable[[Request, ProblemError], Awaitable[Response | None]]
+"""Renders the page of a refused form once more. Set as ``app.state.show_form_again``."""
+
+
 class _FieldProblemDocument(BaseModel):
     pointer: str | None = None
     parameter: str | None = None
@@ -237,8 +241,18 @@ def unexpected_problem() -> ProblemError:
     )
 
 
+async def _answer(request: Request, problem: ProblemError) -> Response:
+    """Return the page of the form that was refused, where there is one; else the problem itself."""
+    show_again: FormAgain | None = getattr(request.app.state, "show_form_again", None)
+    response = None if show_again is None else await show_again(request, problem)
+    if response is None:
+        return problem_response(request, problem)
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
 async def _handle_problem(request: Request, error: ProblemError) -> Response:
-    return problem_response(request, error)
+    return await _answer(request, error)
 
 
 async def _handle_http_error(request: Request, error: HTTPException) -> Response:
@@ -257,7 +271,7 @@ async def _handle_http_error(request: Request, error: HTTPException) -> Response
         detail = f"The body cannot be read as JSON. {cure}"
         errors = [FieldProblem("This is no JSON that can be read.", cure, pointer="#", code="json_invalid")]
     problem = ProblemError(error.status_code, slug, title, detail, headers=error.headers, errors=errors)
-    return problem_response(request, problem)
+    return await _answer(request, problem)
 
 
 def away_problem(error: TransientError) -> ProblemError:
@@ -273,11 +287,11 @@ def away_problem(error: TransientError) -> ProblemError:
 
 
 async def _handle_transient_error(request: Request, error: TransientError) -> Response:
-    return problem_response(request, away_problem(error))
+    return await _answer(request, away_problem(error))
 
 
 async def _handle_domain_error(request: Request, error: DomainError) -> Response:
-    return problem_response(request, domain_problem(request, error))
+    return await _answer(request, domain_problem(request, error))
 
 
 async def _handle_validation_error(request: Request, error: RequestValidationError) -> Response:
@@ -286,7 +300,7 @@ async def _handle_validation_error(request: Request, error: RequestValidationErr
     problem = ProblemError(
         422, "validation", "The request is not valid", f"{count} correcting.", errors=problems
     )
-    return problem_response(request, problem)
+    return await _answer(request, problem)
 
 
 _STATUSES: Sequence[tuple[type[DomainError], int]] = (

@@ -130,16 +130,17 @@ class Access:
     async def __call__(self, request: Request) -> AsyncIterator[None]:
         if request.state.authentication_problem is not None:
             raise request.state.authentication_problem
-        if self.takes_cross_site:
-            if not request.state.is_bearer and not is_same_site(request):
-                request.state.viewer = ANONYMOUS
-        else:
-            await check_csrf(request)
+        if self.takes_cross_site and not request.state.is_bearer and not is_same_site(request):
+            request.state.viewer = ANONYMOUS
         viewer = current_viewer(request)
         if not self.is_public:
             self._check(request, viewer)
         elif viewer.is_program and not viewer.scopes & self.scopes:
             request.state.viewer = viewer.without_rights()
+        # From here on a refused form may be shown again: who sent it may see its page.
+        request.state.is_let_in = True
+        if not self.takes_cross_site:
+            await check_csrf(request)
         try:
             yield
         finally:

@@ -73,6 +73,29 @@ class FieldError:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptField:
+    """A field of a form that could not be taken. Without a label it is sent again unseen."""
+
+    name: str
+    value: str
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptForm:
+    """A form that could not be taken, to be sent again to ``href``."""
+
+    href: str
+    fields: Sequence[KeptField]
+    needs_sign_in: bool = False
+
+    @property
+    def is_written(self) -> bool:
+        """Whether a person wrote in it, and did not only press a button."""
+        return any(one.label for one in self.fields)
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One step of a process. ``note`` says who or what; ``word`` replaces the state's own word."""
 

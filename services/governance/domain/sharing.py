@@ -18,6 +18,7 @@ from shared.identity.viewer import Viewer
 __all__ = [
     "TRANSITIONS",
     "Action",
+    "ChangedMeanwhileError",
     "FormSentBeforeError",
     "NewRequest",
     "SharingRequest",
@@ -72,6 +73,20 @@ class FormSentBeforeError(ConflictError):
             ),
         )
         self.request_id = request_id
+
+
+class ChangedMeanwhileError(ConflictError):
+    """The request is another one than the person has read."""
+
+    slug = "changed-meanwhile"
+    title = "The request was changed in the meantime"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Somebody took a step on this request after you opened it.",
+            fix="Read it again, and send yours once more if it still holds.",
+            code="stale",
+        )
 
 
 class WrongStateError(ConflictError):

@@ -118,7 +118,14 @@ def build_sharing_api(store: Store, ports: GovernancePorts) -> APIRouter:
         require_if_match(request, etag_of(_version(found)))
         content = step.content.to_domain() if step.content else None
         after = await carry_on(
-            store, ports, request_id, action, viewer=viewer, reason=step.reason, content=content
+            store,
+            ports,
+            request_id,
+            action,
+            viewer=viewer,
+            reason=step.reason,
+            content=content,
+            version=found.version,
         )
         async with store.read() as connection:
             steps = await steps_of(connection, request_id)
@@ -186,11 +193,19 @@ async def carry_on(
     viewer: Viewer,
     reason: str | None,
     content: NewRequest | None = None,
+    version: int | None = None,
 ) -> SharingRequest:
-    """Take a step, in one unit of work."""
+    """Take a step, in one unit of work; on ``version`` alone, if given."""
     async with store.unit_of_work() as work:
         return await decide_on_request(
-            work, ports, request_id, action, viewer=viewer, reason=reason, content=content
+            work,
+            ports,
+            request_id,
+            action,
+            viewer=viewer,
+            reason=reason,
+            content=content,
+            version=version,
         )
 
 

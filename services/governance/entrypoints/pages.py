@@ -20,7 +20,14 @@ from services.governance.adapters.sql_reading import (
 )
 from services.governance.adapters.sql_requests import steps_of
 from services.governance.commands import settle_publisher
-from services.governance.domain.sharing import Action, SharingRequest, Status, may_act
+from services.governance.domain.sharing import (
+    Action,
+    FormSentBeforeError,
+    NewRequest,
+    SharingRequest,
+    Status,
+    may_act,
+)
 from services.governance.entrypoints.api_sharing import (
     RequestContent,
     carry_on,
@@ -30,14 +37,14 @@ from services.governance.entrypoints.api_sharing import (
 )
 from services.governance.entrypoints.audit_words import audit_words, link_maker
 from services.governance.ports import GovernancePorts, RequestStep
-from shared.http.problems import ProblemError
-from shared.http.viewing import ViewerDependency, access
+from shared.http.forms import NEW_FORM, FormState, shown_again, uuid_in
+from shared.http.problems import FieldProblem, ProblemError
+from shared.http.viewing import ViewerDependency, access, current_viewer
 from shared.identity.rules import AllOf, Not
 from shared.identity.sharing_rights import IS_REQUESTER, MAY_DECIDE, WAITS_FOR_VIEWER
-from shared.identity.viewer import Role
+from shared.identity.viewer import Role, Viewer
 from shared.store.engine import Store
 from shared.store.types import SIGNED_64_BITS_MAX
-from shared.web.elements import FieldError
 from shared.web.elements import Step as TrackerStep
 from shared.web.templating import Templates, build_templates
 
@@ -48,6 +55,7 @@ FORM_KEY_BYTES = 16
 FORM_KEY_CHARACTERS_MAX = 100
 AUDIT_LINES = 50
 TEXT_CHARACTERS_MAX = 20_000
+VERSION_MAX = 2**31 - 1
 
 _OTHERS = AllOf((Not(IS_REQUESTER), Not(WAITS_FOR_VIEWER)))
 
@@ -65,6 +73,19 @@ STEP_TITLES = {
     "approve": "Approved",
     "deny": "Denied",
     "withdraw": "Withdrawn",
+}
+
+CONTENT_LABELS = {
+    "purpose": "What is the data for?",
+    "data_wanted": "Which data do you need?",
+    "legal_basis": "Law or agreement",
+    "retention": "Kept and destroyed",
+}
+_ASKED = {
+    "purpose": "what the data is for",
+    "data_wanted": "which data you need",
+    "legal_basis": "the legal basis",
+    "retention": "how long you keep it",
 }
 
 Text = Annotated[str, Form(max_length=TEXT_CHARACTERS_MAX)]
@@ -85,17 +106,29 @@ def build_pages(
 
 
 def _add_asking(router: APIRouter, store: Store, ports: GovernancePorts, templates: Templates) -> None:
-    @router.get("/sharing-requests/new", dependencies=[access("signed-in")])
-    async def show_form(request: Request, viewer: ViewerDependency, dataset: UUID) -> Response:
+    async def show_page(request: Request, viewer: Viewer, dataset_id: UUID, form: FormState) -> Response:
         async with store.read() as connection:
-            found = await visible_dataset(connection, viewer, dataset)
+            found = await visible_dataset(connection, viewer, dataset_id)
         if found is None:
             raise no_such_dataset()
         template = "here_it_is.html" if found.access_level == "public" else "ask.html"
-        form_key = secrets.token_urlsafe(FORM_KEY_BYTES)
-        return templates.render(request, template, dataset=found, values={}, errors=[], form_key=form_key)
+        # A form that was sent before opened its request: what is written now can only be another one.
+        is_used = form.problem is not None and form.problem.slug == FormSentBeforeError.slug
+        form_key = "" if is_used else form.value("form_key")
+        form_key = form_key or secrets.token_urlsafe(FORM_KEY_BYTES)
+        return templates.render(
+            request, template, status_code=form.status_code, dataset=found, form=form, form_key=form_key
+        )
+
+    async def show_again(request: Request, form: FormState) -> Response:
+        return await show_page(request, current_viewer(request), uuid_in(form.value("dataset")), form)
+
+    @router.get("/sharing-requests/new", dependencies=[access("signed-in")])
+    async def show_form(request: Request, viewer: ViewerDependency, dataset: UUID) -> Response:
+        return await show_page(request, viewer, dataset, NEW_FORM)
 
     @router.post("/sharing-requests/new", dependencies=[access("signed-in")])
+    @shown_again(show_again, CONTENT_LABELS)
     async def take_form(
         request: Request,
         viewer: ViewerDependency,
@@ -106,30 +139,8 @@ def _add_asking(router: APIRouter, store: Store, ports: GovernancePorts, templat
         legal_basis: Text = "",
         retention: Text = "",
     ) -> Response:
-        values = {
-            "purpose": purpose,
-            "data_wanted": data_wanted,
-            "legal_basis": legal_basis,
-            "retention": retention,
-        }
-        content = _content(values)
-        if not isinstance(content, RequestContent):
-            async with store.read() as connection:
-                found = await visible_dataset(connection, viewer, dataset)
-            if found is None:
-                raise no_such_dataset()
-            return templates.render(
-                request,
-                "ask.html",
-                status_code=422,
-                dataset=found,
-                values=values,
-                errors=content,
-                form_key=form_key,
-            )
-        found, opened = await open_request_once(
-            store, ports, viewer, dataset, content.to_domain(), form_key=form_key
-        )
+        content = _content(purpose, data_wanted, legal_basis, retention)
+        found, opened = await open_request_once(store, ports, viewer, dataset, content, form_key=form_key)
         if opened is None:
             return templates.render(request, "here_it_is.html", dataset=found)
         return RedirectResponse(f"/sharing-requests/{opened.request_id}", status_code=303)
@@ -146,8 +157,7 @@ def _add_following(router: APIRouter, store: Store, ports: GovernancePorts, temp
             request, "requests.html", own=own, to_decide=to_decide, decided=decided, kinds=STATUS_KINDS
         )
 
-    @router.get("/sharing-requests/{request_id}", dependencies=[access("signed-in")])
-    async def show_tracker(request_id: UUID, request: Request, viewer: ViewerDependency) -> Response:
+    async def show_page(request: Request, viewer: Viewer, request_id: UUID, form: FormState) -> Response:
         async with store.read() as connection:
             found = await request_seen_by(connection, viewer, request_id)
             if found is None:
@@ -157,6 +167,8 @@ def _add_following(router: APIRouter, store: Store, ports: GovernancePorts, temp
         return templates.render(
             request,
             "request.html",
+            status_code=form.status_code,
+            form=form,
             sharing_request=found,
             steps=_tracker(found, steps, names, is_decider=MAY_DECIDE.holds(viewer, found)),
             may_decide=WAITS_FOR_VIEWER.holds(viewer, found),
@@ -165,11 +177,22 @@ def _add_following(router: APIRouter, store: Store, ports: GovernancePorts, temp
             kind=STATUS_KINDS[found.status],
         )
 
+    async def show_again(request: Request, form: FormState) -> Response:
+        return await show_page(
+            request, current_viewer(request), uuid_in(request.path_params["request_id"]), form
+        )
+
+    @router.get("/sharing-requests/{request_id}", dependencies=[access("signed-in")])
+    async def show_tracker(request_id: UUID, request: Request, viewer: ViewerDependency) -> Response:
+        return await show_page(request, viewer, request_id, NEW_FORM)
+
     @router.post("/sharing-requests/{request_id}/{action}", dependencies=[access("signed-in")])
+    @shown_again(show_again, {"reason": "Reason", **CONTENT_LABELS})
     async def take_step(
         request_id: UUID,
         action: Action,
         viewer: ViewerDependency,
+        version: Annotated[int | None, Form(ge=1, le=VERSION_MAX)] = None,
         reason: Text = "",
         purpose: Text = "",
         data_wanted: Text = "",
@@ -178,21 +201,16 @@ def _add_following(router: APIRouter, store: Store, ports: GovernancePorts, temp
     ) -> Response:
         content = None
         if action is Action.RESUBMIT:
-            checked = _content(
-                {
-                    "purpose": purpose,
-                    "data_wanted": data_wanted,
-                    "legal_basis": legal_basis,
-                    "retention": retention,
-                }
-            )
-            if not isinstance(checked, RequestContent):
-                raise ProblemError(
-                    422, "validation", "Something is missing", " ".join(one.message for one in checked)
-                )
-            content = checked.to_domain()
+            content = _content(purpose, data_wanted, legal_basis, retention)
         await carry_on(
-            store, ports, request_id, action, viewer=viewer, reason=reason or None, content=content
+            store,
+            ports,
+            request_id,
+            action,
+            viewer=viewer,
+            reason=reason or None,
+            content=content,
+            version=version,
         )
         return RedirectResponse(f"/sharing-requests/{request_id}", status_code=303)
 
@@ -200,14 +218,25 @@ def _add_following(router: APIRouter, store: Store, ports: GovernancePorts, temp
 def _add_publishers(router: APIRouter, store: Store, ports: GovernancePorts, templates: Templates) -> None:
     deciding = access(Role.CHIEF_DATA_OFFICER, Role.OPERATOR)
 
-    @router.get("/directory/publishers", dependencies=[deciding])
-    async def show_publishers(request: Request) -> Response:
+    async def show_page(request: Request, form: FormState) -> Response:
         async with store.read() as connection:
             found = await open_publishers(connection)
             agencies = await agency_views(connection)
-        return templates.render(request, "publishers.html", publishers=found, agencies=agencies)
+        return templates.render(
+            request,
+            "publishers.html",
+            status_code=form.status_code,
+            publishers=found,
+            agencies=agencies,
+            form=form,
+        )
+
+    @router.get("/directory/publishers", dependencies=[deciding])
+    async def show_publishers(request: Request) -> Response:
+        return await show_page(request, NEW_FORM)
 
     @router.post("/directory/publishers", dependencies=[deciding])
+    @shown_again(show_page, {"agency_id": "Agency"})
     async def settle(
         spelling: Annotated[str, Form(max_length=1_000)], agency_id: Annotated[UUID, Form()]
     ) -> Response:
@@ -242,20 +271,32 @@ def _add_audit(router: APIRouter, store: Store, templates: Templates) -> None:
         )
 
 
-def _content(values: dict[str, str]) -> RequestContent | list[FieldError]:
+def _content(purpose: str, data_wanted: str, legal_basis: str, retention: str) -> NewRequest:
+    """Return what a requester wrote. Raises the 422 problem that names each field."""
+    values = {
+        "purpose": purpose,
+        "data_wanted": data_wanted,
+        "legal_basis": legal_basis,
+        "retention": retention,
+    }
     try:
-        return RequestContent.model_validate(values)
+        return RequestContent.model_validate(values).to_domain()
     except ValidationError as error:
-        labels = {
-            "purpose": "what the data is for",
-            "data_wanted": "which data you need",
-            "legal_basis": "the legal basis",
-            "retention": "how long you keep it",
-        }
-        return [
-            FieldError(str(one["loc"][0]), f"Tell us {labels[str(one['loc'][0])]}: {_words(one)}")
+        problems = [
+            FieldProblem(
+                f"Tell us {_ASKED[str(one['loc'][0])]}: {_words(one)}",
+                parameter=str(one["loc"][0]),
+                code=one["type"],
+            )
             for one in error.errors()
         ]
+        raise ProblemError(
+            422,
+            "validation",
+            "Something is missing",
+            " ".join(one.detail for one in problems),
+            errors=problems,
+        ) from error
 
 
 def _words(error: Any) -> str:

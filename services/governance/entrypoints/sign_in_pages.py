@@ -12,6 +12,8 @@ from services.governance.adapters.sql_sign_in import SqlSignIn
 from services.governance.commands import end_session, note_link_used
 from services.governance.ports import SESSION_LABEL, GovernancePorts
 from services.governance.settings import GovernanceSettings
+from shared.errors import InvalidInputError
+from shared.http.forms import FormState, shown_again
 from shared.http.problems import ProblemError
 from shared.http.viewing import ViewerDependency, access
 from shared.identity.principals import Authenticator
@@ -45,11 +47,24 @@ def build_sign_in_pages(
 
 
 def _add_token(router: APIRouter, authenticator: Authenticator, templates: Templates) -> None:
+    async def show_page(request: Request, form: FormState) -> Response:
+        response = templates.render(
+            request,
+            "sign_in.html",
+            status_code=form.status_code,
+            next=_local(form.value("next") or "/"),
+            form=form,
+        )
+        # What was typed may be somebody's token, all but a letter.
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
     @router.get("/sign-in", dependencies=[access("public")])
     async def show_sign_in(request: Request, next: Annotated[str, Query(max_length=2_000)] = "/") -> Response:  # noqa: A002
-        return templates.render(request, "sign_in.html", next=_local(next), error="")
+        return await show_page(request, FormState({"next": next}))
 
     @router.post("/sign-in", dependencies=[access("public")])
+    @shown_again(show_page, {"token": "Your token"})
     async def take_token(
         request: Request,
         token: Annotated[str, Form(max_length=TOKEN_CHARACTERS_MAX)],
@@ -58,9 +73,7 @@ def _add_token(router: APIRouter, authenticator: Authenticator, templates: Templ
         try:
             await authenticator.authenticate(token.strip())
         except AuthenticationError as error:
-            return templates.render(
-                request, "sign_in.html", status_code=422, next=_local(next), error=str(error)
-            )
+            raise InvalidInputError(str(error), field="token", code=error.reason) from error
         response = RedirectResponse(_local(next), status_code=303)
         set_session(response, token.strip(), is_https=request.app.state.http_settings.is_https)
         return response
