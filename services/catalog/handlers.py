@@ -14,12 +14,15 @@ from shared.bus.handling import Handlers, Outcome
 from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved, AlertState
 from shared.events.envelope import Event
 from shared.events.governance import AgencyChanged, AgencyState, StewardshipChanged, StewardshipState
+from shared.events.notify import Delivery, DeliveryDead, DeliverySent
 from shared.events.quality import Measurement, MeasurementRecorded
 from shared.events.registry import (
     AGENCY_CHANGED,
     DATASET_CHANGED,
     DATASET_REGISTERED,
     DATASET_RETIRED,
+    DELIVERY_DEAD,
+    DELIVERY_SENT,
     MEASUREMENT_RECORDED,
     PERSON_CHANGED,
     QUALITY_ALERT_CHANGED,
@@ -41,6 +44,9 @@ from shared.identity.principals import Principals, remember_people
 from shared.store.unit_of_work import UnitOfWork
 
 __all__ = ["CHANGES_HANDLERS", "DIRECTORY_HANDLERS", "ENRICHMENT_HANDLERS"]
+
+_NO_ALERTS = ("sharing-request", "answer-")
+"""How the kinds of other things begin that concern a dataset and people are notified of."""
 
 _ALERT_TYPES = frozenset(
     event_type.name
@@ -144,6 +150,28 @@ async def apply_rollups(batch: Sequence[Event], work: UnitOfWork, ports: Catalog
     return outcomes
 
 
+async def note_deliveries(batch: Sequence[Event], work: UnitOfWork, ports: CatalogPorts) -> list[Outcome]:
+    """Note whom messages about alerts have reached; a page says that somebody was notified only by this."""
+    outcomes = []
+    sent: list[Delivery] = []
+    failed: list[Delivery] = []
+    for event in batch:
+        data = event.data
+        is_news = isinstance(data, DeliverySent | DeliveryDead) and _is_about_alert(data.delivery)
+        if isinstance(data, DeliverySent | DeliveryDead) and is_news:
+            (sent if isinstance(data, DeliverySent) else failed).append(data.delivery)
+        outcomes.append(Outcome.APPLIED if is_news else Outcome.IGNORED)
+    if sent:
+        await ports.insights.note_deliveries(work, sent, sent=True)
+    if failed:
+        await ports.insights.note_deliveries(work, failed, sent=False)
+    return outcomes
+
+
+def _is_about_alert(delivery: Delivery) -> bool:
+    return delivery.dataset_id is not None and not delivery.about_kind.startswith(_NO_ALERTS)
+
+
 async def number_changes(batch: Sequence[Event], work: UnitOfWork, ports: CatalogPorts) -> list[Outcome]:
     """Write what outside services may read, in one unbroken numbering; keep what alerts are open."""
     lines = [feed_line(event) for event in batch]
@@ -172,6 +200,8 @@ ENRICHMENT_HANDLERS: Handlers[CatalogPorts] = {
     STEWARDSHIP_CHANGED.name: apply_stewardships,
     MEASUREMENT_RECORDED.name: apply_measurements,
     ROLLUP_UPDATED.name: apply_rollups,
+    DELIVERY_SENT.name: note_deliveries,
+    DELIVERY_DEAD.name: note_deliveries,
 }
 
 DIRECTORY_HANDLERS: Handlers[Principals] = {PERSON_CHANGED.name: remember_people}

@@ -46,6 +46,7 @@ from shared.errors import NutmegError
 from shared.events.alerts import AlertState
 from shared.events.catalog import DatasetState, RejectedRecord
 from shared.events.governance import AgencyState, StewardshipState
+from shared.events.notify import Delivery
 from shared.events.quality import Measurement
 from shared.identity.viewer import Viewer
 from shared.store.unit_of_work import UnitOfWork
@@ -233,6 +234,14 @@ class InsightBook(Protocol):
 
     async def forget_alerts(self, work: UnitOfWork, alert_ids: Collection[UUID]) -> None:
         """Forget alerts."""
+        ...
+
+    async def note_deliveries(self, work: UnitOfWork, deliveries: Sequence[Delivery], *, sent: bool) -> None:
+        """Note that messages about alerts arrived, or failed for good."""
+        ...
+
+    async def prune_deliveries(self, work: UnitOfWork, before: datetime) -> None:
+        """Forget what became of messages before a moment, where the alert is no longer open."""
         ...
 
     async def datasets_of_alerts(self, work: UnitOfWork, alert_ids: Collection[UUID]) -> set[UUID]:

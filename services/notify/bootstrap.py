@@ -9,6 +9,7 @@ from services.notify.adapters.maildir import MaildirMailTransport
 from services.notify.adapters.smtp import TIMEOUTS_PER_TRY, SMTPMailTransport
 from services.notify.adapters.sql_matters import SqlMatterBook
 from services.notify.adapters.sql_people import SqlPeopleBook
+from services.notify.adapters.sql_workload import SQLFreshnessRepository
 from services.notify.adapters.tables import BUS, KNOWN_DATASETS, METADATA, PRINCIPALS
 from services.notify.commands import (
     MessageOffice,
@@ -101,6 +102,7 @@ def bootstrap(
         datasets=KnownDatasets(KNOWN_DATASETS),
         principals=Principals(PRINCIPALS, is_cached=is_alone),
         people=SqlPeopleBook(),
+        freshness=SQLFreshnessRepository(),
         book=book,
         bell=Bell(),
         group_wait=timedelta(seconds=settings.group_wait_seconds),

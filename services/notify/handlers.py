@@ -4,7 +4,7 @@ Nothing is sent here: a message is a row that a work sends later, so a slow mail
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TypeAlias
 from uuid import UUID
@@ -22,6 +22,7 @@ from services.notify.domain.matters import (
     still_taken,
     telling_id,
 )
+from services.notify.domain.overviews import matter_of_overview, overviews
 from services.notify.domain.routing import (
     Directory,
     Ownership,
@@ -49,7 +50,7 @@ from shared.events.governance import (
     SharingRequestSubmitted,
     SharingRequestWithdrawn,
 )
-from shared.events.quality import BaselineSummarised
+from shared.events.quality import BaselineSummarised, MeasurementRecorded
 from shared.events.registry import (
     AGENCY_CHANGED,
     BASELINE_SUMMARISED,
@@ -59,6 +60,7 @@ from shared.events.registry import (
     EVENT_TYPES,
     HARVEST_COMPLETED,
     HARVEST_HELD,
+    MEASUREMENT_RECORDED,
     PERSON_CHANGED,
     QUALITY_ALERT_CHANGED,
     QUALITY_ALERT_OPENED,
@@ -212,9 +214,12 @@ async def route_request(event: Event, work: UnitOfWork, ports: NotifyPorts) -> A
 
 
 async def route_baseline(event: Event, work: UnitOfWork, ports: NotifyPorts) -> Answer:
-    """Give a steward the one summary of a first harvest."""
+    """Give a steward the one summary of a first harvest, and those who answer for agencies theirs."""
     summary = event.payload(BaselineSummarised)
     topic = EVENT_TYPES[event.type].topic.name
+    if summary.agencies:
+        await _tell_overviews(work, ports, summary, topic, event.time)
+        return Outcome.APPLIED
     matter = matter_of_baseline(summary, topic=topic, now=event.time)
     names = await ports.people.agency_names(work, [summary.agency_id] if summary.agency_id else [])
     agency_name = names.get(summary.agency_id) if summary.agency_id else None
@@ -233,6 +238,37 @@ async def route_baseline(event: Event, work: UnitOfWork, ports: NotifyPorts) -> 
     await ports.book.put_matters(work, [matter])
     await _tell(work, ports, matter, Change.NOTICED, readers, wait=ports.group_wait)
     return Outcome.APPLIED
+
+
+async def _tell_overviews(
+    work: UnitOfWork, ports: NotifyPorts, summary: BaselineSummarised, topic: str, now: datetime
+) -> None:
+    found = overviews(summary, await ports.people.directory(work))
+    names = await ports.people.agency_names(
+        work, [one.agency_id for one in summary.agencies if one.agency_id]
+    )
+    told = [
+        (matter_of_overview(summary, one, names, topic=topic, now=now), Change.NOTICED, [one.recipient])
+        for one in found
+    ]
+    await ports.book.put_matters(work, [matter for matter, _, _ in told])
+    await _tell_each(work, ports, told, wait=ports.group_wait)
+
+
+async def remember_freshness(batch: Sequence[Event], work: UnitOfWork, ports: NotifyPorts) -> list[Outcome]:
+    """Keep which datasets are late or out of date, for the counts of whoever answers for them."""
+    statuses: dict[UUID, str | None] = {}
+    outcomes = []
+    for event in batch:
+        dataset_id, _, kind = event.subject.partition("/")
+        is_freshness = kind == "freshness"
+        if is_freshness:
+            ended = event.data is None
+            status = None if ended else event.payload(MeasurementRecorded).measurement.status
+            statuses[UUID(dataset_id)] = status
+        outcomes.append(Outcome.APPLIED if is_freshness else Outcome.IGNORED)
+    await ports.freshness.put(work, statuses)
+    return outcomes
 
 
 async def route_held_harvest(event: Event, work: UnitOfWork, ports: NotifyPorts) -> Answer:
@@ -397,6 +433,7 @@ DIRECTORY_HANDLERS: Handlers[NotifyPorts] = {
     DATASET_RETIRED.name: remember_datasets,
     PERSON_CHANGED.name: remember_addresses,
     AGENCY_CHANGED.name: remember_agencies,
+    MEASUREMENT_RECORDED.name: remember_freshness,
 }
 
 _route_request = each(route_request)

@@ -195,6 +195,14 @@ class MatterBook(Protocol):
         ...
 
 
+class FreshnessRepository(Protocol):
+    """Keeps which datasets are late or out of date."""
+
+    async def put(self, work: UnitOfWork, statuses: Mapping[UUID, str | None]) -> None:
+        """Write the newest status of datasets; None where it was withdrawn."""
+        ...
+
+
 class Bell:
     """Rung when there is something to tell, so that what need not wait is sent at once."""
 
@@ -219,6 +227,7 @@ class NotifyPorts:
     datasets: KnownDatasets
     principals: Principals
     people: PeopleBook
+    freshness: FreshnessRepository
     book: MatterBook
     bell: Bell
     group_wait: timedelta

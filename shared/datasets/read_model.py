@@ -12,13 +12,31 @@ from sqlalchemy import Boolean, Column, ColumnElement, MetaData, String, Table, 
 from shared.bus.handling import Outcome
 from shared.events.catalog import DatasetChanged, DatasetRegistered, DatasetRetired, DatasetState
 from shared.events.envelope import Event
+from shared.identity.rules import AllOf, AnyOf, HoldsRole, IsPerson
 from shared.identity.sql_rules import condition
-from shared.identity.viewer import VISIBLE, Viewer
+from shared.identity.viewer import VISIBLE, Role, Viewer
 from shared.store.types import UTCDateTime
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
-__all__ = ["DATASET_EVENTS", "KnownDatasets", "dataset_of", "known_datasets_table", "visible_to"]
+__all__ = [
+    "DATASET_EVENTS",
+    "KnownDatasets",
+    "answered_for_by",
+    "dataset_of",
+    "known_datasets_table",
+    "visible_to",
+]
+
+_ANSWERING_ROLES = (Role.STEWARD, Role.AGENCY_DATA_OFFICER, Role.CHIEF_DATA_OFFICER)
+
+ANSWERS_FOR = AnyOf(
+    (
+        HoldsRole((Role.AGENCY_DATA_OFFICER, Role.CHIEF_DATA_OFFICER), agency="agency_id"),
+        AllOf((HoldsRole((Role.STEWARD,)), IsPerson("steward_id"))),
+    )
+)
+"""Whose a dataset is to look after: its steward's, its agency's data officers', the chief data officer's."""
 
 DATASET_EVENTS = (DatasetRegistered, DatasetChanged, DatasetRetired)
 
@@ -84,6 +102,17 @@ def visible_to(viewer: Viewer, table: Table) -> ColumnElement[bool]:
     ``table`` needs the columns ``visibility``, ``agency_id`` and ``retired``.
     """
     return and_(table.c.retired == false(), condition(VISIBLE, viewer, table.c))
+
+
+def answered_for_by(viewer: Viewer, table: Table) -> ColumnElement[bool] | None:
+    """Return the condition of the datasets that ``viewer`` answers for; None for somebody who does for none.
+
+    A steward answers for their own datasets, a data officer for those of the agency, the chief data officer
+    for all. Retired ones are never among them. ``table`` has ``agency_id``, ``steward_id`` and ``retired``.
+    """
+    if viewer.person_id is None or viewer.roles.isdisjoint(_ANSWERING_ROLES):
+        return None
+    return and_(table.c.retired == false(), condition(ANSWERS_FOR, viewer, table.c))
 
 
 def _row(dataset: DatasetState, event: Event) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pydantic import Field
 from shared.events.model import EventModel
 
 __all__ = [
+    "AgencySummaryLine",
     "BaselineSummarised",
     "ColumnProfiled",
     "DimensionScore",
@@ -92,8 +93,25 @@ class SummaryLine(EventModel):
     reason: str
 
 
+class AgencySummaryLine(EventModel):
+    """What a first harvest brought of one agency; ``agency_id`` is None where the publisher is not known."""
+
+    agency_id: UUID | None = None
+    datasets: int
+    fresh: int
+    late: int
+    stale: int
+    not_applicable: int
+    without_steward: int
+    mean_completeness: float | None = None
+
+
 class BaselineSummarised(EventModel):
-    """A first harvest was measured: one summary for one steward, instead of a storm of alerts."""
+    """A first harvest was measured: one summary for one steward, instead of a storm of alerts.
+
+    One more per harvest has ``agencies``: it is for those who answer for agencies, each of whom is told of
+    their own. Datasets without a steward are in that one alone.
+    """
 
     notice_id: UUID
     steward_id: UUID | None = None
@@ -106,3 +124,6 @@ class BaselineSummarised(EventModel):
     mean_completeness: float | None = None
     worst: list[SummaryLine] = Field(default_factory=list)
     next_act: str
+    agencies: list[AgencySummaryLine] = Field(
+        default_factory=list, description="one per agency, of the summary for data officers; else empty"
+    )

@@ -168,7 +168,7 @@ _ALL = (
     Topic(
         "quality.notices",
         "quality",
-        "baseline summaries, one per steward",
+        "baseline summaries, one per steward and one for all who answer for agencies",
         Freshness.INBOX,
         compacted=False,
         retention_days=30,
@@ -238,8 +238,14 @@ _GROUPS = (
     ConsumerGroup(
         "catalog.enrichment",
         "catalog",
-        ("directory.agencies", "directory.stewardships", "quality.measurements", "usage.rollups"),
-        "write agency, steward, quality and use onto the catalogue's own rows",
+        (
+            "directory.agencies",
+            "directory.stewardships",
+            "quality.measurements",
+            "usage.rollups",
+            "notify.deliveries",
+        ),
+        "write agency, steward, quality, use and who was notified onto the catalogue's own rows",
     ),
     ConsumerGroup("catalog.directory", "catalog", ("directory.people",), "know whose token may see what"),
     ConsumerGroup(
@@ -290,8 +296,8 @@ _GROUPS = (
     ConsumerGroup(
         "notify.directory",
         "notify",
-        ("catalog.datasets", "directory.people", "directory.agencies"),
-        "know whom to tell, and where",
+        ("catalog.datasets", "directory.people", "directory.agencies", "quality.measurements"),
+        "know whom to tell, and where, and what is out of date",
     ),
     ConsumerGroup(
         "notify.routing",

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any, Literal
 from uuid import UUID
@@ -13,8 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.catalog.adapters.entry_rows import alerts_of
 from services.catalog.adapters.sql_changes import readable_by
 from services.catalog.adapters.sql_harvests import job_of
+from services.catalog.adapters.sql_summaries import SUMMARY_COLUMNS, own_datasets, summary_of
+from services.catalog.adapters.sql_surroundings import delivery_of
 from services.catalog.adapters.tables import (
     AGENCIES,
+    ALERT_DELIVERIES,
     CHANGES,
     DATASETS,
     HARVEST_REJECTIONS,
@@ -28,6 +31,7 @@ from services.catalog.domain.condition import severity_rank
 from services.catalog.domain.entry import known_freshness
 from services.catalog.domain.folding import fold_changes
 from services.catalog.domain.harvest_job import HarvestJob
+from services.catalog.domain.records import AlertDelivery
 from services.catalog.domain.search import (
     SearchHit,
     SearchQuery,
@@ -79,17 +83,6 @@ _KINDS: dict[str, Literal["registered", "changed", "retired"]] = {
     DATASET_CHANGED.name: "changed",
     DATASET_RETIRED.name: "retired",
 }
-_SUMMARY = (
-    DATASETS.c.dataset_id,
-    DATASETS.c.state,
-    DATASETS.c.freshness,
-    DATASETS.c.freshness_reason,
-    DATASETS.c.quality_score,
-    DATASETS.c.uses_30d,
-    DATASETS.c.open_alerts,
-    DATASETS.c.alert_severity,
-    DATASETS.c.alert_kind,
-)
 
 
 def scope_of(viewer: Viewer) -> ViewerScope:
@@ -122,18 +115,19 @@ class SqlCatalogReader:
                 )
             ).one()
             used = await connection.execute(
-                select(*_SUMMARY)
+                select(*SUMMARY_COLUMNS)
                 .where(is_seen, DATASETS.c.uses_30d > 0)
                 .order_by(DATASETS.c.uses_30d.desc(), DATASETS.c.dataset_id)
                 .limit(MOST_USED_MAX)
             )
-            most_used = tuple(_summary(row) for row in used)
+            most_used = tuple(summary_of(row) for row in used)
             since = self._clock.now() - timedelta(hours=24)
             changes = _changes(viewer).where(CHANGES.c.happened_at >= since)
             total = await connection.scalar(
                 changes.with_only_columns(func.count(CHANGES.c.dataset_id.distinct()))
             )
             lines = await _changed_today(connection, changes)
+            own = await own_datasets(connection, viewer)
             is_sample = await connection.scalar(select(exists().where(SOURCES.c.is_sample == true())))
         return HomeView(
             datasets=counted.datasets,
@@ -143,6 +137,7 @@ class SqlCatalogReader:
             changed_today_total=total or 0,
             most_used=most_used,
             is_sample=bool(is_sample),
+            own=own,
         )
 
     async def search(self, query: SearchQuery, viewer: Viewer) -> SearchView:
@@ -241,7 +236,7 @@ class SqlCatalogReader:
     async def _summaries(self, viewer: Viewer, dataset_ids: Collection[UUID]) -> dict[UUID, DatasetSummary]:
         async with self._store.read() as connection:
             rows = await connection.execute(_summaries_seen_by(viewer), {"ids": list(dataset_ids)})
-            return {row.dataset_id: _summary(row) for row in rows}
+            return {row.dataset_id: summary_of(row) for row in rows}
 
     async def _related(self, viewer: Viewer, state: DatasetState) -> tuple[DatasetSummary, ...]:
         """The most used of the same theme; without a theme, of the same agency."""
@@ -269,7 +264,7 @@ class SqlCatalogReader:
 def _summaries_seen_by(viewer: Viewer) -> Select[Any]:
     """Kept, since to build it for each search took longer than to run it."""
     wanted = DATASETS.c.dataset_id.in_(bindparam("ids", expanding=True))
-    return select(*_SUMMARY).where(wanted, visible_to(viewer, DATASETS))
+    return select(*SUMMARY_COLUMNS).where(wanted, visible_to(viewer, DATASETS))
 
 
 def _changes(viewer: Viewer) -> Select[Any]:
@@ -309,13 +304,21 @@ async def _alerts(connection: AsyncConnection, dataset: Any, viewer: Viewer) -> 
     is_open = dataset.visibility == "public" and dataset.state.get("access_level") == "public"
     may_read = is_open or viewer.may_see("agency", dataset.agency_id)
     rows = await connection.execute(
-        select(OPEN_ALERTS)
+        select(OPEN_ALERTS, *(ALERT_DELIVERIES.c[name] for name in AlertDelivery.__slots__[1:]))
+        .outerjoin(ALERT_DELIVERIES, ALERT_DELIVERIES.c.alert_id == OPEN_ALERTS.c.alert_id)
         .where(OPEN_ALERTS.c.dataset_id == dataset.dataset_id)
         .order_by(OPEN_ALERTS.c.opened_at.desc(), OPEN_ALERTS.c.alert_id)
         .limit(ALERTS_SHOWN_MAX)
     )
     alerts = [
-        AlertView(row.kind, row.severity, row.cause if may_read else None, row.opened_at, row.is_taken)
+        AlertView(
+            row.kind,
+            row.severity,
+            row.cause if may_read else None,
+            row.opened_at,
+            row.is_taken,
+            *delivery_of(row).outcome_since(row.opened_at),
+        )
         for row in rows
     ]
     return tuple(sorted(alerts, key=lambda one: severity_rank(one.severity)))
@@ -332,35 +335,6 @@ def _change(row: Any) -> ChangeView:
         changed_fields=tuple(row.data.get("changed_fields", ())),
         reason=row.data.get("reason"),
         happened_at=row.happened_at,
-    )
-
-
-def _summary(row: Any) -> DatasetSummary:
-    # Read from the document as it is: checking what we wrote took as long as the rest of a row.
-    state: dict[str, Any] = row.state
-    agency_id, updated_at = state.get("agency_id"), state.get("data_updated_at")
-    formats = (item.get("format") for item in state.get("distributions", ()))
-    return DatasetSummary(
-        dataset_id=row.dataset_id,
-        title=state["title"],
-        description=state.get("description", ""),
-        identifier=state["identifier"],
-        agency_id=None if agency_id is None else UUID(agency_id),
-        agency_name=state.get("agency_name"),
-        publisher_name=state.get("publisher_name"),
-        themes=tuple(state.get("themes", ())),
-        formats=tuple(dict.fromkeys(filter(None, formats))),
-        access_level=state.get("access_level", "public"),
-        visibility=state.get("visibility", "public"),
-        license=state.get("license"),
-        modified=state.get("modified"),
-        data_updated_at=None if updated_at is None else datetime.fromisoformat(updated_at),
-        freshness=known_freshness(row.freshness),
-        freshness_reason=row.freshness_reason,
-        quality_score=row.quality_score,
-        uses_30d=row.uses_30d,
-        is_sample=state.get("is_sample", False),
-        open_alerts=alerts_of(row),
     )
 
 

@@ -1,15 +1,17 @@
 """What catalog remembers of governance, quality and usage, on SQLAlchemy: SQLite and PostgreSQL alike."""
 
 from collections.abc import Collection, Sequence
-from datetime import date
+from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import and_, delete, exists, func, or_, select
 
 from services.catalog.adapters.entry_rows import chunks
 from services.catalog.adapters.tables import (
     AGENCIES,
     AGENCY_SPELLINGS,
+    ALERT_DELIVERIES,
     DATASETS,
     MEASUREMENTS,
     OPEN_ALERTS,
@@ -18,16 +20,17 @@ from services.catalog.adapters.tables import (
 )
 from services.catalog.domain.condition import AlertFacts, OpenAlerts, open_alerts_of
 from services.catalog.domain.entry import Surroundings
-from services.catalog.domain.records import UseRecord
+from services.catalog.domain.records import AlertDelivery, UseRecord
 from shared.datasets.publisher_names import normalise_publisher
 from shared.events.alerts import AlertState
 from shared.events.catalog import DatasetState
 from shared.events.governance import AgencyState, StewardshipState
+from shared.events.notify import Delivery
 from shared.events.quality import Measurement
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
-__all__ = ["SqlDirectoryCopy", "SqlInsightBook"]
+__all__ = ["SqlDirectoryCopy", "SqlInsightBook", "delivery_of"]
 
 
 class SqlDirectoryCopy:
@@ -99,6 +102,11 @@ class SqlDirectoryCopy:
         return normalise_publisher(spelling, self._jurisdiction_words)
 
 
+def delivery_of(row: Any) -> AlertDelivery:
+    """The moments in a row of ``alert_deliveries``."""
+    return AlertDelivery(**{name: getattr(row, name) for name in AlertDelivery.__slots__})
+
+
 class SqlInsightBook:
     """Implements :class:`services.catalog.ports.InsightBook`."""
 
@@ -141,6 +149,37 @@ class SqlInsightBook:
     async def forget_alerts(self, work: UnitOfWork, alert_ids: Collection[UUID]) -> None:
         for chunk in chunks(alert_ids):
             await work.connection.execute(delete(OPEN_ALERTS).where(OPEN_ALERTS.c.alert_id.in_(chunk)))
+
+    async def note_deliveries(self, work: UnitOfWork, deliveries: Sequence[Delivery], *, sent: bool) -> None:
+        stewards: dict[UUID, UUID | None] = {}
+        known: dict[UUID, AlertDelivery] = {}
+        for chunk in chunks({one.dataset_id for one in deliveries if one.dataset_id is not None}):
+            found = await work.connection.execute(
+                select(DATASETS.c.dataset_id, DATASETS.c.steward_id).where(DATASETS.c.dataset_id.in_(chunk))
+            )
+            stewards.update((row.dataset_id, row.steward_id) for row in found)
+        for chunk in chunks({one.about_id for one in deliveries}):
+            rows = await work.connection.execute(
+                select(ALERT_DELIVERIES).where(ALERT_DELIVERIES.c.alert_id.in_(chunk))
+            )
+            known.update((row.alert_id, delivery_of(row)) for row in rows)
+        for one in deliveries:
+            is_steward = one.dataset_id is not None and stewards.get(one.dataset_id) == one.person_id
+            name = "failed_at" if not sent else "steward_sent_at" if is_steward else "other_sent_at"
+            told = AlertDelivery(one.about_id, **{name: one.occurred_at})
+            known[one.about_id] = known.get(one.about_id, told).with_later(told)
+        rows_of = [{name: getattr(one, name) for name in AlertDelivery.__slots__} for one in known.values()]
+        await upsert(work.connection, ALERT_DELIVERIES, rows_of)
+
+    async def prune_deliveries(self, work: UnitOfWork, before: datetime) -> None:
+        moments = (
+            ALERT_DELIVERIES.c.steward_sent_at,
+            ALERT_DELIVERIES.c.other_sent_at,
+            ALERT_DELIVERIES.c.failed_at,
+        )
+        is_open = exists().where(OPEN_ALERTS.c.alert_id == ALERT_DELIVERIES.c.alert_id)
+        is_old = and_(*(or_(moment.is_(None), moment < before) for moment in moments))
+        await work.connection.execute(delete(ALERT_DELIVERIES).where(is_old, ~is_open))
 
     async def datasets_of_alerts(self, work: UnitOfWork, alert_ids: Collection[UUID]) -> set[UUID]:
         found: set[UUID] = set()

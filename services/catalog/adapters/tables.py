@@ -168,6 +168,19 @@ OPEN_ALERTS = Table(
 )
 """Alerts of quality and usage that are not resolved, as far as a dataset's page shows them."""
 
+ALERT_DELIVERIES = Table(
+    "alert_deliveries",
+    METADATA,
+    Column("alert_id", Uuid, primary_key=True),
+    Column("steward_sent_at", UTCDateTime, nullable=True),
+    Column("other_sent_at", UTCDateTime, nullable=True),
+    Column("failed_at", UTCDateTime, nullable=True),
+)
+"""When messages about an alert last arrived, at the steward and at others, and when one last failed for good.
+
+It may be told before its alert and outlives it; no person is named.
+"""
+
 USAGE_DAILY = Table(
     "usage_daily",
     METADATA,

@@ -8,6 +8,9 @@ from shared.store.engine import Store
 
 __all__ = ["Upkeep"]
 
+DELIVERIES_KEPT = timedelta(days=30)
+"""As long as the topic keeps them: an alert that is told late still finds who was notified."""
+
 
 class Upkeep:
     """Recurring work; ``changes_kept`` is how long the changes feed can be read back."""
@@ -24,6 +27,7 @@ class Upkeep:
         async with self._store.unit_of_work() as work:
             await review_use(work, self._ports)
             await self._ports.changes.prune(work, work.clock.now() - self._changes_kept)
+            await self._ports.insights.prune_deliveries(work, work.clock.now() - DELIVERIES_KEPT)
             return await end_retired(work, self._ports)
 
     async def pending(self) -> int:

@@ -10,6 +10,7 @@ from typing import Literal
 from uuid import UUID
 
 from services.catalog.domain.condition import Condition, OpenAlerts, worst_of
+from services.catalog.domain.records import NotifiedOutcome
 from services.catalog.domain.search import Facet, FacetCount, Freshness, Reason, Segment
 from shared.events.catalog import DatasetState, RejectedRecord
 from shared.events.quality import Measurement
@@ -113,6 +114,21 @@ class ChangeView:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnDatasets:
+    """What somebody sees first who answers for datasets: how many, and those with open alerts, worst first.
+
+    ``with_alerts`` counts all that have any, ``worst`` holds at most 6 of them. ``agency_ids`` are empty for
+    somebody who answers for all.
+    """
+
+    datasets: int
+    out_of_date: int
+    with_alerts: int
+    worst: tuple[DatasetSummary, ...]
+    agency_ids: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HomeView:
     """What the home page shows.
 
@@ -127,6 +143,7 @@ class HomeView:
     changed_today_total: int
     most_used: tuple[DatasetSummary, ...]
     is_sample: bool
+    own: OwnDatasets | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +179,8 @@ class UseView:
 class AlertView:
     """An alert that is open on a dataset. ``cause`` is None where the viewer may not read it.
 
-    ``is_taken`` tells that a person has taken charge; who it is, is told nowhere.
+    ``is_taken`` tells that a person has taken charge; who it is, is told nowhere. ``notified`` is what the
+    deliveries say: whom a message about it has reached, and when.
     """
 
     kind: str
@@ -170,6 +188,8 @@ class AlertView:
     cause: str | None
     opened_at: datetime
     is_taken: bool
+    notified: NotifiedOutcome = "nobody"
+    notified_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

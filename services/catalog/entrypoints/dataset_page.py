@@ -23,6 +23,7 @@ from services.catalog.entrypoints.words import (
     is_web_address,
     license_words,
     moment_words,
+    notified_words,
 )
 from shared.events.catalog import DatasetState, Distribution
 from shared.events.quality import ColumnProfiled, Measurement
@@ -127,7 +128,7 @@ def dataset_page(
         sentence=sentence,
         paragraphs=() if " ".join(paragraphs) == sentence else paragraphs,
         lights=lights_of(view),
-        alerts=[_alert(view, alert) for alert in view.alerts],
+        alerts=[_alert(alert) for alert in view.alerts],
         ways=ways_to_get(state),
         formats=", ".join(formats_of(state)),
         facts=_facts(view),
@@ -188,14 +189,10 @@ def _way(number: int, distribution: Distribution) -> Way | None:
     )
 
 
-def _alert(view: DatasetView, alert: AlertView) -> AlertLine:
-    if view.has_steward:
-        who = "Its steward"
-    elif view.state.agency_id is not None:
-        who = "The data officer of the agency"
-    else:
-        who = "The chief data officer"
-    told = f"{who} was told, and somebody has taken charge." if alert.is_taken else f"{who} was told."
+def _alert(alert: AlertView) -> AlertLine:
+    told = notified_words(alert.notified, alert.notified_at)
+    if alert.is_taken:
+        told += " Somebody is handling it."
     status = alert_status(alert.severity)
     return AlertLine(
         STATUS_KINDS[status],

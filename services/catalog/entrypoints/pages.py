@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, cast
 from urllib.parse import quote
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from services.catalog.domain.dcat_export import Installation
 from services.catalog.domain.search import QUERY_CHARACTERS_MAX, Facet, InvalidSearchError
-from services.catalog.domain.views import DatasetView, RetiredView, SearchView
+from services.catalog.domain.views import DatasetView, OwnDatasets, RetiredView, SearchView
 from services.catalog.entrypoints import words
 from services.catalog.entrypoints.answers import index_away, not_found, shown
 from services.catalog.entrypoints.atom_feed import ATOM_MEDIA_TYPE, atom_feed
@@ -55,6 +55,7 @@ def build_pages(reader: CatalogReader, installation: Installation) -> APIRouter:
         first_sentence=words.first_sentence,
         is_web_address=words.is_web_address,
         marked=words.marked,
+        own_href=_own_href,
         reason_words=words.reason_words,
         theme_icon=words.theme_icon,
         uses_words=words.uses_words,
@@ -196,6 +197,13 @@ def _add_dataset(
         view = shown(await found(dataset_id, viewer), dataset_id)
         headers = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
         return Response(atom_feed(view, installation), media_type=ATOM_MEDIA_TYPE, headers=headers)
+
+
+def _own_href(own: OwnDatasets, **filters: tuple[str, ...]) -> str:
+    """The list of what somebody answers for, narrowed by facets."""
+    agencies = tuple(str(agency_id) for agency_id in own.agency_ids)
+    chosen: dict[Facet, tuple[str, ...]] = {"agency": agencies} if agencies else {}
+    return SearchAddress(filters=chosen | cast("dict[Facet, tuple[str, ...]]", filters)).href()
 
 
 def _no_acts(state: DatasetState, viewer: Viewer) -> Sequence[DatasetAct]:

@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from markupsafe import Markup, escape
 
+from services.catalog.domain.records import NotifiedOutcome
 from services.catalog.domain.search import ConditionStatus, Facet, Freshness, Reason, Segment
 from services.catalog.domain.views import DatasetSummary, DatasetView
 from shared.datasets.frequency import describe, parse_periodicity
 from shared.web.elements import Kind
-from shared.web.wording import long_date_or_text
+from shared.web.wording import long_date, long_date_or_text
 
 __all__ = [
     "FRESHNESS",
@@ -30,6 +32,7 @@ __all__ = [
     "license_words",
     "marked",
     "moment_words",
+    "notified_words",
     "reason_words",
     "theme_icon",
     "uses_words",
@@ -246,6 +249,16 @@ def marked(segments: Sequence[Segment]) -> Markup:
 def moment_words(text: str | None) -> str | None:
     """Write a date of a record out; what is no date stays as its owner wrote it."""
     return None if text is None else long_date_or_text(text)
+
+
+def notified_words(notified: NotifiedOutcome, at: datetime | None) -> str:
+    """Say who was notified of an alert, by what the deliveries say and no more."""
+    if notified == "nobody" or at is None:
+        return "Nobody was notified yet."
+    if notified == "failed":
+        return f"A message about it could not be delivered on {long_date(at)}."
+    who = "Its data steward" if notified == "steward" else "Somebody who is responsible for it"
+    return f"{who} was notified on {long_date(at)}."
 
 
 def reason_words(reasons: Sequence[Reason]) -> str:

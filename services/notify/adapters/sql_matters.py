@@ -383,13 +383,15 @@ def matter_of_row(row: Any) -> Matter:
         acknowledged_by=row.acknowledged_by,
         occurrences=row.occurrences,
         href=row.href,
+        links=tuple((words, path) for words, path in row.links),
     )
 
 
 def _matter_row(matter: Matter) -> dict[str, Any]:
     # Not asdict(): it copies every value in depth, which took longer than writing the row.
     row = {each.name: getattr(matter, each.name) for each in fields(matter)}
-    return {**row, "state": matter.state.value, "details": [list(one) for one in matter.details]}
+    lists = {name: [list(one) for one in getattr(matter, name)] for name in ("details", "links")}
+    return {**row, "state": matter.state.value, **lists}
 
 
 def _delivery_row(delivery_id: UUID, person_id: UUID, now: datetime, channel: str | None) -> dict[str, Any]:
@@ -419,6 +421,7 @@ def _from_snapshot(document: Mapping[str, Any]) -> Matter:
     }
     moments = {name: datetime.fromisoformat(document[name]) for name in ("opened_at", "changed_at")}
     details = tuple((name, expected, observed) for name, expected, observed in document["details"])
+    links = tuple((words, path) for words, path in document["links"])
     return Matter(
         **{
             **document,
@@ -426,6 +429,7 @@ def _from_snapshot(document: Mapping[str, Any]) -> Matter:
             **moments,
             "state": MatterState(document["state"]),
             "details": details,
+            "links": links,
         }
     )
 

@@ -48,10 +48,19 @@ MATTERS = Table(
     Column("acknowledged_by", Uuid, nullable=True),
     Column("occurrences", Integer, nullable=False),
     Column("href", Text, nullable=False),
+    Column("links", JSONDocument, nullable=False),
     Column("passed_on_occurrence", Integer, nullable=True),
 )
 Index("ix_matters_state", MATTERS.c.state, MATTERS.c.changed_at)
 Index("ix_matters_dataset", MATTERS.c.dataset_id)
+
+DATASET_FRESHNESS = Table(
+    "dataset_freshness",
+    METADATA,
+    Column("dataset_id", Uuid, primary_key=True),
+    Column("status", String(30), nullable=False),
+)
+"""Datasets that are late or out of date, by what quality measured last."""
 
 INBOX_LINES = Table(
     "inbox_lines",

@@ -120,6 +120,7 @@ def _block(told: ToldMatter, base_url: str) -> str:
     ]
     if told.change is not Change.RESOLVED:
         lines.append(f"What to do: {matter.next_act}")
+    lines += [f"{words}: {base_url}{path}" for words, path in matter.links]
     lines += [f"Where: {base_url}/inbox/{matter.matter_id}", f"Why you get this: {told.reason}"]
     return "\n".join(lines)
 
@@ -148,6 +149,11 @@ def _html(told: Sequence[ToldMatter], base_url: str, installation: str) -> str:
             if one.change is Change.RESOLVED
             else f"<p><strong>What to do:</strong> {escape(matter.next_act)}</p>"
         )
+        links = "".join(
+            f'<li><a href="{escape(base_url)}{escape(path)}">{escape(words)}</a></li>'
+            for words, path in matter.links
+        )
+        act += f"<ul>{links}</ul>" if links else ""
         parts.append(
             f"<h2>{escape(matter.title)}</h2><p>{escape(_cause(one))}</p><ul>{details}</ul>{act}"
             f'<p><a href="{escape(base_url)}/inbox/{matter.matter_id}">Open it in your inbox</a></p>'

@@ -61,7 +61,10 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Matter:
-    """One thing that concerns people. ``details`` are (name, expected, observed) lines of evidence."""
+    """One thing that concerns people. ``details`` are (name, expected, observed) lines of evidence.
+
+    ``links`` are (words, path) of lists to look at, beside ``href``.
+    """
 
     matter_id: UUID
     kind: str
@@ -80,6 +83,7 @@ class Matter:
     acknowledged_by: UUID | None = None
     occurrences: int = 1
     href: str = ""
+    links: tuple[tuple[str, str], ...] = field(default=())
 
 
 def matter_of_alert(alert: AlertState, *, topic: str, version: int) -> Matter:

@@ -6,8 +6,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from services.notify.adapters.sql_inbox import InboxLine, inbox_counts, inbox_line, inbox_lines, told_about
+from services.notify.adapters.sql_workload import workload_of
 from services.notify.commands import acknowledge
 from services.notify.domain.matters import MatterState
+from services.notify.entrypoints.workload import workload_document
 from services.notify.ports import NotifyPorts
 from shared.http.conditional import conditional_response, etag_of, require_if_match
 from shared.http.idempotency import Answer
@@ -36,12 +38,20 @@ def build_api(store: Store, ports: NotifyPorts) -> APIRouter:
     async def list_inbox(
         request: Request, viewer: ViewerDependency, state: Annotated[StateFilter, Query()] = "open"
     ) -> Response:
-        """Your matters, worst first; at most 200. ``counts`` are of all of them, by state."""
+        """Your matters, worst first; at most 200. ``counts`` are of all of them, by state.
+
+        ``workload`` counts what waits on all datasets that you answer for; null if you answer for none.
+        """
         person_id = person_of(viewer)
         async with store.read() as connection:
             lines = await inbox_lines(connection, person_id, states=_STATES[state])
             counts = await inbox_counts(connection, person_id)
-        document = {"items": [_document(line) for line in lines], "counts": counts}
+            workload = await workload_of(connection, viewer)
+        document = {
+            "items": [_document(line) for line in lines],
+            "counts": counts,
+            "workload": None if workload is None else workload_document(workload, viewer),
+        }
         return conditional_response(request, document)
 
     @router.get("/{matter_id}")
@@ -120,4 +130,5 @@ def _document(line: InboxLine) -> dict[str, Any]:
         "acknowledged_by": line.acknowledged_by,
         "occurrences": matter.occurrences,
         "href": matter.href,
+        "links": [{"label": words, "href": path} for words, path in matter.links],
     }

@@ -8,8 +8,10 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from services.notify.adapters.sql_inbox import inbox_counts, inbox_line, inbox_lines, told_about
+from services.notify.adapters.sql_workload import workload_of
 from services.notify.domain.matters import READ_ONCE_KINDS, MatterState
 from services.notify.entrypoints.api import no_such_matter, person_of, take_charge
+from services.notify.entrypoints.workload import workload_links
 from services.notify.ports import NotifyPorts
 from shared.http.viewing import ViewerDependency, access
 from shared.store.engine import Store
@@ -53,12 +55,14 @@ def build_pages(store: Store, ports: NotifyPorts) -> APIRouter:
         async with store.read() as connection:
             lines = await inbox_lines(connection, person_id, states=wanted)
             counts = await inbox_counts(connection, person_id)
+            workload = await workload_of(connection, viewer)
         return templates.render(
             request,
             "inbox.html",
             open_lines=[one for one in lines if one.matter.state is not MatterState.ACKNOWLEDGED],
             taken_lines=[one for one in lines if one.matter.state is MatterState.ACKNOWLEDGED],
             counts=counts,
+            workload=None if workload is None else workload_links(workload, viewer),
             state=state,
             kinds=SEVERITY_KINDS,
             read_once_kinds=READ_ONCE_KINDS,

@@ -1,8 +1,8 @@
-"""The first look at many datasets: one summary for each steward instead of hundreds of alerts."""
+"""The first look at many datasets: one summary for each steward, and one for all who answer for agencies."""
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from services.quality.domain.findings import counted
@@ -43,8 +43,22 @@ class WorstDataset:
 
 
 @dataclass(frozen=True, slots=True)
+class AgencyBaseline:
+    """What was found of one agency's datasets; ``agency_id`` is None where the publisher is not known."""
+
+    agency_id: UUID | None
+    datasets: int
+    fresh: int
+    late: int
+    stale: int
+    not_applicable: int
+    without_steward: int
+    mean_completeness: float
+
+
+@dataclass(frozen=True, slots=True)
 class BaselineSummary:
-    """What one steward finds at the start. Datasets without a steward are summed up by agency."""
+    """What one steward finds at the start; with ``agencies`` what those find who answer for agencies."""
 
     steward_id: UUID | None
     agency_id: UUID | None
@@ -57,16 +71,40 @@ class BaselineSummary:
     mean_completeness: float
     worst: tuple[WorstDataset, ...]
     next_act: str
+    agencies: tuple[AgencyBaseline, ...] = ()
 
 
 def summarise_baseline(measurements: Iterable[BaselineMeasurement]) -> tuple[BaselineSummary, ...]:
-    """One summary per steward, or per agency where a dataset has no steward; in a stable order."""
-    groups: dict[tuple[UUID | None, UUID | None], list[BaselineMeasurement]] = {}
-    for one in measurements:
-        group = (one.steward_id, one.agency_id if one.steward_id is None else None)
-        groups.setdefault(group, []).append(one)
-    ordered = sorted(groups.items(), key=lambda item: (str(item[0][0]), str(item[0][1])))
-    return tuple(_summary(members) for _, members in ordered)
+    """One summary per steward in a stable order, then one of all datasets with a line for each agency."""
+    everything = list(measurements)
+    if not everything:
+        return ()
+    stewards: dict[UUID, list[BaselineMeasurement]] = {}
+    agencies: dict[UUID | None, list[BaselineMeasurement]] = {}
+    for one in everything:
+        agencies.setdefault(one.agency_id, []).append(one)
+        if one.steward_id is not None:
+            stewards.setdefault(one.steward_id, []).append(one)
+    for_stewards = [
+        _summary(members) for _, members in sorted(stewards.items(), key=lambda item: str(item[0]))
+    ]
+    lines = [_agency_line(*item) for item in sorted(agencies.items(), key=lambda item: str(item[0]))]
+    overview = replace(_summary(everything), steward_id=None, agencies=tuple(lines))
+    return (*for_stewards, overview)
+
+
+def _agency_line(agency_id: UUID | None, members: list[BaselineMeasurement]) -> AgencyBaseline:
+    statuses = Counter(one.freshness_status for one in members)
+    return AgencyBaseline(
+        agency_id=agency_id,
+        datasets=len(members),
+        fresh=statuses["ok"],
+        late=statuses["late"],
+        stale=statuses["stale"],
+        not_applicable=statuses["not-applicable"],
+        without_steward=sum(1 for one in members if one.steward_id is None),
+        mean_completeness=sum(one.completeness_score for one in members) / len(members),
+    )
 
 
 def _summary(members: list[BaselineMeasurement]) -> BaselineSummary:

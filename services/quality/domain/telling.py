@@ -13,6 +13,7 @@ from services.quality.domain.rounds import Judgement, judge
 from services.quality.domain.standing import FileStanding, Standing
 from shared.events.alerts import AlertState, Evidence
 from shared.events.quality import (
+    AgencySummaryLine,
     BaselineSummarised,
     ColumnProfiled,
     DimensionScore,
@@ -119,7 +120,7 @@ def baseline_measurement(
 
 def baseline_notice(harvest_id: UUID, summary: BaselineSummary) -> BaselineSummarised:
     """Return one summary as it is told. Its id follows from the harvest and whom it is for."""
-    whom = summary.steward_id or summary.agency_id
+    whom = "agencies" if summary.agencies else summary.steward_id
     return BaselineSummarised(
         notice_id=uuid5(harvest_id, f"baseline/{whom}"),
         steward_id=summary.steward_id,
@@ -135,6 +136,19 @@ def baseline_notice(harvest_id: UUID, summary: BaselineSummary) -> BaselineSumma
             for one in summary.worst
         ],
         next_act=summary.next_act,
+        agencies=[
+            AgencySummaryLine(
+                agency_id=one.agency_id,
+                datasets=one.datasets,
+                fresh=one.fresh,
+                late=one.late,
+                stale=one.stale,
+                not_applicable=one.not_applicable,
+                without_steward=one.without_steward,
+                mean_completeness=_rounded(one.mean_completeness),
+            )
+            for one in summary.agencies
+        ],
     )
 
 

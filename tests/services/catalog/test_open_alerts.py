@@ -1,13 +1,23 @@
 """What a dataset's page and the home page know of alerts and of several changes in one day."""
 
-from uuid import UUID
+from datetime import timedelta
+from uuid import UUID, uuid4
 from xml.etree import ElementTree as ET
 
+from sqlalchemy import select
+
+from services.catalog.adapters.tables import ALERT_DELIVERIES
 from services.catalog.domain.views import AlertView, DatasetView
+from shared.clock import SimulatedClock
 from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved, AlertState
 from shared.events.governance import StewardshipChanged, StewardshipState
+from shared.events.model import EventModel
+from shared.events.notify import Delivery, DeliveryDead, DeliveryDeferred, DeliverySent
 from shared.events.quality import DimensionScore, Measurement, MeasurementRecorded
 from shared.events.registry import (
+    DELIVERY_DEAD,
+    DELIVERY_DEFERRED,
+    DELIVERY_SENT,
     MEASUREMENT_RECORDED,
     QUALITY_ALERT_CHANGED,
     QUALITY_ALERT_OPENED,
@@ -15,12 +25,14 @@ from shared.events.registry import (
     ROLLUP_UPDATED,
     STEWARDSHIP_CHANGED,
     USAGE_ALERT_OPENED,
+    EventType,
 )
 from shared.events.usage import Rollup, RollupUpdated
-from shared.identity.viewer import ANONYMOUS, Viewer
-from tests.support.catalog_service import AGENCY_A, VIEWERS, RunningCatalog, dataset, feed_of
+from shared.identity.viewer import ANONYMOUS, Grant, Role, Viewer
+from tests.support.catalog_service import AGENCY_A, AGENCY_B, VIEWERS, RunningCatalog, dataset, feed_of
 
 ATOM = {"atom": "http://www.w3.org/2005/Atom"}
+STEWARD = UUID(int=77)
 CAUSE = "60% of the rows are gone."
 
 
@@ -174,6 +186,76 @@ async def test_alerts_of_both_services_count_together_and_outlive_a_change_of_th
     assert await condition() == ("not-known", None, 0)
 
 
+async def told(running: RunningCatalog, about: AlertState, kind: EventType, **fields: object) -> None:
+    """Publish what became of a message about an alert."""
+    delivery = Delivery(
+        delivery_id=uuid4(),
+        about_id=about.alert_id,
+        about_kind=about.kind,
+        dataset_id=about.dataset_id,
+        person_id=STEWARD,
+        channel="email",
+        attempts=1,
+        result="250 ok",
+        occurred_at=running.clock.now(),
+    ).model_copy(update=fields)
+    later = running.clock.now() + timedelta(minutes=5)
+    data: dict[str, EventModel] = {
+        DELIVERY_SENT.name: DeliverySent(delivery=delivery),
+        DELIVERY_DEAD.name: DeliveryDead(delivery=delivery),
+        DELIVERY_DEFERRED.name: DeliveryDeferred(delivery=delivery, next_attempt_at=later),
+    }
+    await running.tell(kind, data[kind.name], str(delivery.delivery_id))
+
+
+async def test_a_page_says_that_somebody_was_notified_only_where_a_delivery_says_so(
+    running: RunningCatalog, clock: SimulatedClock
+) -> None:
+    state = StewardshipState(identifier="roads", agency_id=AGENCY_A, steward_id=STEWARD)
+    await running.tell(STEWARDSHIP_CHANGED, StewardshipChanged(stewardship=state), "roads")
+    await running.harvest(feed_of(dataset("roads")))
+    roads = await dataset_id_of(running, "roads")
+
+    async def says() -> str:
+        page = (await running.get(f"/datasets/{roads}")).text
+        start = page.index('id="alerts"')
+        return " ".join(page[start : page.index("</section>", start)].split())
+
+    opened = alert(running, roads, 1)
+    await running.tell(QUALITY_ALERT_OPENED, AlertOpened(alert=opened), str(opened.alert_id))
+    for about in (DELIVERY_DEFERRED, None):
+        assert "Nobody was notified yet." in await says()
+        assert "was told" not in await says()
+        if about is not None:
+            await told(running, opened, about)
+    await told(running, opened, DELIVERY_SENT, about_kind="sharing-request-submitted")
+    await told(running, opened, DELIVERY_SENT, occurred_at=opened.opened_at - timedelta(days=1))
+    assert "Nobody was notified yet." in await says()
+    await told(running, opened, DELIVERY_DEAD, person_id=UUID(int=99))
+    assert "A message about it could not be delivered on" in await says()
+    await told(running, opened, DELIVERY_SENT, person_id=UUID(int=99))
+    assert "Somebody who is responsible for it was notified on" in await says()
+    await told(running, opened, DELIVERY_SENT)
+    assert "Its data steward was notified on" in await says()
+    taken = opened.model_copy(update={"state": "acknowledged"})
+    change = AlertChanged(alert=taken, change="acknowledged")
+    await running.tell(QUALITY_ALERT_CHANGED, change, str(opened.alert_id), 2)
+    assert "Somebody is handling it." in await says()
+
+    # A delivery may be told before its alert, and what is old goes once the alert is over.
+    early = alert(running, roads, 2, kind="use-silent")
+    await told(running, early, DELIVERY_SENT)
+    await running.tell(USAGE_ALERT_OPENED, AlertOpened(alert=early), str(early.alert_id))
+    assert [one.notified for one in await shown(running, roads)] == ["steward", "steward"]
+    await running.tell_the_end(QUALITY_ALERT_OPENED, str(opened.alert_id), 3)
+    clock.advance(timedelta(days=31))
+    upkeep = next(work for work in running.catalog.service.works if work.name == "catalog.upkeep")
+    await upkeep.run_once()
+    async with running.catalog.service.store.read() as connection:
+        kept = (await connection.scalars(select(ALERT_DELIVERIES.c.alert_id))).all()
+    assert kept == [early.alert_id]
+
+
 async def test_what_was_found_in_data_that_is_not_public_is_read_by_its_agency_alone(
     running: RunningCatalog,
 ) -> None:
@@ -190,6 +272,40 @@ async def test_what_was_found_in_data_that_is_not_public_is_read_by_its_agency_a
     told = [name for name, found in causes.items() if found == [CAUSE]]
     assert sorted(told) == ["officer", "operator", "steward-a"]
     assert all(len(found) == 1 for found in causes.values())
+
+
+async def test_home_shows_those_who_answer_for_datasets_their_own_with_open_alerts(
+    running: RunningCatalog,
+) -> None:
+    for identifier, agency_id, steward_id in (("a", AGENCY_A, UUID(int=3)), ("b", AGENCY_B, None)):
+        state = StewardshipState(
+            identifier=identifier, agency_id=agency_id, steward_id=steward_id, visibility="agency"
+        )
+        await running.tell(STEWARDSHIP_CHANGED, StewardshipChanged(stewardship=state), identifier)
+    await running.harvest(feed_of(dataset("a"), dataset("b"), dataset("c")))
+    for number, identifier in enumerate("ab", 1):
+        opened = alert(running, await dataset_id_of(running, identifier), number)
+        await running.tell(QUALITY_ALERT_OPENED, AlertOpened(alert=opened), str(opened.alert_id))
+    officer_a = Viewer(UUID(int=8), frozenset({Grant(Role.AGENCY_DATA_OFFICER, AGENCY_A)}))
+    viewers = {"anybody": ANONYMOUS, "officer-a": officer_a, **VIEWERS}
+    found = {}
+    for name, viewer in viewers.items():
+        own = (await running.catalog.reader.home(viewer)).own
+        found[name] = own and (own.datasets, own.with_alerts, [one.identifier for one in own.worst])
+    assert found == {
+        "anybody": None,
+        "requester": None,
+        "operator": None,
+        "officer-a": (1, 1, ["a"]),
+        "steward-a": (1, 1, ["a"]),
+        "steward-b": (0, 0, []),
+        "officer": (3, 2, found["officer"][2]),
+    }
+    assert sorted(found["officer"][2]) == ["a", "b"]
+    page = (await running.get("/", "officer")).text
+    assert "3 datasets, 2 with an open alert, 0 out of date." in page
+    assert 'href="/search?condition=attention&amp;condition=problem"' in page
+    assert "What you answer for" not in (await running.get("/")).text
 
 
 async def test_home_tells_several_changes_of_a_dataset_in_one_line(running: RunningCatalog) -> None:

@@ -35,7 +35,9 @@ async def test_a_harvest_is_summarised_when_its_last_dataset_is_measured(system:
     await system.complete_harvest(3)
     assert await summaries(system) == []
     await system.register("parks", first_harvest=True)
-    (summary,) = await summaries(system)
+    summary, overview = await summaries(system)
+    assert (overview.steward_id, overview.datasets) == (None, 3)
+    assert [(one.agency_id, one.datasets, one.stale) for one in overview.agencies] == [(AGENCY, 3, 2)]
     assert (summary.steward_id, summary.agency_id) == (STEWARD, AGENCY)
     assert (summary.datasets, summary.fresh, summary.stale) == (3, 1, 2)
     assert [line.dataset_id for line in summary.worst[:2]] == [dataset_id("roads"), dataset_id("schools")]
@@ -46,7 +48,7 @@ async def test_telling_of_a_completed_harvest_twice_summarises_it_once(system: Q
     await system.register("roads", first_harvest=True)
     await system.complete_harvest(1)
     await system.complete_harvest(1)
-    assert len(await summaries(system)) == 1
+    assert len(await summaries(system)) == 2
 
 
 async def test_datasets_that_never_arrive_delay_a_summary_and_do_not_prevent_it(
@@ -55,18 +57,20 @@ async def test_datasets_that_never_arrive_delay_a_summary_and_do_not_prevent_it(
     await system.register("roads", first_harvest=True)
     await system.complete_harvest(2)
     await system.pass_time(timedelta(minutes=16))
-    assert [one.datasets for one in await summaries(system)] == [1]
+    assert [one.datasets for one in await summaries(system)] == [1, 1]
 
 
-async def test_datasets_without_a_steward_are_summarised_by_agency_and_those_without_both_together(
+async def test_datasets_without_a_steward_are_in_the_summary_for_those_who_answer_for_agencies(
     system: QualitySystem,
 ) -> None:
     await system.register("roads", first_harvest=True)
     await system.register("schools", "parks", first_harvest=True, steward_id=None)
     await system.register("orphan", first_harvest=True, steward_id=None, agency_id=None)
     await system.complete_harvest(4)
-    told = {(one.steward_id, one.agency_id): one.datasets for one in await summaries(system)}
-    assert told == {(STEWARD, AGENCY): 1, (None, AGENCY): 2, (None, None): 1}
+    summary, overview = await summaries(system)
+    assert (summary.steward_id, summary.agency_id, summary.datasets) == (STEWARD, AGENCY, 1)
+    lines = {one.agency_id: (one.datasets, one.without_steward) for one in overview.agencies}
+    assert lines == {AGENCY: (3, 2), None: (1, 1)}
 
 
 async def test_307_real_datasets_make_one_summary_per_steward_and_no_alert(
@@ -79,8 +83,10 @@ async def test_307_real_datasets_make_one_summary_per_steward_and_no_alert(
         await system.complete_harvest(len(events))
         told = await summaries(system)
         assert len(events) == 307
+        *told, overview = told
         assert len(told) == len(stewards)
         assert {one.steward_id for one in told} == stewards
+        assert sum(one.datasets for one in overview.agencies) == overview.datasets == 307
         assert sum(one.datasets for one in told) == 307
         assert sum(one.late + one.stale for one in told) > 30
         assert await system.alerts() == []
@@ -90,7 +96,7 @@ async def test_307_real_datasets_make_one_summary_per_steward_and_no_alert(
         await system.publish(events)
         await system.settle()
         assert len(await system.events(TOPICS["quality.measurements"].name)) == 3 * 307
-        assert len(await summaries(system)) == len(stewards)
+        assert len(await summaries(system)) == len(stewards) + 1
 
 
 def real_events(system: QualitySystem, real_data: Path) -> tuple[list[Event], set[UUID]]:

@@ -224,7 +224,15 @@ def full_dataset() -> DatasetView:
         use=use(),
         history=(change(3), change(50, kind="registered", changed_fields=())),
         alerts=(
-            AlertView("row-count-dropped", "error", "60% of the rows are gone.", NOW, is_taken=True),
+            AlertView(
+                "row-count-dropped",
+                "error",
+                "60% of the rows are gone.",
+                NOW,
+                is_taken=True,
+                notified="steward",
+                notified_at=NOW,
+            ),
             AlertView("freshness-stale", "warning", None, NOW - timedelta(days=9), is_taken=False),
         ),
         open_alerts=OpenAlerts(2, "error", "row-count-dropped"),

@@ -83,9 +83,9 @@ async def test_a_dataset_shows_its_open_alerts_beside_its_lights_and_who_was_tol
     assert "2 open problems" in page
     for words in (
         "Rows are missing",
-        "60% of the rows are gone. Its steward was told, and somebody has taken charge.",
+        "60% of the rows are gone. Its data steward was notified on 15 March 2026. Somebody is handling it.",
         "An update is overdue",
-        "What exactly was found is for people of the agency. Its steward was told.",
+        "What exactly was found is for people of the agency. Nobody was notified yet.",
     ):
         assert words in page
     assert page.index("Good?") < page.index("2 open problems") < page.index("Quality by dimension")

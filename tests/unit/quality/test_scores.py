@@ -112,8 +112,9 @@ def first_look(
 
 def test_three_hundred_first_measurements_are_one_summary_per_steward() -> None:
     looks = [first_look(n, "stale" if n % 3 == 0 else "ok", steward=n % 2 + 1) for n in range(300)]
-    summaries = summarise_baseline(looks)
+    *summaries, overview = summarise_baseline(looks)
     assert [summary.datasets for summary in summaries] == [150, 150]
+    assert (overview.steward_id, overview.datasets, len(overview.agencies)) == (None, 300, 1)
     assert sum(summary.stale for summary in summaries) == 100
     assert sum(summary.fresh for summary in summaries) == 200
     assert all(len(summary.worst) == 10 for summary in summaries)
@@ -127,26 +128,28 @@ def test_the_worst_are_stale_ones_first_then_the_poorest_descriptions() -> None:
         first_look(3, "late", 0.9),
         first_look(4, "ok", 1.0),
     ]
-    (summary,) = summarise_baseline(looks)
+    summary, _ = summarise_baseline(looks)
     assert [worst.title for worst in summary.worst] == ["Dataset 002", "Dataset 003", "Dataset 001"]
     assert summary.worst[0].reason == "stale: updated 40 days ago; promised every week"
     assert summary.worst[2].reason == "description 20% complete. Add keywords."
     assert summary.mean_completeness == pytest.approx(0.75)
 
 
-def test_datasets_without_a_steward_are_summed_up_by_agency() -> None:
-    looks = [first_look(n, "ok", steward=None, agency=n % 2) for n in range(4)]
-    summaries = summarise_baseline(looks)
-    assert [(one.steward_id, one.agency_id, one.datasets) for one in summaries] == [
-        (None, UUID(int=0), 2),
-        (None, UUID(int=1), 2),
+def test_those_who_answer_for_agencies_get_one_summary_with_a_line_for_each() -> None:
+    looks = [
+        first_look(n, "stale" if n == 3 else "ok", steward=None if n < 2 else 1, agency=n % 2)
+        for n in range(4)
     ]
+    *_, overview = summarise_baseline(looks)
+    assert (overview.steward_id, overview.agency_id, overview.datasets) == (None, None, 4)
+    found = [(one.agency_id, one.datasets, one.stale, one.without_steward) for one in overview.agencies]
+    assert found == [(UUID(int=0), 2, 0, 1), (UUID(int=1), 2, 1, 1)]
 
 
 def test_without_stale_data_the_commonest_gap_comes_first_and_without_gaps_nothing() -> None:
-    (gaps,) = summarise_baseline([first_look(1, "ok"), first_look(2, "ok")])
+    gaps, _ = summarise_baseline([first_look(1, "ok"), first_look(2, "ok")])
     assert gaps.next_act == "Begin with what is missing in 2 datasets: Add keywords."
-    (fine,) = summarise_baseline([first_look(1, "ok", 1.0)])
+    fine, _ = summarise_baseline([first_look(1, "ok", 1.0)])
     assert fine.next_act == "Nothing needs to be done now."
     assert fine.worst == ()
     assert summarise_baseline([]) == ()

@@ -35,6 +35,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("alert_id"),
     )
     op.create_index(op.f("ix_open_alerts_dataset_id"), "open_alerts", ["dataset_id"])
+    op.create_table(
+        "alert_deliveries",
+        sa.Column("alert_id", sa.Uuid(), nullable=False),
+        sa.Column("steward_sent_at", types.UTCDateTime(), nullable=True),
+        sa.Column("other_sent_at", types.UTCDateTime(), nullable=True),
+        sa.Column("failed_at", types.UTCDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("alert_id"),
+    )
     # The changes feed has told every alert: what it told last of each is what stands now.
     told = sa.select(CHANGES.c.data).where(CHANGES.c.event_type.like("nutmeg.%.alert.%"))
     alerts: dict[str, dict[str, Any]] = {}
@@ -46,6 +54,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("alert_deliveries")
     op.drop_index(op.f("ix_open_alerts_dataset_id"), table_name="open_alerts")
     op.drop_table("open_alerts")
 

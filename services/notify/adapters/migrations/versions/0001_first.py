@@ -138,7 +138,13 @@ def upgrade() -> None:
     sa.Column('acknowledged_by', sa.Uuid(), nullable=True),
     sa.Column('occurrences', sa.Integer(), nullable=False),
     sa.Column('href', sa.Text(), nullable=False),
+    sa.Column('links', types.JSONDocument(), nullable=False),
     sa.PrimaryKeyConstraint('matter_id')
+    )
+    op.create_table('dataset_freshness',
+    sa.Column('dataset_id', sa.Uuid(), nullable=False),
+    sa.Column('status', sa.String(length=30), nullable=False),
+    sa.PrimaryKeyConstraint('dataset_id')
     )
     op.create_table('outbox',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
@@ -209,6 +215,7 @@ def downgrade() -> None:
     op.drop_index('ix_outbox_published_at', table_name='outbox')
     op.drop_table('outbox')
     op.drop_table('matters')
+    op.drop_table('dataset_freshness')
     op.drop_table('log_marks')
     op.drop_index(op.f('ix_known_datasets_steward_id'), table_name='known_datasets')
     op.drop_index(op.f('ix_known_datasets_agency_id'), table_name='known_datasets')
