@@ -384,6 +384,7 @@ def matter_of_row(row: Any) -> Matter:
         occurrences=row.occurrences,
         href=row.href,
         links=tuple((words, path) for words, path in row.links),
+        requester_id=row.requester_id,
     )
 
 
@@ -417,7 +418,7 @@ def _snapshot(matter: Matter) -> Any:
 def _from_snapshot(document: Mapping[str, Any]) -> Matter:
     ids = {
         name: UUID(document[name]) if document[name] else None
-        for name in ("matter_id", "dataset_id", "agency_id", "acknowledged_by")
+        for name in ("matter_id", "dataset_id", "agency_id", "acknowledged_by", "requester_id")
     }
     moments = {name: datetime.fromisoformat(document[name]) for name in ("opened_at", "changed_at")}
     details = tuple((name, expected, observed) for name, expected, observed in document["details"])

@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.notify.adapters.tables import DATASET_FRESHNESS, KNOWN_DATASETS, MATTERS
 from services.notify.domain.matters import ALERT_TOPICS, MatterState
 from shared.datasets.read_model import answered_for_by
+from shared.identity.sharing_rights import MAY_DECIDE
+from shared.identity.sql_rules import condition
 from shared.identity.viewer import Viewer
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
@@ -17,7 +19,7 @@ from shared.store.upsert import upsert
 __all__ = ["SQLFreshnessRepository", "Workload", "workload_of"]
 
 COUNTED_STATUSES = ("stale", "late")
-WAITING_REQUEST_KIND = "sharing-request-submitted"
+WAITS_FOR_DECISION = MATTERS.c.kind == "sharing-request-submitted"
 IDS_PER_STATEMENT_MAX = 500
 
 
@@ -65,11 +67,17 @@ async def workload_of(connection: AsyncConnection, viewer: Viewer) -> Workload |
     freshness = {row.status: row.datasets for row in statuses}
     return Workload(
         datasets=datasets or 0,
-        requests_waiting=await _matters(connection, is_theirs, MATTERS.c.kind == WAITING_REQUEST_KIND),
+        requests_waiting=await _matters(connection, _may_decide(viewer), WAITS_FOR_DECISION),
         out_of_date=freshness.get("stale", 0),
         late=freshness.get("late", 0),
         open_alerts=await _matters(connection, is_theirs, MATTERS.c.topic.in_(sorted(ALERT_TOPICS))),
     )
+
+
+def _may_decide(viewer: Viewer) -> ColumnElement[bool]:
+    """Governance lists by the same rule what waits for a decision."""
+    columns = {"requester_id": MATTERS.c.requester_id, "agency_id": MATTERS.c.agency_id}
+    return condition(MAY_DECIDE, viewer, columns)
 
 
 async def _matters(

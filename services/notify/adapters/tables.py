@@ -49,6 +49,7 @@ MATTERS = Table(
     Column("occurrences", Integer, nullable=False),
     Column("href", Text, nullable=False),
     Column("links", JSONDocument, nullable=False),
+    Column("requester_id", Uuid, nullable=True),
     Column("passed_on_occurrence", Integer, nullable=True),
 )
 Index("ix_matters_state", MATTERS.c.state, MATTERS.c.changed_at)

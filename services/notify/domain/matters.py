@@ -63,7 +63,7 @@ class Change(StrEnum):
 class Matter:
     """One thing that concerns people. ``details`` are (name, expected, observed) lines of evidence.
 
-    ``links`` are (words, path) of lists to look at, beside ``href``.
+    ``links`` are (words, path) of lists to look at, beside ``href``. ``requester_id`` is set for a request.
     """
 
     matter_id: UUID
@@ -84,6 +84,7 @@ class Matter:
     occurrences: int = 1
     href: str = ""
     links: tuple[tuple[str, str], ...] = field(default=())
+    requester_id: UUID | None = None
 
 
 def matter_of_alert(alert: AlertState, *, topic: str, version: int) -> Matter:
@@ -183,6 +184,7 @@ def _matter_of_request(
         agency_id=request.agency_id,
         details=tuple(details),
         href=f"/sharing-requests/{request.request_id}",
+        requester_id=request.requester_id,
     )
 
 

@@ -139,6 +139,7 @@ def upgrade() -> None:
     sa.Column('occurrences', sa.Integer(), nullable=False),
     sa.Column('href', sa.Text(), nullable=False),
     sa.Column('links', types.JSONDocument(), nullable=False),
+    sa.Column('requester_id', sa.Uuid(), nullable=True),
     sa.PrimaryKeyConstraint('matter_id')
     )
     op.create_table('dataset_freshness',
