@@ -218,8 +218,7 @@ async def route_baseline(event: Event, work: UnitOfWork, ports: NotifyPorts) -> 
     summary = event.payload(BaselineSummarised)
     topic = EVENT_TYPES[event.type].topic.name
     if summary.agencies:
-        await _tell_overviews(work, ports, summary, topic, event.time)
-        return Outcome.APPLIED
+        return await _tell_overviews(work, ports, summary, topic, event.time)
     matter = matter_of_baseline(summary, topic=topic, now=event.time)
     names = await ports.people.agency_names(work, [summary.agency_id] if summary.agency_id else [])
     agency_name = names.get(summary.agency_id) if summary.agency_id else None
@@ -242,17 +241,22 @@ async def route_baseline(event: Event, work: UnitOfWork, ports: NotifyPorts) -> 
 
 async def _tell_overviews(
     work: UnitOfWork, ports: NotifyPorts, summary: BaselineSummarised, topic: str, now: datetime
-) -> None:
+) -> Answer:
     found = overviews(summary, await ports.people.directory(work))
-    names = await ports.people.agency_names(
-        work, [one.agency_id for one in summary.agencies if one.agency_id]
-    )
+    agency_ids = [one.agency_id for one in summary.agencies if one.agency_id]
+    names = await ports.people.agency_names(work, agency_ids)
+    unnamed = [one for one in agency_ids if one not in names]
+    if work.may_wait and unnamed:
+        return NotReadyError(_agency(unnamed[0]), patience=DIRECTORY_PATIENCE)
+    if work.may_wait and not found:
+        return NotReadyError(ANYBODY, patience=DIRECTORY_PATIENCE)
     told = [
         (matter_of_overview(summary, one, names, topic=topic, now=now), Change.NOTICED, [one.recipient])
         for one in found
     ]
     await ports.book.put_matters(work, [matter for matter, _, _ in told])
     await _tell_each(work, ports, told, wait=ports.group_wait)
+    return Outcome.APPLIED
 
 
 async def remember_freshness(batch: Sequence[Event], work: UnitOfWork, ports: NotifyPorts) -> list[Outcome]:
