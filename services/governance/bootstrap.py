@@ -10,9 +10,11 @@ from services.governance.adapters.sql_directory import SqlDirectory
 from services.governance.adapters.sql_requests import SqlRequestBook
 from services.governance.adapters.sql_sign_in import SqlSignIn
 from services.governance.adapters.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
+from services.governance.entrypoints.api_access import AccessDesk, build_access_api
 from services.governance.entrypoints.api_audit import build_audit_api
 from services.governance.entrypoints.api_directory import build_directory_api
 from services.governance.entrypoints.api_sharing import build_sharing_api
+from services.governance.entrypoints.directory_pages import build_directory_pages
 from services.governance.entrypoints.pages import build_pages
 from services.governance.entrypoints.sign_in_pages import build_sign_in_pages
 from services.governance.handlers import EVENT_HANDLERS
@@ -76,11 +78,14 @@ def bootstrap(
     tokens = Tokens(signing_key, clock)
     sign_in = SqlSignIn(tokens)
     authenticator = TokenAuthenticator(tokens, store, ports.principals)
+    desk = AccessDesk(store, ports, sign_in, settings)
     routers = (
-        build_directory_api(store, ports, sign_in, settings),
+        build_directory_api(store, ports),
+        build_access_api(desk),
         build_audit_api(store),
         build_sharing_api(store, ports),
         build_sign_in_pages(store, ports, sign_in, authenticator, settings),
+        build_directory_pages(desk),
         build_pages(store, ports),
     )
     service = Service(

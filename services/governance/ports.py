@@ -17,10 +17,18 @@ from shared.clock import Clock
 from shared.datasets.read_model import KnownDatasets
 from shared.events.governance import GrantState, PersonState, StewardshipState
 from shared.identity.principals import Principals
-from shared.identity.viewer import Grant, Role
+from shared.identity.viewer import Grant, Role, Viewer
 from shared.store.unit_of_work import UnitOfWork
 
-__all__ = ["SESSION_LABEL", "Audit", "Directory", "GovernancePorts", "RequestBook", "RequestStep"]
+__all__ = [
+    "SESSION_LABEL",
+    "Audit",
+    "Directory",
+    "GovernancePorts",
+    "RequestBook",
+    "RequestStep",
+    "SpellingSight",
+]
 
 SESSION_LABEL = "sign-in by link"
 """What tokens are called that a browser got for a link; signing out ends them."""
@@ -34,6 +42,14 @@ class RequestStep:
     person_id: UUID
     reason: str | None
     happened_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SpellingSight:
+    """What a viewer knows of a spelling: whether it is listed for them, and stands on hidden records too."""
+
+    is_listed: bool = False
+    hides_some: bool = False
 
 
 class Directory(Protocol):
@@ -81,6 +97,41 @@ class Directory(Protocol):
         """Return what a person may; nothing for an unknown one."""
         ...
 
+    async def held_by_email(self, work: UnitOfWork, email: str) -> tuple[UUID | None, frozenset[Grant]]:
+        """Return who has this address, and what they may; ``None`` and nothing for nobody."""
+        ...
+
+    async def issuers_for(self, work: UnitOfWork, person_id: UUID) -> set[UUID]:
+        """Return the people who issued tokens or links for this person that still count."""
+        ...
+
+    async def revoke_issued_by(self, work: UnitOfWork, person_id: UUID, issuers: Collection[UUID]) -> None:
+        """Revoke what these people issued for this person. Told with the person's next state."""
+        ...
+
+    async def has_operator(
+        self, work: UnitOfWork, *, without: UUID | None = None, without_token: str | None = None
+    ) -> bool:
+        """Tell whether an operator has a token that works, besides one person, or one token."""
+        ...
+
+    async def sight_of_spelling(self, work: UnitOfWork, spelling: str, viewer: Viewer) -> SpellingSight:
+        """Tell what a viewer knows of a spelling that waits to be settled."""
+        ...
+
+    async def visibilities(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> dict[UUID, str]:
+        """Return who sees these records, as far as is known; unknown ones are left out."""
+        ...
+
+    async def vacate_stewardships(
+        self, work: UnitOfWork, person_id: UUID
+    ) -> list[tuple[StewardshipState | None, StewardshipState, int]]:
+        """Leave without a steward what this person is named for and no longer a steward of.
+
+        Returns what :meth:`put_stewardships` does.
+        """
+        ...
+
     async def is_session(self, work: UnitOfWork, person_id: UUID, token_id: str) -> bool:
         """Tell whether a token was issued for a sign-in by link, and still counts."""
         ...
@@ -111,16 +162,20 @@ class Directory(Protocol):
 
     async def put_stewardships(
         self, work: UnitOfWork, rows: Sequence[StewardshipState]
-    ) -> list[tuple[StewardshipState, int]]:
-        """Create or change stewardships; return those that changed, with their versions."""
+    ) -> list[tuple[StewardshipState | None, StewardshipState, int]]:
+        """Create or change stewardships; return those that changed, as (before, after, version)."""
         ...
 
 
 class Audit(Protocol):
-    """Keeps who let whom in. Lines are added and never changed."""
+    """Keeps what was done in the directory. Lines are added; only the number of failed sign-ins rises."""
 
-    async def note(self, work: UnitOfWork, line: AuditLine) -> None:
-        """Add a line."""
+    async def note_all(self, work: UnitOfWork, lines: Sequence[AuditLine]) -> None:
+        """Add lines."""
+        ...
+
+    async def count_failure(self, work: UnitOfWork, line: AuditLine, *, since: datetime) -> None:
+        """Add a line, or raise ``times`` of the one that says the same and is not older than ``since``."""
         ...
 
 

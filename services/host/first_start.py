@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from services.governance.bootstrap import Governance
-from services.governance.commands import add_person
+from services.governance.commands.access import INSTALLATION, add_person
 from services.host.data_directory import DataDirectory
 from services.host.settings import HostSettings
 from shared.events.governance import GrantState
@@ -42,6 +42,7 @@ async def issue_admin_token(governance: Governance, email: str) -> str:
             email=email,
             display_name=ADMIN_NAME,
             grants=[GrantState(role=role) for role in ADMIN_ROLES],
+            by=INSTALLATION,
         )
         ids = await governance.ports.directory.person_ids_by_email(work, [email])
         return await governance.sign_in.issue_token(work, ids[email], label=TOKEN_LABEL, lifetime=LIFETIME)

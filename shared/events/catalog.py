@@ -118,6 +118,7 @@ class DatasetChanged(EventModel):
     dataset: DatasetState
     changed_fields: list[str]
     harvest_id: UUID | None = None
+    changed_by: UUID | None = Field(default=None, description="The person who decided it, if one did.")
 
 
 class DatasetRetired(EventModel):

@@ -24,10 +24,20 @@ Change = Callable[[CatalogEntry], CatalogEntry]
 
 
 async def decide(
-    work: UnitOfWork, ports: CatalogPorts, dataset_id: UUID, decisions: Decisions
+    work: UnitOfWork,
+    ports: CatalogPorts,
+    dataset_id: UUID,
+    decisions: Decisions,
+    *,
+    by: UUID | None = None,
 ) -> CatalogEntry | None:
-    """Lay a person's decisions over what governance and source say; None for an unknown dataset."""
-    return await _change_one(work, ports, dataset_id, lambda entry: replace(entry, decisions=decisions))
+    """Lay a person's decisions over what governance and source say; None for an unknown dataset.
+
+    ``by`` is told with the change, for the access log.
+    """
+    return await _change_one(
+        work, ports, dataset_id, lambda entry: replace(entry, decisions=decisions), by=by
+    )
 
 
 async def describe_columns(
@@ -64,13 +74,14 @@ async def change_parts(
     entries: Sequence[CatalogEntry],
     *,
     cause_of: Callable[[CatalogEntry], Event | None] = lambda _entry: None,
+    by: UUID | None = None,
 ) -> list[Revised]:
     """Compose, write and tell entries whose parts or surroundings changed."""
     surroundings = await ports.directory.surroundings(work, [entry.source for entry in entries])
     now = work.clock.now()
     revised = [revise(entry, surroundings, now) for entry in entries]
     for one in revised:
-        publish_change(work, one, cause=cause_of(one.after))
+        publish_change(work, one, cause=cause_of(one.after), changed_by=by)
     await ports.datasets.put(work, [one.after for one in revised if one.fields])
     work.after_commit(ports.wake_indexing)
     return revised
@@ -102,13 +113,13 @@ async def end_retired(work: UnitOfWork, ports: CatalogPorts) -> int:
 
 
 async def _change_one(
-    work: UnitOfWork, ports: CatalogPorts, dataset_id: UUID, change: Change
+    work: UnitOfWork, ports: CatalogPorts, dataset_id: UUID, change: Change, *, by: UUID | None = None
 ) -> CatalogEntry | None:
     entry = (await ports.datasets.locked(work, [dataset_id])).get(dataset_id)
     if entry is None:
         return None
     changed = change(entry)
-    revised = (await change_parts(work, ports, [changed]))[0]
+    revised = (await change_parts(work, ports, [changed], by=by))[0]
     if not revised.fields and changed != entry:
         # Nothing that is told differs, but who decided it does: it must outlive a later change elsewhere.
         await ports.datasets.put(work, [changed])

@@ -31,13 +31,20 @@ def publish_registered(
 
 
 def publish_change(
-    work: UnitOfWork, revised: Revised, *, harvest_id: UUID | None = None, cause: Event | None = None
+    work: UnitOfWork,
+    revised: Revised,
+    *,
+    harvest_id: UUID | None = None,
+    cause: Event | None = None,
+    changed_by: UUID | None = None,
 ) -> None:
     """Tell of a change, if there was one. Raises ``EventTooLargeError``."""
     if not revised.fields:
         return
     after = revised.after
-    data = DatasetChanged(dataset=after.state, changed_fields=list(revised.fields), harvest_id=harvest_id)
+    data = DatasetChanged(
+        dataset=after.state, changed_fields=list(revised.fields), harvest_id=harvest_id, changed_by=changed_by
+    )
     work.emit(DATASET_CHANGED, data, subject=str(after.dataset_id), subjectversion=after.version, cause=cause)
     _publish_public(work, revised.before, after, cause)
 

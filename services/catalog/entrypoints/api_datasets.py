@@ -210,7 +210,7 @@ def _add_writing(router: APIRouter, store: Store, ports: CatalogPorts, reader: C
             entry = await editable(work, request, viewer, dataset_id)
             given: dict[str, Any] = {name: getattr(decisions, name) for name in decisions.model_fields_set}
             decided: Decisions = replace(entry.decisions, **given)
-            await decide(work, ports, dataset_id, decided)
+            await decide(work, ports, dataset_id, decided, by=viewer.person_id)
         return await _answer(reader, viewer, dataset_id)
 
     @router.put(

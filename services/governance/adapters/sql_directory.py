@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.governance.adapters.tables import (
     AGENCIES,
     AGENCY_ALIASES,
     GRANTS,
+    KNOWN_DATASETS,
     OPEN_PUBLISHERS,
     PEOPLE,
     SIGN_IN_CODES,
@@ -20,11 +21,11 @@ from services.governance.adapters.tables import (
     TOKENS,
 )
 from services.governance.domain.agencies import AgencyName, PublisherMatch
-from services.governance.ports import SESSION_LABEL
+from services.governance.ports import SESSION_LABEL, SpellingSight
 from shared.datasets.publisher_names import normalise_publisher
 from shared.errors import NotFoundError
 from shared.events.governance import GrantState, PersonState, StewardshipState
-from shared.identity.viewer import Grant, Role
+from shared.identity.viewer import Grant, Role, Viewer
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
@@ -195,6 +196,98 @@ class SqlDirectory:
         held = await self._grants(work.connection, person_id)
         return frozenset(Grant(Role(role), agency_id) for role, agency_id in held)
 
+    async def held_by_email(self, work: UnitOfWork, email: str) -> tuple[UUID | None, frozenset[Grant]]:
+        person_id = await work.connection.scalar(select(PEOPLE.c.person_id).where(PEOPLE.c.email == email))
+        return person_id, frozenset() if person_id is None else await self.grants_of(work, person_id)
+
+    async def issuers_for(self, work: UnitOfWork, person_id: UUID) -> set[UUID]:
+        issuers: set[UUID] = set()
+        for table, is_live in ((TOKENS, TOKENS.c.revoked_at.is_(None)), (SIGN_IN_CODES, true())):
+            found = await work.connection.scalars(
+                select(table.c.issued_by).distinct().where(table.c.person_id == person_id, is_live)
+            )
+            issuers |= {issuer for issuer in found if issuer is not None}
+        return issuers
+
+    async def revoke_issued_by(self, work: UnitOfWork, person_id: UUID, issuers: Collection[UUID]) -> None:
+        theirs = [TOKENS.c.person_id == person_id, TOKENS.c.issued_by.in_(list(issuers))]
+        await work.connection.execute(
+            update(TOKENS).where(*theirs, TOKENS.c.revoked_at.is_(None)).values(revoked_at=work.clock.now())
+        )
+        await work.connection.execute(
+            delete(SIGN_IN_CODES).where(
+                SIGN_IN_CODES.c.person_id == person_id, SIGN_IN_CODES.c.issued_by.in_(list(issuers))
+            )
+        )
+
+    async def has_operator(
+        self, work: UnitOfWork, *, without: UUID | None = None, without_token: str | None = None
+    ) -> bool:
+        # Locked, so that two operators who take each other's role at once do not both find one left.
+        operators = await work.connection.scalars(
+            select(GRANTS.c.person_id)
+            .where(GRANTS.c.role == Role.OPERATOR.value, GRANTS.c.agency_id.is_(None))
+            .with_for_update()
+        )
+        others = [person_id for person_id in operators if person_id != without]
+        tokens = await work.connection.execute(
+            select(TOKENS.c.token_id, TOKENS.c.scopes)
+            .join(PEOPLE, PEOPLE.c.person_id == TOKENS.c.person_id)
+            .where(
+                TOKENS.c.person_id.in_(others),
+                TOKENS.c.revoked_at.is_(None),
+                TOKENS.c.expires_at > work.clock.now(),
+                PEOPLE.c.tokens_valid_from.is_(None) | (TOKENS.c.issued_at >= PEOPLE.c.tokens_valid_from),
+            )
+        )
+        return any(row.token_id != without_token and not row.scopes for row in tokens)
+
+    async def sight_of_spelling(self, work: UnitOfWork, spelling: str, viewer: Viewer) -> SpellingSight:
+        normalised = self._normalised(spelling)
+        is_open = await work.connection.scalar(
+            select(OPEN_PUBLISHERS.c.spelling).where(OPEN_PUBLISHERS.c.normalised == normalised)
+        )
+        if is_open is None:
+            return SpellingSight()
+        known = KNOWN_DATASETS.c
+        rows = await work.connection.execute(
+            select(known.publisher_name, known.visibility, known.agency_id, known.retired)
+            .distinct()
+            .where(known.publisher_name.is_not(None))
+        )
+        named = [row for row in rows if self._normalised(row.publisher_name) == normalised]
+        return SpellingSight(
+            is_listed=any(not row.retired and viewer.may_see(row.visibility, row.agency_id) for row in named),
+            hides_some=any(not viewer.may_see(row.visibility, row.agency_id) for row in named),
+        )
+
+    async def visibilities(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> dict[UUID, str]:
+        rows = await work.connection.execute(
+            select(KNOWN_DATASETS.c.dataset_id, KNOWN_DATASETS.c.visibility).where(
+                KNOWN_DATASETS.c.dataset_id.in_(list(dataset_ids))
+            )
+        )
+        return {row.dataset_id: row.visibility for row in rows}
+
+    async def vacate_stewardships(
+        self, work: UnitOfWork, person_id: UUID
+    ) -> list[tuple[StewardshipState | None, StewardshipState, int]]:
+        held = [
+            agency_id
+            for role, agency_id in await self._grants(work.connection, person_id)
+            if role == Role.STEWARD.value
+        ]
+        if None in held:
+            return []
+        rows = await work.connection.execute(
+            select(STEWARDSHIPS).where(STEWARDSHIPS.c.steward_id == person_id)
+        )
+        states = [_stewardship(row) for row in rows]
+        lost = [one for one in states if (one.agency_id not in held if one.agency_id else not held)]
+        return await self.put_stewardships(
+            work, [one.model_copy(update={"steward_id": None}) for one in lost]
+        )
+
     async def is_session(self, work: UnitOfWork, person_id: UUID, token_id: str) -> bool:
         found = await work.connection.scalar(
             select(TOKENS.c.token_id).where(
@@ -236,8 +329,8 @@ class SqlDirectory:
 
     async def put_stewardships(
         self, work: UnitOfWork, rows: Sequence[StewardshipState]
-    ) -> list[tuple[StewardshipState, int]]:
-        changed: list[tuple[StewardshipState, int]] = []
+    ) -> list[tuple[StewardshipState | None, StewardshipState, int]]:
+        changed: list[tuple[StewardshipState | None, StewardshipState, int]] = []
         for start in range(0, len(rows), CHUNK):
             part = {row.identifier: row for row in rows[start : start + CHUNK]}
             known = {
@@ -253,7 +346,7 @@ class SqlDirectory:
                     continue
                 version = old.version + 1 if old else 1
                 new.append({**state.model_dump(), "version": version})
-                changed.append((state, version))
+                changed.append((_stewardship(old) if old else None, state, version))
             await upsert(work.connection, STEWARDSHIPS, new)
         return changed
 

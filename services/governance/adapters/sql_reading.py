@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, false, func, select
+from sqlalchemy import ColumnElement, false, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.governance.adapters.sql_requests import request_of
@@ -20,8 +20,9 @@ from services.governance.adapters.tables import (
     SHARING_REQUESTS,
     TOKENS,
 )
+from services.governance.domain.agencies import IMPORT_RULE
 from services.governance.domain.sharing import SharingRequest
-from shared.datasets.read_model import KnownDatasets
+from shared.datasets.read_model import KnownDatasets, visible_to
 from shared.identity.rules import Rule
 from shared.identity.sharing_rights import MAY_SEE
 from shared.identity.sql_rules import condition
@@ -97,6 +98,7 @@ class TokenView:
     expires_at: datetime
     revoked_at: datetime | None
     issued_by: UUID | None
+    scopes: tuple[str, ...]
 
 
 async def visible_dataset(
@@ -139,10 +141,18 @@ async def request_seen_by(
     return request_of(row) if row is not None else None
 
 
-async def agency_views(connection: AsyncConnection) -> list[AgencyView]:
-    """Return every agency with its spellings, by name."""
+async def agency_views(connection: AsyncConnection, viewer: Viewer) -> list[AgencyView]:
+    """Return every agency with its spellings, by name.
+
+    A spelling that was found in records is left out where ``viewer`` sees none of them.
+    """
     aliases: dict[UUID, list[str]] = {}
-    for row in await connection.execute(select(AGENCY_ALIASES).order_by(AGENCY_ALIASES.c.spelling)):
+    statement = select(AGENCY_ALIASES).order_by(AGENCY_ALIASES.c.spelling)
+    if not viewer.sees_all_agencies:
+        seen = select(KNOWN_DATASETS.c.publisher_name).where(visible_to(viewer, KNOWN_DATASETS))
+        is_told = or_(AGENCY_ALIASES.c.rule == IMPORT_RULE, AGENCY_ALIASES.c.spelling.in_(seen))
+        statement = statement.where(is_told)
+    for row in await connection.execute(statement):
         aliases.setdefault(row.agency_id, []).append(row.spelling)
     rows = await connection.execute(select(AGENCIES).order_by(AGENCIES.c.name))
     return [
@@ -150,11 +160,14 @@ async def agency_views(connection: AsyncConnection) -> list[AgencyView]:
     ]
 
 
-async def open_publishers(connection: AsyncConnection) -> list[OpenPublisher]:
-    """Return the spellings nobody has settled, those with most datasets first."""
+async def open_publishers(connection: AsyncConnection, viewer: Viewer) -> list[OpenPublisher]:
+    """Return the spellings nobody has settled, those with most datasets first.
+
+    Who does not see all records is told of those spellings, and counts, that records which they see have.
+    """
     counted = (
         select(KNOWN_DATASETS.c.publisher_name, func.count().label("datasets"))
-        .where(KNOWN_DATASETS.c.retired == false())
+        .where(visible_to(viewer, KNOWN_DATASETS))
         .group_by(KNOWN_DATASETS.c.publisher_name)
         .subquery()
     )
@@ -163,6 +176,8 @@ async def open_publishers(connection: AsyncConnection) -> list[OpenPublisher]:
         .outerjoin(counted, counted.c.publisher_name == OPEN_PUBLISHERS.c.spelling)
         .order_by(func.coalesce(counted.c.datasets, 0).desc(), OPEN_PUBLISHERS.c.spelling)
     )
+    if not viewer.sees_all_agencies:
+        statement = statement.where(counted.c.datasets > 0)
     return [
         OpenPublisher(
             row.spelling,
@@ -211,7 +226,14 @@ async def open_token_views(connection: AsyncConnection, person_id: UUID | None) 
 
 def _token_view(row: Any) -> TokenView:
     return TokenView(
-        row.token_id, row.person_id, row.label, row.issued_at, row.expires_at, row.revoked_at, row.issued_by
+        row.token_id,
+        row.person_id,
+        row.label,
+        row.issued_at,
+        row.expires_at,
+        row.revoked_at,
+        row.issued_by,
+        tuple(row.scopes),
     )
 
 

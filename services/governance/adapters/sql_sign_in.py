@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -11,6 +12,7 @@ from sqlalchemy import delete, insert, select, update
 from services.governance.adapters.tables import PEOPLE, SIGN_IN_CODES, TOKENS
 from shared.errors import NotFoundError
 from shared.identity.tokens import Tokens
+from shared.identity.viewer import TokenScope
 from shared.store.unit_of_work import UnitOfWork
 
 __all__ = ["SqlSignIn", "UsedCode"]
@@ -40,13 +42,14 @@ class SqlSignIn:
         label: str,
         lifetime: timedelta,
         issued_by: UUID | None = None,
+        scopes: Collection[TokenScope] = (),
     ) -> str:
-        """Issue a token and note it. Raises ``NotFoundError`` for an unknown or erased person.
+        """Issue a token and note it; with ``scopes``, a program's. Raises ``NotFoundError`` for nobody known.
 
         ``issued_by`` is None where the installation issues it itself.
         """
         await self._check_person(work, person_id)
-        token = self._tokens.issue(person_id, lifetime)
+        token = self._tokens.issue(person_id, lifetime, scopes=scopes)
         claims = self._tokens.verify(token)
         await work.connection.execute(
             insert(TOKENS),
@@ -59,6 +62,7 @@ class SqlSignIn:
                     "expires_at": claims.expires_at,
                     "revoked_at": None,
                     "issued_by": issued_by,
+                    "scopes": sorted(scopes),
                 }
             ],
         )

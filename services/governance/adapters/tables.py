@@ -88,6 +88,7 @@ TOKENS = Table(
     Column("expires_at", UTCDateTime, nullable=False),
     Column("revoked_at", UTCDateTime, nullable=True),
     Column("issued_by", Uuid, nullable=True),
+    Column("scopes", JSONDocument, nullable=False),
 )
 
 SIGN_IN_CODES = Table(
@@ -106,12 +107,13 @@ DIRECTORY_AUDIT = Table(
     Column("line_id", Integer, primary_key=True, autoincrement=True),
     Column("act", String(30), nullable=False),
     Column("actor_id", Uuid, nullable=True, index=True),
-    Column("person_id", Uuid, nullable=False, index=True),
+    Column("person_id", Uuid, nullable=True, index=True),
     Column("happened_at", UTCDateTime, nullable=False),
     Column("is_beyond", Boolean, nullable=False),
     Column("details", JSONDocument, nullable=False),
 )
-"""Who let whom in: ids of people only, so that it may stay when a person is erased."""
+"""Who let whom in, who was turned away, what was changed: ids of people only, so that it may stay when a
+person is erased."""
 
 STEWARDSHIPS = Table(
     "stewardships",

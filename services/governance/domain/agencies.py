@@ -13,7 +13,10 @@ from rapidfuzz import fuzz
 
 from shared.datasets.publisher_names import normalise_publisher
 
-__all__ = ["AgencyName", "Candidate", "PublisherMatch", "reconcile_publisher"]
+__all__ = ["IMPORT_RULE", "AgencyName", "Candidate", "PublisherMatch", "reconcile_publisher"]
+
+IMPORT_RULE = "import"
+"""What settled a spelling that stood in an imported list of agencies."""
 
 SIMILARITY_MIN = 91.0
 """Percent. Two swapped letters in three words keep 92 and more; "Aging" against "Housing" stays below 85."""

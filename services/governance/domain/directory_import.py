@@ -9,7 +9,7 @@ from typing import Generic, TypeVar, get_args
 
 from shared.datasets.frequency import english_to_iso, parse_periodicity
 from shared.events.catalog import AccessLevel, Visibility
-from shared.identity.viewer import Role
+from shared.identity.viewer import INSTALLATION_ROLES, Role
 
 __all__ = [
     "AgencyRow",
@@ -52,6 +52,7 @@ class Parsed(Generic[T]):
 class AgencyRow:
     """An agency, its aliases, and the role mailbox of its data officer."""
 
+    line: int
     code: str
     name: str
     aliases: tuple[str, ...]
@@ -92,7 +93,7 @@ def parse_agencies(text: str) -> Parsed[AgencyRow]:
             parsed.problems.append(_bad_address(line, "data_officer_email", email))
             continue
         aliases = tuple(part.strip() for part in row.get("aliases", "").split("|") if part.strip())
-        parsed.rows.append(AgencyRow(row["code"], row["name"], aliases, email))
+        parsed.rows.append(AgencyRow(line, row["code"], row["name"], aliases, email))
     return parsed
 
 
@@ -100,7 +101,8 @@ def parse_people(text: str) -> Parsed[PersonRow]:
     """Columns: ``email``, ``display_name``, ``role``, ``agency_code``.
 
     ``*`` is all agencies. A steward's or agency officer's cell may not be blank: what was left out must not
-    grant everything. The other roles belong to no agency, and need no code.
+    grant everything. A requester, chief data officer or operator is one for the whole installation; a row
+    that names an agency for one is refused, since it would grant more than it says.
     """
     parsed: Parsed[PersonRow] = Parsed()
     known = ", ".join(role.value for role in Role if role is not Role.PUBLIC)
@@ -108,7 +110,7 @@ def parse_people(text: str) -> Parsed[PersonRow]:
         if not _is_address(row["email"]):
             parsed.problems.append(_bad_address(line, "email", row["email"]))
             continue
-        if row["role"] not in {role.value for role in Role}:
+        if row["role"] not in {role.value for role in Role if role is not Role.PUBLIC}:
             parsed.problems.append(
                 RowProblem(line, "role", f"{row['role']!r} is not a role", f"Use one of: {known}.")
             )
@@ -117,6 +119,11 @@ def parse_people(text: str) -> Parsed[PersonRow]:
         if role in AGENCY_ROLES and not row.get("agency_code"):
             cure = "Write the agency's code, or * for all agencies."
             parsed.problems.append(RowProblem(line, "agency_code", f"a {role} needs an agency", cure))
+            continue
+        if role in INSTALLATION_ROLES and _agency_code(row) is not None:
+            cure = "Leave the agency blank, or write *."
+            problem = f"the role {role} is held for the whole installation, not for an agency"
+            parsed.problems.append(RowProblem(line, "agency_code", problem, cure))
             continue
         email = row["email"].lower()
         parsed.rows.append(PersonRow(line, email, row["display_name"], role, _agency_code(row)))

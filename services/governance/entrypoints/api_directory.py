@@ -1,57 +1,44 @@
-"""The directory over HTTP: agencies, people, stewardships, publishers to settle, tokens.
+"""The directory over HTTP: imports, agencies, publishers to settle.
 
 Everything here is for data officers and operators. Imports take CSV as the request's body.
 """
 
-from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.governance.adapters.sql_reading import (
-    agency_views,
-    open_publishers,
-    open_token_views,
-    people_views,
-)
-from services.governance.adapters.sql_sign_in import SqlSignIn
-from services.governance.commands import (
+from services.governance.adapters.sql_reading import agency_views, open_publishers
+from services.governance.commands.access import guarded
+from services.governance.commands.directory import (
     ImportReport,
-    erase_person,
     import_agencies,
     import_people,
     import_stewardships,
-    note_letting_in,
-    revoke_tokens,
     settle_publisher,
-    take_grant,
 )
-from services.governance.domain.auditing import DirectoryAct
 from services.governance.domain.directory_import import (
     parse_agencies,
     parse_people,
     parse_stewardships,
 )
 from services.governance.ports import GovernancePorts
-from services.governance.settings import GovernanceSettings
 from shared.bus.publication import has_published
-from shared.errors import NotFoundError
 from shared.http.conditional import conditional_response
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.viewing import ViewerDependency, access, require
-from shared.identity.viewer import Role
+from shared.identity.viewer import Role, Viewer
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
 
-__all__ = ["build_directory_api"]
+__all__ = ["build_directory_api", "settle"]
 
 IMPORT_BYTES_MAX = 64 * 1024 * 1024
 PROBLEMS_MAX = 100
 PUBLISHED_WITHIN_SECONDS = 5.0
 
-_ADMINISTRATORS = (Role.CHIEF_DATA_OFFICER, Role.OPERATOR, Role.SERVICE)
+_ADMINISTRATORS = (Role.CHIEF_DATA_OFFICER, Role.OPERATOR)
 
 
 class ImportProblem(BaseModel):
@@ -85,43 +72,8 @@ class PublisherSettlement(BaseModel):
     agency_id: UUID
 
 
-class TokenOrder(BaseModel):
-    """A token to issue. ``days`` may be at most the installation's limit."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    person_id: UUID
-    label: str = Field(min_length=1, max_length=120)
-    days: int = Field(default=90, ge=1, le=366)
-
-
-class TokenAnswer(BaseModel):
-    """The token, shown this once."""
-
-    token: str
-    person_id: UUID
-    label: str
-
-
-class CodeOrder(BaseModel):
-    """A sign-in link to make for a person."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    person_id: UUID
-    uses_max: int = Field(default=1, ge=1, le=1_000)
-
-
-class CodeAnswer(BaseModel):
-    """The path of the sign-in link, shown this once."""
-
-    path: str
-
-
-def build_directory_api(
-    store: Store, ports: GovernancePorts, sign_in: SqlSignIn, settings: GovernanceSettings
-) -> APIRouter:
-    """Return the routes below ``/api/v1/directory`` and ``/api/v1/tokens``."""
+def build_directory_api(store: Store, ports: GovernancePorts) -> APIRouter:
+    """Return the routes for imports, agencies and publishers, below ``/api/v1/directory``."""
     router = APIRouter(
         prefix="/api/v1",
         tags=["directory"],
@@ -134,9 +86,6 @@ def build_directory_api(
     )
     _add_imports(imports, store, ports)
     _add_directory(router, store, ports)
-    _add_people(router, store, ports)
-    _add_tokens(router, store, ports, sign_in, settings)
-    _add_links(router, store, ports, sign_in, settings)
     outer = APIRouter()
     outer.include_router(router)
     outer.include_router(imports)
@@ -164,16 +113,16 @@ def _add_imports(router: APIRouter, store: Store, ports: GovernancePorts) -> Non
 
 def _add_directory(router: APIRouter, store: Store, ports: GovernancePorts) -> None:
     @router.get("/directory/agencies")
-    async def list_agencies(request: Request) -> Response:
+    async def list_agencies(request: Request, viewer: ViewerDependency) -> Response:
         """Every agency with every spelling known for it."""
         async with store.read() as connection:
-            return conditional_response(request, {"items": await agency_views(connection)})
+            return conditional_response(request, {"items": await agency_views(connection, viewer)})
 
     @router.get("/directory/publishers")
-    async def list_open_publishers(request: Request) -> Response:
+    async def list_open_publishers(request: Request, viewer: ViewerDependency) -> Response:
         """Publishers' spellings that a person has to settle, with candidates."""
         async with store.read() as connection:
-            found = await open_publishers(connection)
+            found = await open_publishers(connection, viewer)
         items = [
             {
                 "spelling": one.spelling,
@@ -189,134 +138,20 @@ def _add_directory(router: APIRouter, store: Store, ports: GovernancePorts) -> N
         return conditional_response(request, {"items": items})
 
     @router.post("/directory/publishers", status_code=204)
-    async def settle(settlement: PublisherSettlement, viewer: ViewerDependency) -> None:
+    async def settle_spelling(settlement: PublisherSettlement, viewer: ViewerDependency) -> None:
         """Say which agency a spelling means; its datasets follow."""
-        require(viewer, *_ADMINISTRATORS, Role.AGENCY_DATA_OFFICER, agency_id=settlement.agency_id)
-        async with store.unit_of_work() as work:
-            await settle_publisher(work, ports, spelling=settlement.spelling, agency_id=settlement.agency_id)
+        await settle(store, ports, viewer, settlement.spelling, settlement.agency_id)
 
 
-def _add_people(router: APIRouter, store: Store, ports: GovernancePorts) -> None:
-    @router.get("/directory/people")
-    async def list_people(request: Request, viewer: ViewerDependency) -> Response:
-        """Every person with their grants. Personal data: for the chief data officer and operators."""
-        require(viewer, *_ADMINISTRATORS)
-        async with store.read() as connection:
-            people = await people_views(connection)
-        return conditional_response(request, {"items": people})
-
-    @router.delete("/directory/people/{person_id}/grants/{role}", status_code=204)
-    async def take_one_grant(
-        person_id: UUID,
-        role: Role,
-        viewer: ViewerDependency,
-        agency: Annotated[str, Query(max_length=300, description="Code, or * for all agencies.")] = "*",
-    ) -> None:
-        """Take one grant of a person away, in every service."""
-        require(viewer, *_ADMINISTRATORS)
-        async with store.unit_of_work() as work:
-            agency_id = None if agency == "*" else await _agency_of_code(work, ports, agency)
-            await take_grant(work, ports, person_id, role, agency_id, by=viewer)
-
-    @router.delete("/directory/people/{person_id}", status_code=204)
-    async def erase(person_id: UUID, viewer: ViewerDependency) -> None:
-        """Erase a person here and, by a tombstone, in every service. It can't be undone."""
-        require(viewer, *_ADMINISTRATORS)
-        async with store.unit_of_work() as work:
-            await erase_person(work, ports, person_id, by=viewer)
-
-
-def _add_tokens(
-    router: APIRouter,
-    store: Store,
-    ports: GovernancePorts,
-    sign_in: SqlSignIn,
-    settings: GovernanceSettings,
+async def settle(
+    store: Store, ports: GovernancePorts, viewer: Viewer, spelling: str, agency_id: UUID
 ) -> None:
-    @router.post("/tokens", status_code=201)
-    async def issue_token(order: TokenOrder, viewer: ViewerDependency, response: Response) -> TokenAnswer:
-        """Issue a token for a person or a program. It is shown once and never kept."""
-        require(viewer, *_ADMINISTRATORS)
-        if order.days > settings.token_days_max:
-            cure = f"Ask for {settings.token_days_max} days or fewer."
-            raise ProblemError(
-                422,
-                "validation",
-                "The token would live too long",
-                cure,
-                errors=[FieldProblem("too many days", cure, pointer="#/days", code="too_long")],
-            )
-        async with store.unit_of_work() as work:
-            await note_letting_in(
-                work, ports, DirectoryAct.TOKEN_ISSUED, order.person_id, by=viewer, days=order.days
-            )
-            token = await sign_in.issue_token(
-                work,
-                order.person_id,
-                label=order.label,
-                lifetime=timedelta(days=order.days),
-                issued_by=viewer.person_id,
-            )
-        response.headers["Cache-Control"] = "no-store"
-        return TokenAnswer(token=token, person_id=order.person_id, label=order.label)
+    """Settle a spelling for whoever looks: the page and the API alike."""
 
-    @router.get("/tokens")
-    async def list_tokens(
-        request: Request, viewer: ViewerDependency, person_id: Annotated[UUID | None, Query()] = None
-    ) -> Response:
-        """Tokens that were issued: ids, labels, times and who issued them, never the tokens themselves."""
-        require(viewer, *_ADMINISTRATORS)
-        async with store.read() as connection:
-            tokens = await open_token_views(connection, person_id)
-        return conditional_response(request, {"items": tokens})
+    async def act(work: UnitOfWork) -> None:
+        await settle_publisher(work, ports, spelling=spelling, agency_id=agency_id, by=viewer)
 
-    @router.delete("/people/{person_id}/tokens", status_code=204)
-    async def revoke(
-        person_id: UUID, viewer: ViewerDependency, token_id: Annotated[str | None, Query()] = None
-    ) -> None:
-        """Revoke one token of a person, or all that were issued so far."""
-        require(viewer, *_ADMINISTRATORS)
-        async with store.unit_of_work() as work:
-            await revoke_tokens(work, ports, person_id, token_id, by=viewer)
-
-
-def _add_links(
-    router: APIRouter,
-    store: Store,
-    ports: GovernancePorts,
-    sign_in: SqlSignIn,
-    settings: GovernanceSettings,
-) -> None:
-    @router.post("/sign-in-codes", status_code=201)
-    async def make_sign_in_link(order: CodeOrder, viewer: ViewerDependency, response: Response) -> CodeAnswer:
-        """Make a sign-in link for a person. Whoever opens it and presses its button is signed in as them."""
-        require(viewer, *_ADMINISTRATORS)
-        lifetime = timedelta(hours=settings.sign_in_code_hours)
-        async with store.unit_of_work() as work:
-            await note_letting_in(
-                work, ports, DirectoryAct.LINK_MADE, order.person_id, by=viewer, uses_max=order.uses_max
-            )
-            code = await sign_in.issue_code(
-                work,
-                order.person_id,
-                lifetime=lifetime,
-                uses_max=order.uses_max,
-                issued_by=viewer.person_id,
-            )
-        response.headers["Cache-Control"] = "no-store"
-        return CodeAnswer(path=f"/sign-in/with/{code}")
-
-
-async def _agency_of_code(work: UnitOfWork, ports: GovernancePorts, code: str) -> UUID:
-    for agency in await ports.directory.agencies(work):
-        if agency.code == code:
-            return agency.agency_id
-    raise NotFoundError(
-        f"No agency has the code {code!r}.",
-        what="agency",
-        field="agency",
-        fix="Use the code of a known agency.",
-    )
+    await guarded(store, ports, viewer, act)
 
 
 async def _csv_text(request: Request) -> str:

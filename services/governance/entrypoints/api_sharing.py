@@ -15,7 +15,7 @@ from services.governance.adapters.sql_reading import (
 )
 from services.governance.adapters.sql_requests import steps_of
 from services.governance.adapters.tables import IDEMPOTENCY
-from services.governance.commands import ask_for_data, decide_on_request
+from services.governance.commands.sharing import ask_for_data, decide_on_request
 from services.governance.domain.sharing import (
     Action,
     NewRequest,

@@ -1,25 +1,21 @@
-"""Governance's pages: asking for data, following and deciding a request, settling publishers, the audit."""
+"""Governance's pages of requests: asking for data, following and deciding a request."""
 
 import secrets
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from pydantic import ValidationError
 
-from services.governance.adapters.sql_audit import audit_lines
 from services.governance.adapters.sql_reading import (
-    agency_views,
     display_names,
-    open_publishers,
     request_seen_by,
     requests_seen_by,
     visible_dataset,
 )
 from services.governance.adapters.sql_requests import steps_of
-from services.governance.commands import settle_publisher
 from services.governance.domain.sharing import (
     Action,
     FormSentBeforeError,
@@ -35,16 +31,14 @@ from services.governance.entrypoints.api_sharing import (
     no_such_request,
     open_request_once,
 )
-from services.governance.entrypoints.audit_words import audit_words, link_maker
 from services.governance.ports import GovernancePorts, RequestStep
 from shared.http.forms import NEW_FORM, FormState, shown_again, uuid_in
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.viewing import ViewerDependency, access, current_viewer
 from shared.identity.rules import AllOf, Not
 from shared.identity.sharing_rights import IS_REQUESTER, MAY_DECIDE, WAITS_FOR_VIEWER
-from shared.identity.viewer import Role, Viewer
+from shared.identity.viewer import Viewer
 from shared.store.engine import Store
-from shared.store.types import SIGNED_64_BITS_MAX
 from shared.web.elements import Step as TrackerStep
 from shared.web.templating import Templates, build_templates
 
@@ -53,7 +47,6 @@ __all__ = ["build_pages"]
 TEMPLATES = Path(__file__).parent / "templates"
 FORM_KEY_BYTES = 16
 FORM_KEY_CHARACTERS_MAX = 100
-AUDIT_LINES = 50
 TEXT_CHARACTERS_MAX = 20_000
 VERSION_MAX = 2**31 - 1
 
@@ -100,8 +93,6 @@ def build_pages(
     router = APIRouter(include_in_schema=False)
     _add_asking(router, store, ports, templates)
     _add_following(router, store, ports, templates)
-    _add_publishers(router, store, ports, templates)
-    _add_audit(router, store, templates)
     return router
 
 
@@ -213,62 +204,6 @@ def _add_following(router: APIRouter, store: Store, ports: GovernancePorts, temp
             version=version,
         )
         return RedirectResponse(f"/sharing-requests/{request_id}", status_code=303)
-
-
-def _add_publishers(router: APIRouter, store: Store, ports: GovernancePorts, templates: Templates) -> None:
-    deciding = access(Role.CHIEF_DATA_OFFICER, Role.OPERATOR)
-
-    async def show_page(request: Request, form: FormState) -> Response:
-        async with store.read() as connection:
-            found = await open_publishers(connection)
-            agencies = await agency_views(connection)
-        return templates.render(
-            request,
-            "publishers.html",
-            status_code=form.status_code,
-            publishers=found,
-            agencies=agencies,
-            form=form,
-        )
-
-    @router.get("/directory/publishers", dependencies=[deciding])
-    async def show_publishers(request: Request) -> Response:
-        return await show_page(request, NEW_FORM)
-
-    @router.post("/directory/publishers", dependencies=[deciding])
-    @shown_again(show_page, {"agency_id": "Agency"})
-    async def settle(
-        spelling: Annotated[str, Form(max_length=1_000)], agency_id: Annotated[UUID, Form()]
-    ) -> Response:
-        async with store.unit_of_work() as work:
-            await settle_publisher(work, ports, spelling=spelling, agency_id=agency_id)
-        return RedirectResponse("/directory/publishers", status_code=303)
-
-
-def _add_audit(router: APIRouter, store: Store, templates: Templates) -> None:
-    @router.get("/directory/audit", dependencies=[access(Role.CHIEF_DATA_OFFICER, Role.OPERATOR)])
-    async def show_audit(
-        request: Request,
-        before: Annotated[int | None, Query(ge=1, le=SIGNED_64_BITS_MAX)] = None,
-        person: UUID | None = None,
-    ) -> Response:
-        async with store.read() as connection:
-            found = await audit_lines(connection, limit=AUDIT_LINES + 1, before=before, person_id=person)
-            shown = found[:AUDIT_LINES]
-            people = {one.line.person_id for one in shown} | {one.line.actor_id for one in shown}
-            people |= {maker for one in shown if (maker := link_maker(one.line)) is not None}
-            names = await display_names(connection, [one for one in people if one is not None])
-            agencies = {str(one.agency_id): one.name for one in await agency_views(connection)}
-        older = shown[-1].number if len(found) > AUDIT_LINES else None
-        return templates.render(
-            request,
-            "audit.html",
-            lines=[audit_words(one.line, names, agencies) for one in shown],
-            person=person,
-            names=names,
-            before=before,
-            older=older,
-        )
 
 
 def _content(purpose: str, data_wanted: str, legal_basis: str, retention: str) -> NewRequest:

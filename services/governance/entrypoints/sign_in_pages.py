@@ -9,7 +9,7 @@ from fastapi import Path as PathPart
 from fastapi.responses import RedirectResponse, Response
 
 from services.governance.adapters.sql_sign_in import SqlSignIn
-from services.governance.commands import end_session, note_link_used
+from services.governance.commands.access import end_session, note_failed_sign_in, note_link_used
 from services.governance.ports import SESSION_LABEL, GovernancePorts
 from services.governance.settings import GovernanceSettings
 from shared.errors import InvalidInputError
@@ -40,13 +40,19 @@ def build_sign_in_pages(
     """Return the page routes for getting in and out. They work without scripts."""
     templates = build_templates(TEMPLATES)
     router = APIRouter(include_in_schema=False)
-    _add_token(router, authenticator, templates)
+    _add_token(router, store, ports, authenticator, templates)
     _add_link(router, store, ports, sign_in, settings, templates)
     _add_sign_out(router, store, ports)
     return router
 
 
-def _add_token(router: APIRouter, authenticator: Authenticator, templates: Templates) -> None:
+def _add_token(
+    router: APIRouter,
+    store: Store,
+    ports: GovernancePorts,
+    authenticator: Authenticator,
+    templates: Templates,
+) -> None:
     async def show_page(request: Request, form: FormState) -> Response:
         response = templates.render(
             request,
@@ -71,8 +77,10 @@ def _add_token(router: APIRouter, authenticator: Authenticator, templates: Templ
         next: Annotated[str, Form(max_length=2_000)] = "/",  # noqa: A002
     ) -> Response:
         try:
-            await authenticator.authenticate(token.strip())
+            await _check_person(authenticator, token.strip())
         except AuthenticationError as error:
+            async with store.unit_of_work() as work:
+                await note_failed_sign_in(work, ports, way="a token", reason=error.reason)
             raise InvalidInputError(str(error), field="token", code=error.reason) from error
         response = RedirectResponse(_local(next), status_code=303)
         set_session(response, token.strip(), is_https=request.app.state.http_settings.is_https)
@@ -108,22 +116,26 @@ def _add_link(
     ) -> Response:
         async with store.unit_of_work() as work:
             used = await sign_in.use_code(work, code)
+            token = ""
             if used is None:
-                raise ProblemError(
-                    410,
-                    "sign-in-link-used",
-                    "This sign-in link no longer works",
-                    "A link works for a limited time. Ask whoever sent it for a new one.",
-                    next_steps=[("Sign in with a token", "/sign-in")],
+                await note_failed_sign_in(work, ports, way="a link", reason="unknown, expired or used up")
+            else:
+                token = await sign_in.issue_token(
+                    work,
+                    used.person_id,
+                    label=SESSION_LABEL,
+                    lifetime=settings.session_lifetime,
+                    issued_by=used.issued_by,
                 )
-            token = await sign_in.issue_token(
-                work,
-                used.person_id,
-                label=SESSION_LABEL,
-                lifetime=settings.session_lifetime,
-                issued_by=used.issued_by,
+                await note_link_used(work, ports, used.person_id, made_by=used.issued_by)
+        if used is None:
+            raise ProblemError(
+                410,
+                "sign-in-link-used",
+                "This sign-in link no longer works",
+                "A link works for a limited time. Ask whoever sent it for a new one.",
+                next_steps=[("Sign in with a token", "/sign-in")],
             )
-            await note_link_used(work, ports, used.person_id, made_by=used.issued_by)
         response = RedirectResponse(_local(next), status_code=303)
         set_session(
             response,
@@ -143,6 +155,12 @@ def _add_sign_out(router: APIRouter, store: Store, ports: GovernancePorts) -> No
         response = RedirectResponse("/", status_code=303)
         clear_session(response, is_https=request.app.state.http_settings.is_https)
         return response
+
+
+async def _check_person(authenticator: Authenticator, token: str) -> None:
+    """Raise ``AuthenticationError`` unless a person may sign in with the token: a program has no browser."""
+    if (await authenticator.authenticate(token)).is_program:
+        raise AuthenticationError("program", "This is a program's token. Sign in with one of your own.")
 
 
 def _local(address: str) -> str:

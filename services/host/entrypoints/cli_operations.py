@@ -18,6 +18,7 @@ from services.host.entrypoints.cli_options import (
     Target,
     answer_of,
 )
+from shared.identity.viewer import SCOPE_MEANINGS, TokenScope
 
 if TYPE_CHECKING:
     from services.host.entrypoints.cli_connection import Connection
@@ -28,6 +29,7 @@ LETTERS_PER_PAGE = 100
 REPLAY_SECONDS_MAX = 600.0
 REPLAY_LOOK_SECONDS = 0.25
 TOPIC_HELP = "Only of this topic."
+SCOPE_HELP = "For a program: " + "; ".join(f"{scope}: {what}" for scope, what in SCOPE_MEANINGS.items()) + "."
 GROUP_HELP = "Only of this consumer group."
 
 
@@ -204,16 +206,18 @@ def _add_tokens(group: typer.Typer) -> None:
         email: Annotated[str, typer.Argument(help="Address of a known person or program.")],
         label: Annotated[str, typer.Option("--label", help="What it is for.")] = "issued by command",
         days: Annotated[int, typer.Option("--days", min=1, max=366, help="How long it lives.")] = 90,
+        scopes: Annotated[list[TokenScope] | None, typer.Option("--scope", help=SCOPE_HELP)] = None,
         as_json: AsJson = False,
         data_dir: DataDir = None,
         api: RemoteAPI = None,
         token: RemoteToken = None,
     ) -> None:
-        """Issue a token. It is printed once and kept nowhere."""
+        """Issue a token. It is printed once and kept nowhere. With scopes it is a program's."""
         from services.host.entrypoints.cli_output import say, show_json
 
         async def act(connection: "Connection") -> Any:
-            order = {"person_id": await _person_id(connection, email), "label": label, "days": days}
+            person_id = await _person_id(connection, email)
+            order = {"person_id": person_id, "label": label, "days": days, "scopes": scopes or []}
             return await connection.call("POST", "/api/v1/tokens", json=order)
 
         issued = answer_of(Target(data_dir, api, token), act)
@@ -230,7 +234,7 @@ def _add_tokens(group: typer.Typer) -> None:
         api: RemoteAPI = None,
         token: RemoteToken = None,
     ) -> None:
-        """List tokens that are valid: ids, labels and times, never the tokens themselves."""
+        """List tokens that were issued: ids, labels, scopes and times, never the tokens themselves."""
         from services.host.entrypoints.cli_output import show_json, show_table
 
         async def act(connection: "Connection") -> Any:
@@ -242,7 +246,11 @@ def _add_tokens(group: typer.Typer) -> None:
             show_json(found)
             return
         names = list(found["items"][0]) if found["items"] else []
-        show_table(f"{len(found['items']):,} tokens", names, [list(one.values()) for one in found["items"]])
+        rows = [
+            [", ".join(value) if isinstance(value, list) else value for value in one.values()]
+            for one in found["items"]
+        ]
+        show_table(f"{len(found['items']):,} tokens", names, rows)
 
 
 def _add_revoking(group: typer.Typer) -> None:

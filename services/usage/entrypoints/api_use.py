@@ -1,7 +1,5 @@
 """Reading use over HTTP: of one dataset, the most used, and the report. Public, as far as datasets are."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -23,6 +21,7 @@ from services.usage.adapters.sql_reading import (
 from services.usage.domain.counter import COUNT_NAMES, Counts
 from services.usage.ports import UsagePorts
 from shared.http.conditional import conditional_response
+from shared.http.csv_answers import csv_response
 from shared.http.cursors import CursorDependency
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.viewing import ViewerDependency, access
@@ -214,20 +213,18 @@ def _csv_response(
     rows: Sequence[ReportRow], days: tuple[date, date], counted: CountedDays, next_link: str | None
 ) -> Response:
     """One line per dataset; unknown numbers are empty. The next page is in a Link header (RFC 8288)."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
+    lines: list[list[object]] = []
     facts = ["dataset_id", "title", "agency", "publisher", "data_type", "from", "to", "counted_since"]
-    writer.writerow([*facts, *COUNT_NAMES, "counted_until"])
     until = counted.until.isoformat() if counted.until else ""
     for row in rows:
         since = row.counted_since.isoformat() if row.counted_since else ""
-        values = [row.dataset_id, _cell(row.title), _cell(row.agency_name), _cell(row.publisher_name)]
+        values = [row.dataset_id, row.title, row.agency_name, row.publisher_name]
         numbers = ["" if number is None else number for number in _metrics(row.counts).values()]
-        writer.writerow([*values, "Dataset", days[0], days[1], since, *numbers, until])
+        lines.append([*values, "Dataset", days[0], days[1], since, *numbers, until])
     headers = {"Cache-Control": "private, no-cache", "Vary": "Accept, Authorization, Cookie"}
     if next_link is not None:
         headers["Link"] = next_link
-    return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+    return csv_response([*facts, *COUNT_NAMES, "counted_until"], lines, headers=headers)
 
 
 def _next_link(request: Request, cursor: str | None) -> str | None:
@@ -235,8 +232,3 @@ def _next_link(request: Request, cursor: str | None) -> str | None:
         return None
     url = request.url.include_query_params(cursor=cursor)
     return f'<{url.path}?{url.query}>; rel="next"'
-
-
-def _cell(text: str | None) -> str:
-    """Keep a spreadsheet from taking a title for a formula."""
-    return f"'{text}" if text and text[0] in "=+-@\t\r" else text or ""

@@ -17,18 +17,20 @@ from services.governance.adapters.sql_reading import (
 )
 from services.governance.adapters.tables import BUS, PEOPLE, PRINCIPALS
 from services.governance.bootstrap import Governance, bootstrap
-from services.governance.commands import (
-    ask_for_data,
-    decide_on_request,
+from services.governance.commands.access import (
+    INSTALLATION,
     end_session,
     erase_person,
+    revoke_tokens,
+    take_grant,
+)
+from services.governance.commands.directory import (
     import_agencies,
     import_people,
     import_stewardships,
-    revoke_tokens,
     settle_publisher,
-    take_grant,
 )
+from services.governance.commands.sharing import ask_for_data, decide_on_request
 from services.governance.domain.directory_import import parse_agencies, parse_people, parse_stewardships
 from services.governance.domain.sharing import Action, NewRequest
 from services.governance.handlers import remember_and_reconcile
@@ -42,7 +44,7 @@ from shared.events.governance import AgencyChanged, PersonChanged, SharingReques
 from shared.events.registry import DATASET_REGISTERED
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import AuthenticationError
-from shared.identity.viewer import Grant, Role, Viewer
+from shared.identity.viewer import EVERYTHING, Grant, Role, Viewer
 from tests.support.databases import Databases
 
 AGENCIES_CSV = (
@@ -101,7 +103,7 @@ async def agency_id(governance: Governance, code: str) -> UUID:
 
 async def with_agencies(governance: Governance) -> None:
     async with governance.service.store.unit_of_work() as work:
-        await import_agencies(work, governance.ports, parse_agencies(AGENCIES_CSV))
+        await import_agencies(work, governance.ports, parse_agencies(AGENCIES_CSV), by=INSTALLATION)
 
 
 async def test_importing_the_same_agencies_twice_tells_them_once(governance: Governance) -> None:
@@ -118,7 +120,7 @@ async def test_a_person_of_an_unknown_agency_is_refused_with_the_line(governance
     await with_agencies(governance)
     rows = "email,display_name,role,agency_code\na@example.gov,A,steward,NONE\nb@example.gov,B,steward,DOT\n"
     async with governance.service.store.unit_of_work() as work:
-        report = await import_people(work, governance.ports, parse_people(rows))
+        report = await import_people(work, governance.ports, parse_people(rows), by=INSTALLATION)
     assert (report.rows, report.changed) == (2, 1)
     assert [(problem.line, problem.field) for problem in report.problems] == [(2, "agency_code")]
 
@@ -131,7 +133,10 @@ async def test_stewardships_make_stewards_and_are_told_once_with_rising_versions
     for frequency in ("Weekly", "Weekly", "Monthly"):
         async with governance.service.store.unit_of_work() as work:
             await import_stewardships(
-                work, governance.ports, parse_stewardships(f"{header}one,DOT,s@example.gov,{frequency}\n")
+                work,
+                governance.ports,
+                parse_stewardships(f"{header}one,DOT,s@example.gov,{frequency}\n"),
+                by=INSTALLATION,
             )
     told = [event for event in await emitted(governance) if isinstance(event.data, StewardshipChanged)]
     assert [event.subjectversion for event in told] == [1, 2]
@@ -158,9 +163,11 @@ async def test_a_name_that_a_person_gave_is_not_replaced_by_one_made_up(governan
     stewardships = "identifier,agency_code,steward_email\nroads,DOT,ada@example.gov\n"
     for _ in range(2):
         async with governance.service.store.unit_of_work() as work:
-            await import_agencies(work, governance.ports, parse_agencies(AGENCIES_CSV))
-            await import_people(work, governance.ports, parse_people(people))
-            await import_stewardships(work, governance.ports, parse_stewardships(stewardships))
+            await import_agencies(work, governance.ports, parse_agencies(AGENCIES_CSV), by=INSTALLATION)
+            await import_people(work, governance.ports, parse_people(people), by=INSTALLATION)
+            await import_stewardships(
+                work, governance.ports, parse_stewardships(stewardships), by=INSTALLATION
+            )
     async with governance.service.store.read() as connection:
         names = {one.email: one.display_name for one in await people_views(connection)}
     assert names["ada@example.gov"] == "Ada Reed"
@@ -171,7 +178,7 @@ async def test_a_name_that_a_person_gave_is_not_replaced_by_one_made_up(governan
 
 async def test_a_grant_that_is_taken_away_is_gone_here_and_told(governance: Governance) -> None:
     async with governance.service.store.unit_of_work() as work:
-        await import_agencies(work, governance.ports, parse_agencies(AGENCIES_CSV))
+        await import_agencies(work, governance.ports, parse_agencies(AGENCIES_CSV), by=INSTALLATION)
         agency = next(one for one in await governance.ports.directory.agencies(work) if one.code == "DOT")
     person_id = await person_named(governance, "dot@example.gov")
     async with governance.service.store.unit_of_work() as work:
@@ -189,7 +196,7 @@ async def test_more_revoked_tokens_than_can_be_told_never_become_valid_again(
 ) -> None:
     monkeypatch.setattr("services.governance.adapters.sql_directory.REVOKED_TOKENS_MAX", 2)
     async with governance.service.store.unit_of_work() as work:
-        await import_agencies(work, governance.ports, parse_agencies(AGENCIES_CSV))
+        await import_agencies(work, governance.ports, parse_agencies(AGENCIES_CSV), by=INSTALLATION)
     person_id = await person_named(governance, "dot@example.gov")
     tokens = []
     for _ in range(4):
@@ -207,7 +214,7 @@ async def test_more_revoked_tokens_than_can_be_told_never_become_valid_again(
 
 async def test_signing_out_ends_a_session_but_no_token_of_a_program(governance: Governance) -> None:
     async with governance.service.store.unit_of_work() as work:
-        await import_agencies(work, governance.ports, parse_agencies(AGENCIES_CSV))
+        await import_agencies(work, governance.ports, parse_agencies(AGENCIES_CSV), by=INSTALLATION)
     person_id = await person_named(governance, "dot@example.gov")
     tokens = {}
     for label in (SESSION_LABEL, "nightly export"):
@@ -227,7 +234,7 @@ async def test_what_is_known_of_expired_tokens_and_codes_goes_after_a_month(
     governance: Governance, clock: SimulatedClock
 ) -> None:
     async with governance.service.store.unit_of_work() as work:
-        await import_agencies(work, governance.ports, parse_agencies(AGENCIES_CSV))
+        await import_agencies(work, governance.ports, parse_agencies(AGENCIES_CSV), by=INSTALLATION)
     person_id = await person_named(governance, "dot@example.gov")
     async with governance.service.store.unit_of_work() as work:
         await governance.sign_in.issue_token(work, person_id, label="a", lifetime=timedelta(days=1))
@@ -251,14 +258,16 @@ async def test_a_known_spelling_becomes_an_alias_and_an_unknown_one_is_listed(
     (told,) = (await emitted(governance))[before:]
     assert told.payload(AgencyChanged).agency.aliases == ["CT Dept. of Transportations"]
     async with governance.service.store.read() as connection:
-        (listed,) = await open_publishers(connection)
+        (listed,) = await open_publishers(connection, EVERYTHING)
     assert (listed.spelling, listed.datasets) == ("City of Stamford", 1)
 
     agency = await agency_id(governance, "DPH")
     async with governance.service.store.unit_of_work() as work:
-        await settle_publisher(work, governance.ports, spelling="City of Stamford", agency_id=agency)
+        await settle_publisher(
+            work, governance.ports, spelling="City of Stamford", agency_id=agency, by=INSTALLATION
+        )
     async with governance.service.store.read() as connection:
-        assert await open_publishers(connection) == []
+        assert await open_publishers(connection, EVERYTHING) == []
 
 
 async def test_a_request_is_decided_by_the_agency_and_leaves_its_steps(

@@ -7,13 +7,12 @@ from uuid import UUID
 import httpx
 import pytest
 
-from services.governance.commands import decide_on_request
+from services.governance.commands.sharing import decide_on_request
 from services.governance.domain.agencies import PublisherMatch
 from services.governance.domain.sharing import Action, NewRequest
 from shared.identity.viewer import Grant, Role, Viewer
-from tests.services.governance.test_letting_in import DATASET, WISH, Desk, desk, form_of, signed_in
-
-__all__ = ["desk"]
+from tests.services.governance.test_letting_in import WISH, form_of, signed_in
+from tests.support.governance_desk import DATASET, Desk
 
 PAGE = {"Accept": "text/html"}
 WRITTEN = WISH | {"legal_basis": "Section 4-67 & “others”", "retention": "Two years, then shredded."}
@@ -30,21 +29,21 @@ def hidden(page: httpx.Response) -> dict[str, str]:
     return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text))
 
 
-async def turned_to(desk: Desk, role: Role) -> None:
+async def turned_to(desk: Desk, who: str) -> None:
     """Sign the browser in as another person."""
     desk.client.cookies.clear()
-    await signed_in(desk, role)
+    await signed_in(desk, who)
 
 
 async def asked(desk: Desk) -> str:
     """Have the requester ask for the data; return the request's address."""
-    await turned_to(desk, Role.REQUESTER)
+    await turned_to(desk, "requester")
     answer = await desk.client.post("/sharing-requests/new", data=await form_of(desk) | WRITTEN)
     return answer.headers["location"]
 
 
 async def test_a_field_in_error_is_told_beside_it_and_on_top_and_the_others_are_kept(desk: Desk) -> None:
-    await turned_to(desk, Role.REQUESTER)
+    await turned_to(desk, "requester")
     sent = await form_of(desk) | WRITTEN | {"purpose": "short"}
     page = await desk.client.post("/sharing-requests/new", data=sent, headers=PAGE)
     assert page.status_code == 422
@@ -60,7 +59,7 @@ async def test_a_field_in_error_is_told_beside_it_and_on_top_and_the_others_are_
 
 
 async def test_a_form_that_is_out_of_date_keeps_its_texts_and_can_be_sent_from_there(desk: Desk) -> None:
-    await turned_to(desk, Role.REQUESTER)
+    await turned_to(desk, "requester")
     sent = await form_of(desk) | WRITTEN
     page = await desk.client.post("/sharing-requests/new", data=sent | {"csrf_token": "old"}, headers=PAGE)
     assert page.status_code == 403
@@ -71,7 +70,7 @@ async def test_a_form_that_is_out_of_date_keeps_its_texts_and_can_be_sent_from_t
 
 
 async def test_a_session_that_ends_while_somebody_writes_loses_nothing(desk: Desk) -> None:
-    await turned_to(desk, Role.REQUESTER)
+    await turned_to(desk, "requester")
     sent = await form_of(desk) | WRITTEN
     desk.client.cookies.clear()
     page = await desk.client.post("/sharing-requests/new", data=sent, headers=PAGE)
@@ -79,7 +78,7 @@ async def test_a_session_that_ends_while_somebody_writes_loses_nothing(desk: Des
     assert typed(page) == WRITTEN
     assert 'href="/sign-in" target="_blank"' in page.text
     # Signed in on another tab, the first one is sent again as it stands.
-    await turned_to(desk, Role.REQUESTER)
+    await turned_to(desk, "requester")
     second = await desk.client.post("/sharing-requests/new", data=hidden(page) | typed(page), headers=PAGE)
     assert second.status_code == 403
     assert typed(second) == WRITTEN
@@ -102,14 +101,14 @@ async def test_a_form_that_was_sent_before_keeps_the_new_words_for_another_reque
 
 async def test_a_returned_request_is_sent_in_again_from_what_it_said_and_keeps_all_of_it(desk: Desk) -> None:
     where = await asked(desk)
-    await turned_to(desk, Role.CHIEF_DATA_OFFICER)
+    await turned_to(desk, "chief")
     deciding = hidden(await desk.client.get(where))
     no_reason = await desk.client.post(f"{where}/return", data=deciding, headers=PAGE)
     assert no_reason.status_code == 422
     assert '<a href="#reason">A decision needs a reason' in no_reason.text
     returned = await desk.client.post(f"{where}/return", data=deciding | {"reason": "Which years?"})
     assert returned.status_code == 303
-    await turned_to(desk, Role.REQUESTER)
+    await turned_to(desk, "requester")
     page = await desk.client.get(where)
     assert typed(page) == WRITTEN
     wrong = typed(page) | {"data_wanted": "x", "retention": "Three years."}
@@ -126,10 +125,10 @@ async def test_a_returned_request_is_sent_in_again_from_what_it_said_and_keeps_a
 
 async def test_a_decision_on_what_was_changed_meanwhile_keeps_its_reason(desk: Desk) -> None:
     where = await asked(desk)
-    await turned_to(desk, Role.CHIEF_DATA_OFFICER)
+    await turned_to(desk, "chief")
     read = hidden(await desk.client.get(where))
-    requester = Viewer(desk.people[Role.REQUESTER], frozenset({Grant(Role.REQUESTER)}))
-    chief = Viewer(desk.people[Role.OPERATOR], frozenset({Grant(Role.CHIEF_DATA_OFFICER)}))
+    requester = Viewer(desk.people["requester"], frozenset({Grant(Role.REQUESTER)}))
+    chief = Viewer(desk.people["operator"], frozenset({Grant(Role.CHIEF_DATA_OFFICER)}))
     ports = desk.governance.ports
     request_id = (await desk.client.get(f"/api/v1{where}")).json()["request_id"]
     async with desk.governance.service.store.unit_of_work() as work:
@@ -154,7 +153,7 @@ async def test_a_decision_on_what_was_changed_meanwhile_keeps_its_reason(desk: D
 
 async def test_a_reason_for_what_is_decided_already_is_shown_to_whoever_wrote_it(desk: Desk) -> None:
     where = await asked(desk)
-    await turned_to(desk, Role.CHIEF_DATA_OFFICER)
+    await turned_to(desk, "chief")
     read = hidden(await desk.client.get(where))
     await desk.client.post(f"{where}/approve", data=read | {"reason": "Fits the law."})
     page = await desk.client.post(f"{where}/deny", data=read | {"reason": "Against <the> law."}, headers=PAGE)
@@ -171,7 +170,7 @@ async def test_the_agency_chosen_for_a_spelling_stays_chosen(desk: Desk) -> None
         await desk.governance.ports.directory.note_open_publisher(
             work, "Labour Dept", PublisherMatch(None, "none", ())
         )
-    await turned_to(desk, Role.OPERATOR)
+    await turned_to(desk, "operator")
     fields = {"spelling": "Labour Dept", "agency_id": str(put[0].agency_id), "csrf_token": "old"}
     page = await desk.client.post("/directory/publishers", data=fields, headers=PAGE)
     assert page.status_code == 403
@@ -194,7 +193,7 @@ async def test_a_token_that_is_not_taken_stays_in_its_field_and_in_no_cache(desk
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 async def test_a_form_that_another_site_made_up_is_shown_to_nobody(desk: Desk, site: str) -> None:
-    await turned_to(desk, Role.REQUESTER)
+    await turned_to(desk, "requester")
     made_up = {"dataset": str(DATASET), "form_key": "k", **WRITTEN}
     headers = PAGE | {"Sec-Fetch-Site": site}
     page = await desk.client.post("/sharing-requests/new", data=made_up, headers=headers)
@@ -207,7 +206,7 @@ async def test_who_may_not_see_a_page_is_not_shown_it_for_sending_its_form(desk:
         await desk.governance.ports.directory.note_open_publisher(
             work, "A hidden spelling", PublisherMatch(None, "none", ())
         )
-    await turned_to(desk, Role.REQUESTER)
+    await turned_to(desk, "requester")
     fields = hidden(await desk.client.get("/")) | {"spelling": "mine", "agency_id": ""}
     page = await desk.client.post("/directory/publishers", data=fields, headers=PAGE)
     assert page.status_code == 403

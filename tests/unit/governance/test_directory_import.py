@@ -31,6 +31,10 @@ def test_a_missing_column_is_named_with_what_was_found() -> None:
         (",A,steward,DOT", "email"),
         ("a@example.gov,A,steward,", "agency_code"),
         ("a@example.gov,A,agency-data-officer,", "agency_code"),
+        ("a@example.gov,A,operator,DOT", "agency_code"),
+        ("a@example.gov,A,chief-data-officer,DOT", "agency_code"),
+        ("a@example.gov,A,requester,DOT", "agency_code"),
+        ("a@example.gov,A,public,", "role"),
         (f"a@example.gov,{'x' * 1001},steward,DOT", "display_name"),
     ],
 )

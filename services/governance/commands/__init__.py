@@ -1,0 +1,1 @@
+"""What people ask governance to do: with rights, with the directory, with requests for data."""
