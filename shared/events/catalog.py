@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shared.events.model import EventModel
+from shared.events.model import EventModel, PublicModel
 
 AccessLevel = Literal["public", "restricted public", "non-public"]
 """Who may get the *data* (DCAT-US 1.1, ``accessLevel``): the values known today. Events may carry others."""
@@ -129,7 +129,18 @@ class DatasetRetired(EventModel):
     harvest_id: UUID | None = None
 
 
-class PublicDataset(EventModel):
+class PublicDistribution(PublicModel):
+    """One way to get the data, as outside services are told."""
+
+    title: str | None = None
+    description: str | None = None
+    download_url: str | None = None
+    access_url: str | None = None
+    media_type: str | None = None
+    format: str | None = None
+
+
+class PublicDataset(PublicModel):
     """What anyone may know of a dataset: for outside services, without internal ids of people."""
 
     dataset_id: UUID
@@ -144,10 +155,10 @@ class PublicDataset(EventModel):
     landing_page: str | None = None
     modified: str | None = None
     accrual_periodicity: str | None = None
-    distributions: list[Distribution] = Field(default_factory=list)
+    distributions: list[PublicDistribution] = Field(default_factory=list)
 
 
-class PublicDatasetPublished(EventModel):
+class PublicDatasetPublished(PublicModel):
     """A public record is new or changed. When it turns hidden or retires, the key gets a tombstone."""
 
     dataset: PublicDataset

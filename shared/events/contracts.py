@@ -15,13 +15,27 @@ import orjson
 
 from shared.events.asyncapi import render_asyncapi
 from shared.events.compatibility import breaking_changes
+from shared.events.public import PUBLIC_MODELS, public_model_of
 from shared.events.registry import EVENT_TYPES, EventType
 
-__all__ = ["CONTRACTS", "EXAMPLES", "SCHEMAS", "check", "expected_files", "schema_of", "write"]
+__all__ = [
+    "CONTRACTS",
+    "EXAMPLES",
+    "PUBLIC_EXAMPLES",
+    "PUBLIC_SCHEMAS",
+    "SCHEMAS",
+    "check",
+    "expected_files",
+    "public_schema_of",
+    "schema_of",
+    "write",
+]
 
 CONTRACTS = Path(__file__).parent
 SCHEMAS = CONTRACTS / "schemas"
 EXAMPLES = CONTRACTS / "examples"
+PUBLIC_SCHEMAS = CONTRACTS / "public_schemas"
+PUBLIC_EXAMPLES = CONTRACTS / "public_examples"
 ASYNCAPI = CONTRACTS.parent.parent / "docs" / "asyncapi.yaml"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -32,12 +46,19 @@ def schema_of(event_type: EventType) -> dict[str, Any]:
     return {"$schema": DIALECT, "title": event_type.name, **_without(schema, "title")}
 
 
+def public_schema_of(type_name: str) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of what leaves of a payload."""
+    schema = public_model_of(type_name).model_json_schema(mode="validation")
+    return {"$schema": DIALECT, "title": f"{type_name}, as told outside", **_without(schema, "title")}
+
+
 def expected_files(event_types: Mapping[str, EventType] = EVENT_TYPES) -> dict[Path, bytes]:
     """Return every generated file with its content."""
     files = {
         SCHEMAS / event_type.schema_path: _json(schema_of(event_type)) for event_type in event_types.values()
     }
-    return {**files, ASYNCAPI: render_asyncapi()}
+    public = {PUBLIC_SCHEMAS / f"{name}.json": _json(public_schema_of(name)) for name in PUBLIC_MODELS}
+    return {**files, **public, ASYNCAPI: render_asyncapi()}
 
 
 def check(expected: Mapping[Path, bytes]) -> list[str]:

@@ -226,5 +226,4 @@ def popularity_bucket(uses: int) -> int:
 
 def public_dataset(state: DatasetState) -> PublicDataset:
     """What anyone may know of a dataset."""
-    shared = PublicDataset.model_fields.keys() & DatasetState.model_fields.keys()
-    return PublicDataset(**{name: getattr(state, name) for name in shared})
+    return PublicDataset.model_validate(state)

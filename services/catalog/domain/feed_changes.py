@@ -1,9 +1,9 @@
 """What outside services are told of an event, and who may be told. Pure.
 
-An event becomes a line of the changes feed, without any id of a person. Who may read it is decided when it
-is read: by the dataset's visibility now and by its visibility when it happened, so that neither a record
-that was hidden since nor the hidden past of a public record is told. Who saw a record and may see it no
-longer is told that it was withdrawn, and nothing else.
+An event becomes a line of the changes feed with what :mod:`shared.events.public` lets out. Who may read it
+is decided when it is read: by the dataset's visibility now and by its visibility when it happened, so that
+neither a record that was hidden since nor the hidden past of a public record is told. Who saw a record and
+may see it no longer is told that it was withdrawn, and nothing else.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
@@ -26,6 +26,7 @@ from shared.events.governance import (
     SharingRequestSubmitted,
     SharingRequestWithdrawn,
 )
+from shared.events.public import public_data
 from shared.events.quality import MeasurementRecorded
 from shared.events.usage import RollupUpdated
 
@@ -46,12 +47,6 @@ _REQUEST = (
     SharingRequestDenied,
     SharingRequestWithdrawn,
 )
-
-_PEOPLE = {
-    "dataset": {"steward_id"},
-    "alert": {"acknowledged_by"},
-    "request": {"requester_id", "decided_by", "purpose", "data_wanted", "legal_basis", "retention"},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +96,9 @@ def feed_line(event: Event) -> NewFeedLine | None:
     data = event.data
     if isinstance(data, _DATASET):
         dataset = data.dataset
-        told = _told(data)
+        told = public_data(event.type, data)
+        if isinstance(data, DatasetChanged) and data.changed_fields and not told["changed_fields"]:
+            return None  # a new steward, say: nothing of that leaves
         return NewFeedLine(
             event,
             "dataset",
@@ -117,7 +114,8 @@ def feed_line(event: Event) -> NewFeedLine | None:
         return _of_dataset(event, data.rollup.dataset_id, data)
     if isinstance(data, _ALERT):
         alert = data.alert
-        return NewFeedLine(event, "agency", alert.dataset_id, None, alert.agency_id, None, _told(data))
+        told = public_data(event.type, data)
+        return NewFeedLine(event, "agency", alert.dataset_id, None, alert.agency_id, None, told)
     if isinstance(data, _REQUEST):
         request: SharingRequestState = data.request
         return NewFeedLine(
@@ -127,7 +125,7 @@ def feed_line(event: Event) -> NewFeedLine | None:
             None,
             request.agency_id,
             request.requester_id,
-            _told(data),
+            public_data(event.type, data),
         )
     return None
 
@@ -164,6 +162,7 @@ def withdrawal_id(event_id: str) -> str:
 def cloud_event(line: FeedLine) -> dict[str, Any]:
     """The line as a CloudEvent in structured JSON form (CloudEvents 1.0, JSON event format).
 
+    The data is brought into its public form here too: what was stored under a wider one does not leave.
     ``sequence`` is the CloudEvents extension of that name: the line's number as text.
     """
     told: dict[str, Any] = {
@@ -180,16 +179,11 @@ def cloud_event(line: FeedLine) -> dict[str, Any]:
         told |= {
             "datacontenttype": "application/json",
             "correlationid": line.correlationid,
-            "data": dict(line.data),
+            "data": public_data(line.event_type, line.data),
         }
     return {name: value for name, value in told.items() if value is not None}
 
 
 def _of_dataset(event: Event, dataset_id: UUID, data: BaseModel) -> NewFeedLine:
-    return NewFeedLine(event, "dataset", dataset_id, None, None, None, _told(data))
-
-
-def _told(data: BaseModel) -> dict[str, Any]:
-    """The payload without people: neither their ids nor, for requests, their words."""
-    left_out = {name: fields for name, fields in _PEOPLE.items() if name in type(data).model_fields}
-    return data.model_dump(mode="json", exclude_none=True, exclude=left_out)
+    told = public_data(event.type, data)
+    return NewFeedLine(event, "dataset", dataset_id, None, None, None, told)

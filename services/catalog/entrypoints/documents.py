@@ -3,6 +3,8 @@
 from typing import Any
 from uuid import UUID
 
+from pydantic import Field
+
 from services.catalog.domain.reconciling import IndexDrift
 from services.catalog.domain.views import (
     AgencyView,
@@ -12,6 +14,8 @@ from services.catalog.domain.views import (
     ResultView,
     SearchView,
 )
+from shared.events.model import PublicModel
+from shared.events.public import PublicDatasetState
 
 __all__ = [
     "agency_document",
@@ -22,12 +26,25 @@ __all__ = [
     "search_document",
 ]
 
-_NOT_TOLD = {"steward_id", "retired_at"}
+
+class CureDocument(PublicModel):
+    """What was wrong with a field of the source record, and what was done about it."""
+
+    field: str
+    message: str
+    cure: str
+
+
+class DatasetDocument(PublicDatasetState):
+    """What the API tells of a dataset's state: an allow-list, as everything that leaves."""
+
+    source_id: str
+    cures: list[CureDocument] = Field(default_factory=list)
 
 
 def dataset_document(view: DatasetView) -> dict[str, Any]:
     """One dataset: its state, what quality says of it, and its version."""
-    document = view.state.model_dump(mode="json", exclude=_NOT_TOLD)
+    document = DatasetDocument.model_validate(view.state).model_dump(mode="json", exclude={"retired_at"})
     return document | {
         "id": str(view.state.dataset_id),
         "version": view.version,

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from services.quality.adapters.sql_reading import AgencySummary, AlertView, DatasetFacts, HistoryLine
 from services.quality.domain.completeness import CriterionResult
@@ -16,10 +17,82 @@ from services.quality.domain.rounds import Judgement, judge
 from services.quality.domain.standing import FileStanding, Standing
 from services.quality.domain.telling import measurements_of
 from services.quality.ports import ProfileJob
+from shared.events.model import PublicModel
 
 __all__ = ["alert_document", "dataset_document", "job_document", "profile_document", "summary_document"]
 
 _PROFILE = TypeAdapter(Profile)
+
+
+class DimensionDocument(PublicModel):
+    """One dimension of a profile's score."""
+
+    dimension: str
+    score: float | None = None
+    reason: str
+    applies: bool = True
+
+
+class ValueDocument(PublicModel):
+    """One value of a column, and how many rows hold it."""
+
+    value: str
+    rows: int
+
+
+class ColumnDocument(PublicModel):
+    """What the rows say about one column."""
+
+    name: str
+    type: str
+    null_fraction: float | None = None
+    minimum: str | None = None
+    maximum: str | None = None
+    distinct_estimate: int | None = None
+    commonest: list[ValueDocument] = Field(default_factory=list)
+
+
+class ProfileDocument(PublicModel):
+    """What the API tells of a profile: an allow-list, as everything that leaves."""
+
+    score: float | None = None
+    status: str | None = None
+    reason: str = ""
+    dimensions: list[DimensionDocument] = Field(default_factory=list)
+    row_count: int | None = None
+    columns: list[ColumnDocument] = Field(default_factory=list)
+    preview_header: list[str] = Field(default_factory=list)
+    preview_rows: list[list[str]] = Field(default_factory=list)
+    measured_at: datetime
+
+
+class EvidenceDocument(PublicModel):
+    """One observation that made or ended an alert."""
+
+    name: str
+    expected: str | None = None
+    observed: str | None = None
+
+
+class AlertDocument(PublicModel):
+    """What the API tells the agency of an alert; who took it by id, which its inbox turns into a name."""
+
+    alert_id: UUID
+    dataset_id: UUID
+    dataset_title: str
+    agency_id: UUID | None = None
+    kind: str
+    severity: str
+    state: str
+    cause: str
+    evidence: list[EvidenceDocument] = Field(default_factory=list)
+    next_act: str
+    occurrences: int = 1
+    opened_at: datetime
+    changed_at: datetime
+    acknowledged_at: datetime | None = None
+    acknowledged_by: UUID | None = None
+    resolved_at: datetime | None = None
 
 
 def dataset_document(
@@ -51,7 +124,7 @@ def dataset_document(
         "freshness": _freshness_document(judgement.freshness),
         "profile": None
         if profile is None
-        else profile.model_dump(mode="json", exclude={"dataset_id", "kind"}),
+        else ProfileDocument.model_validate(profile).model_dump(mode="json"),
         "job": None if job is None else job_document(job),
         "history": [asdict(line) for line in history],
     }
@@ -63,7 +136,7 @@ def dataset_document(
 def alert_document(view: AlertView) -> dict[str, Any]:
     """Return one alert."""
     return {
-        **view.state.model_dump(mode="json"),
+        **AlertDocument.model_validate(view.state).model_dump(mode="json"),
         "version": view.version,
         "is_flapping": view.is_flapping,
         "_links": {"dataset": f"/api/v1/quality/datasets/{view.state.dataset_id}"},

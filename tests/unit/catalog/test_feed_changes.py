@@ -69,16 +69,24 @@ def test_a_tombstone_is_not_told() -> None:
 
 
 def test_a_line_is_a_cloud_event_with_its_number_as_text() -> None:
-    line = FeedLine(7, UUID(int=1), "id", "type", "/source", "subject", 3, None, NOW, {"a": 1})
+    state = {"request_id": str(UUID(int=2)), "dataset_id": str(UUID(int=1)), "dataset_title": "A"}
+    state |= {
+        "status": "denied",
+        "submitted_at": "2026-03-02T09:00:00Z",
+        "changed_at": "2026-03-02T09:00:00Z",
+    }
+    name = "nutmeg.governance.sharing-request.denied.v1"
+    data = {"request": state}
+    line = FeedLine(7, UUID(int=1), "id", name, "/source", "subject", 3, None, NOW, data)
     assert cloud_event(line) == {
         "specversion": "1.0",
         "id": "id",
-        "type": "type",
+        "type": name,
         "source": "/source",
         "subject": "subject",
         "time": "2026-03-02T09:00:00Z",
         "datacontenttype": "application/json",
         "sequence": "7",
         "subjectversion": 3,
-        "data": {"a": 1},
+        "data": data,
     }
