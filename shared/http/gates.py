@@ -34,7 +34,8 @@ class HostMiddleware:
 
     def __init__(self, app: ASGIApp, *, hosts: frozenset[str], metrics: Metrics) -> None:
         self._app = app
-        self._hosts = hosts
+        self._hosts = frozenset(host for host in hosts if "/" not in host)
+        self._networks = tuple(ip_network(host) for host in hosts if "/" in host)
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,9 +64,19 @@ class HostMiddleware:
         if not name.endswith("]"):
             head, colon, port = name.rpartition(":")
             name = head if colon and port.isdigit() else name
-        return name in self._hosts or any(
-            pattern.startswith("*.") and name.endswith(pattern[1:]) for pattern in self._hosts
+        return (
+            name in self._hosts
+            or any(pattern.startswith("*.") and name.endswith(pattern[1:]) for pattern in self._hosts)
+            or self._is_own_address(name)
         )
+
+    def _is_own_address(self, name: str) -> bool:
+        """Tell whether it is an address that we may have: nobody can make a name of theirs look like one."""
+        try:
+            address = ip_address(name.strip("[]"))
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)
 
 
 @dataclass(frozen=True, slots=True)

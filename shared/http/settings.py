@@ -23,7 +23,8 @@ class HTTPSettings(BaseSettings):
     )
     allowed_hosts: tuple[str, ...] = Field(
         default=("127.0.0.1", "localhost", "[::1]"),
-        description="Host headers answered, besides the host of base_url; *.example.org takes all below it.",
+        description="Host headers answered, besides the host of base_url; *.example.org takes all below it, "
+        "10.1.0.0/16 each address in it.",
     )
     body_bytes_max: int = Field(
         default=MEBIBYTE, gt=0, description="Largest request body, where a route does not allow more."
@@ -44,6 +45,14 @@ class HTTPSettings(BaseSettings):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
             raise ValueError("must look like https://data.example.org, without user or password")
         return value.rstrip("/")
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_allowed_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if "/" in host:
+                ip_network(host)
+        return value
 
     @field_validator("rate_limit")
     @classmethod

@@ -8,9 +8,11 @@ from pydantic_settings import BaseSettings
 from shared.errors import NutmegError
 from shared.events.topics import TOPICS
 
-__all__ = ["check_environment", "prefixes_of_services"]
+__all__ = ["COMMAND_VARIABLES", "check_environment", "prefixes_of_services"]
 
 PREFIX = "NUTMEG_"
+COMMAND_VARIABLES = frozenset({"NUTMEG_API", "NUTMEG_TOKEN"})
+"""Stand in for options of commands, and are no settings of a server."""
 
 
 def check_environment(
@@ -24,7 +26,7 @@ def check_environment(
     One that begins with one of ``prefixes_of_others`` is for another process to judge: all of an
     installation may be given the same environment.
     """
-    known = {
+    known = COMMAND_VARIABLES | {
         f"{one.model_config.get('env_prefix', '')}{name}".upper()
         for one in settings
         for name in one.model_fields

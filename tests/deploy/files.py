@@ -28,6 +28,7 @@ __all__ = [
     "compose_services",
     "dockerfile",
     "image_environment",
+    "interpolated",
     "kubernetes_processes",
     "of_kind",
     "project_path",
@@ -53,7 +54,6 @@ _GIVEN = {
     "NUTMEG_DATABASE_URLS": json.dumps(
         {service: f"postgresql+asyncpg://one:secret@postgres:5432/{service}" for service in EVENT_SERVICES}
     ),
-    "NUTMEG_BASE_URL": "http://127.0.0.1:8080",
 }
 
 
@@ -92,16 +92,16 @@ def compose_services() -> dict[str, Any]:
 
 
 def compose_processes() -> dict[str, Process]:
-    """Return those that run our image, with variables filled in as a user's .env would."""
+    """Return those that ``docker compose up`` runs with our image, with variables filled in."""
     return {
         name: Process(
             name,
             tuple(one["command"]),
-            {key: _filled(value) for key, value in one["environment"].items()},
+            interpolated(one["environment"]),
             one,
         )
         for name, one in compose_services().items()
-        if one["image"].startswith("nutmeg:")
+        if one["image"].startswith("nutmeg:") and "profiles" not in one
     }
 
 
@@ -149,8 +149,25 @@ def _variables(container: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield one["name"], value.replace("$(POD_IP)", "10.0.0.7")
 
 
-def _filled(value: str) -> str:
-    return re.sub(r"\$\{(\w+)[^}]*\}", lambda found: _GIVEN.get(found[1], "secret"), value)
+def interpolated(value: Any, **given: str) -> Any:
+    """Return a value of the compose file with its variables filled in as a user's ``.env`` would.
+
+    Of what is not given, defaults count; what has none and must be set is a secret.
+    """
+    if isinstance(value, dict):
+        return {key: interpolated(one, **given) for key, one in value.items()}
+    if isinstance(value, list):
+        return [interpolated(one, **given) for one in value]
+    if not isinstance(value, str):
+        return value
+
+    def filled(found: re.Match[str]) -> str:
+        return given.get(found[1]) or (found[3] if found[2] == "-" else _GIVEN.get(found[1], "secret"))
+
+    # From the inside out, since a default may have a variable within. $$ stands for a dollar sign.
+    while (text := re.sub(r"(?<!\$)\$\{(\w+):([-?])([^{}]*)\}", filled, value)) != value:
+        value = text
+    return value.replace("$$", "$")
 
 
 def project_path(path: Path) -> Path:

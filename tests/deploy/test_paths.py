@@ -22,7 +22,14 @@ from shared.process.settings import ClusterSettings
 from shared.telemetry.metrics import Metrics
 from shared.web.static_files import STATIC_PATH
 from tests.architecture.project import read
-from tests.deploy.files import EDGE, OPERATIONS, compose_services, kubernetes_processes, of_kind
+from tests.deploy.files import (
+    EDGE,
+    OPERATIONS,
+    compose_services,
+    interpolated,
+    kubernetes_processes,
+    of_kind,
+)
 
 DEFAULT = "catalog"
 
@@ -131,7 +138,7 @@ def test_probes_ask_what_every_process_answers() -> None:
             if process.definition["kind"] != "Job":
                 assert container[probe]["httpGet"]["path"] in answered
     health = [one["healthcheck"]["test"] for one in compose_services().values() if "healthcheck" in one]
-    asked = {path for test in health for path in re.findall(r"127\.0\.0\.1:8080(/\w+)", " ".join(test))}
+    asked = {path for test in health for path in re.findall(r"GET (/\w+) HTTP", " ".join(test))}
     assert asked == {"/readyz"}
     closed = set(re.findall(r"location = (\S+) \{ return 404; \}", read(EDGE)))
     assert closed == answered
@@ -139,6 +146,6 @@ def test_probes_ask_what_every_process_answers() -> None:
 
 @pytest.mark.parametrize("name", ["edge", "mailpit", "prometheus"])
 def test_compose_listens_on_this_machine_only(name: str) -> None:
-    assert all(port.startswith("127.0.0.1:") for port in compose_services()[name]["ports"])
+    assert all(port.startswith("127.0.0.1:") for port in interpolated(compose_services()[name]["ports"]))
     published = {name for name, one in compose_services().items() if one.get("ports")}
     assert published == {"edge", "mailpit", "prometheus"}

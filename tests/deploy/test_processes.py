@@ -4,6 +4,7 @@ import importlib
 import runpy
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import typer
@@ -41,6 +42,7 @@ from tests.deploy.files import (
     image_environment,
     kubernetes_processes,
     of_kind,
+    project_path,
 )
 
 RUNS = {"api": run_api, "stream": run_worker, "worker": run_worker}
@@ -201,11 +203,13 @@ def test_a_process_answers_to_the_name_that_probes_and_prometheus_use(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given(process, monkeypatch)
-    name = "10.0.0.7" if "/" in process.name else process.name
+    names = ["10.0.0.7"] if "/" in process.name else ["localhost", "edge", "172.28.57.140"]
     gate = HostMiddleware(lambda *_: _never(), hosts=HTTPSettings().hosts, metrics=Metrics())
-    request = Request({"type": "http", "headers": [(b"host", f"{name}:8080".encode())]})
-    assert gate._is_ours(request.headers["host"])
+    for name in names:
+        request = Request({"type": "http", "headers": [(b"host", f"{name}:8080".encode())]})
+        assert gate._is_ours(request.headers["host"])
     assert not gate._is_ours("elsewhere.example:8080")
+    assert not gate._is_ours("192.0.2.7:8080")
 
 
 async def _never() -> None:
@@ -246,8 +250,17 @@ def test_topics_come_from_the_registry_alone() -> None:
 def test_prometheus_reads_every_process() -> None:
     jobs = yaml.safe_load(read(PROMETHEUS))["scrape_configs"]
     assert [job["job_name"] for job in jobs] == [f"nutmeg-{name}" for name in PROCESSES]
-    assert [job["static_configs"] for job in jobs] == [[{"targets": [f"{name}:8080"]}] for name in PROCESSES]
-    assert all(job["authorization"]["credentials_file"] == "/run/secrets/metrics-token" for job in jobs)
+    # By name and not as one target: a name has an address for each replica.
+    assert [job.keys() for job in jobs] == [{"job_name", "authorization", "dns_sd_configs"}] * len(jobs)
+    assert [job["dns_sd_configs"] for job in jobs] == [
+        [{"names": [name], "type": "A", "port": 8080, "refresh_interval": "10s"}] for name in PROCESSES
+    ]
+    (mount,) = [one for one in compose_services()["prometheus"]["volumes"] if "/tokens" in one]
+    source, target, mode = mount.split(":")
+    # A folder, not a file: a file that is made later, or made anew, would not be seen in the container.
+    assert mode == "ro"
+    assert project_path(Path(source)).is_dir()
+    assert {job["authorization"]["credentials_file"] for job in jobs} == {f"{target}/metrics"}
 
 
 @pytest.mark.parametrize(

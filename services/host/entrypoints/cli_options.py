@@ -28,6 +28,24 @@ __all__ = [
 
 T = TypeVar("T")
 
+
+class Profile(StrEnum):
+    """How an installation runs."""
+
+    EMBEDDED = "embedded"
+    CLUSTER = "cluster"
+
+
+def _unless_named_otherwise(
+    context: typer.Context, parameter: typer.CallbackParam, value: str | None
+) -> str | None:
+    """Leave out what only the environment says, where the command line names another Nutmeg."""
+    # What the command line gives is taken first, so it is known here.
+    is_named = context.params.get("data_dir") or context.params.get("profile") == Profile.CLUSTER
+    source = context.get_parameter_source(parameter.name or "")
+    return None if is_named and source is not None and source.name == "ENVIRONMENT" else value
+
+
 DataDir = Annotated[
     Path | None,
     typer.Option(
@@ -36,18 +54,24 @@ DataDir = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
 RemoteAPI = Annotated[
-    str | None, typer.Option("--api", help="Use the server at this address instead of a data directory.")
+    str | None,
+    typer.Option(
+        "--api",
+        envvar="NUTMEG_API",
+        callback=_unless_named_otherwise,
+        help="Use the server at this address instead of a data directory.",
+    ),
 ]
+# From the environment, since everybody on a machine sees the options of its processes.
 RemoteToken = Annotated[
-    str | None, typer.Option("--token", help="Token to use; by default the data directory's own.")
+    str | None,
+    typer.Option(
+        "--token",
+        envvar="NUTMEG_TOKEN",
+        callback=_unless_named_otherwise,
+        help="Token to use; by default the data directory's own.",
+    ),
 ]
-
-
-class Profile(StrEnum):
-    """How an installation runs."""
-
-    EMBEDDED = "embedded"
-    CLUSTER = "cluster"
 
 
 ProfileOption = Annotated[

@@ -7,6 +7,7 @@ import pytest
 from fastapi import APIRouter
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from starlette.requests import Request
 
 from shared.http.gates import is_direct_client_in
@@ -63,6 +64,31 @@ async def test_only_our_own_names_are_answered(host: str, status: int) -> None:
     async with client(build(router, settings=settings)) as http:
         answer = await http.get("/api/v1/thing", headers={"Host": host})
     assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("10.1.2.3:8080", 200),
+        ("10.1.2.3", 200),
+        ("[fd00::7]:8080", 200),
+        ("10.2.0.1", 400),
+        ("[fd01::7]", 400),
+        ("10.1.2.3.attacker.example", 400),
+        ("10.1.0.0/16", 400),
+        ("167838211", 400),
+    ],
+)
+async def test_addresses_of_a_network_that_is_named_are_answered(host: str, status: int) -> None:
+    settings = HTTPSettings(allowed_hosts=("10.1.0.0/16", "fd00::/16"))
+    async with client(build(router, settings=settings)) as http:
+        answer = await http.get("/api/v1/thing", headers={"Host": host})
+    assert answer.status_code == status
+
+
+def test_a_network_that_is_none_is_refused_at_the_start() -> None:
+    with pytest.raises(ValidationError, match=r"10\.1\.2\.3/16 has host bits set"):
+        HTTPSettings(allowed_hosts=("10.1.2.3/16",))
 
 
 @pytest.mark.parametrize("is_streamed", [False, True])
