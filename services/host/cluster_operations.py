@@ -8,11 +8,19 @@ service whose group failed, so that group alone handles the record again.
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Protocol
 
 from services.host.observed_log import ObservedLog
-from services.host.operations import ConsumerHealth, OutboxHealth, Readings, WorkHealth, waiting_of
+from services.host.operations import (
+    ConsumerHealth,
+    OutboxHealth,
+    Readings,
+    WorkHealth,
+    measure_dead_letters,
+    waiting_of,
+)
 from shared.bus.dead_letters import DeadLetters
 from shared.bus.kafka_groups import GroupStanding
 from shared.bus.outbox import OutboxRelay
@@ -144,6 +152,11 @@ class ClusterOperations:
             for one in await waiting_of(self._stores[consumer.service], consumer.group)
         ]
         return Readings(consumers, outboxes, works, waiting)
+
+    async def measure(self) -> None:
+        """Set the gauges that only a look from outside can tell; a scrape must not fail with a store."""
+        with suppress(TransientError):
+            await measure_dead_letters(self)
 
     async def wait_until_idle(self, *, timeout_seconds: float = 60.0) -> None:
         """See :class:`~services.host.operations.Operated`. Idle is what was seen so twice in a row."""

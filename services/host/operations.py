@@ -26,6 +26,7 @@ __all__ = [
     "Readings",
     "WaitingHealth",
     "WorkHealth",
+    "measure_dead_letters",
     "operations_status",
     "waiting_of",
 ]
@@ -96,6 +97,7 @@ class DeadLetterCounts(BaseModel):
     failed: int
     replayed: int
     superseded: int
+    discarded: int
 
 
 class LabelledCount(BaseModel):
@@ -216,6 +218,12 @@ async def waiting_of(store: Store, group: str) -> list[WaitingHealth]:
     ]
 
 
+async def measure_dead_letters(operated: Operated) -> None:
+    """Set the gauge of dead letters that wait for a person. Raises ``TransientError``."""
+    for (topic, group), number in (await operated.dead_letters.undecided()).items():
+        operated.metrics.set("nutmeg_dead_letters_waiting", number, topic=topic, group=group)
+
+
 async def _dead_letters(operated: Operated) -> DeadLetterCounts:
     async def count(state: ReplayState) -> int:
         return (await operated.dead_letters.list(state=state, limit=1)).total
@@ -226,6 +234,7 @@ async def _dead_letters(operated: Operated) -> DeadLetterCounts:
         failed=await count(ReplayState.FAILED),
         replayed=await count(ReplayState.REPLAYED),
         superseded=await count(ReplayState.SUPERSEDED),
+        discarded=await count(ReplayState.DISCARDED),
     )
 
 

@@ -109,6 +109,7 @@ def _app(
         settings=ground.http,
         readiness=readiness,
         troubles=troubles,
+        before_scrape=[operations.measure],
         trusted_proxies=ground.settings.trusted_proxies,
     )
 

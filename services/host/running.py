@@ -12,7 +12,14 @@ from fastapi import FastAPI
 
 from services.host.data_directory import DataDirectory
 from services.host.observed_log import ObservedLog
-from services.host.operations import ConsumerHealth, OutboxHealth, Readings, WorkHealth, waiting_of
+from services.host.operations import (
+    ConsumerHealth,
+    OutboxHealth,
+    Readings,
+    WorkHealth,
+    measure_dead_letters,
+    waiting_of,
+)
 from services.host.settings import HostSettings
 from shared.bus.dead_letters import DeadLetters
 from shared.bus.locks import FileLock
@@ -174,6 +181,7 @@ class Host:
         """Set the gauges that only a look can tell; for a scrape, which must not fail with a store."""
         with suppress(TransientError):
             await self.statuses()
+            await measure_dead_letters(self)
 
     async def readiness(self) -> Sequence[str]:
         """Return in words what keeps the process from serving."""

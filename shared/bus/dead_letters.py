@@ -1,4 +1,4 @@
-"""What operators do with dead letters: list them, look at one, have them handled again.
+"""What operators do with dead letters: list them, look at one, have them handled again, discard them.
 
 A dead letter is a record of ``<topic>.dlq``. Its state is kept apart, in the store of the service whose group
 failed (:mod:`shared.bus.replays`); a record without a row there is ``open``.
@@ -8,15 +8,20 @@ import builtins
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
 
 from shared.bus.dead_letter_record import DeadLetter, read_dead_letter
 from shared.bus.ports import EventLog, TopicPartition
-from shared.bus.replays import ReplayQueue, ReplayState
-from shared.errors import InvalidEventError, NotFoundError
+from shared.bus.replays import UNDECIDED, DeadLetterAct, ReplayQueue, ReplayState
+from shared.errors import InvalidEventError, InvalidInputError, NotFoundError
 from shared.events.topics import DEAD_LETTER_SUFFIX, GROUPS, TOPICS
 from shared.store.engine import Store
 
 __all__ = ["DeadLetterPage", "DeadLetterView", "DeadLetters"]
+
+logger = structlog.get_logger(__name__)
 
 READ_RECORDS = 500
 LETTERS_MAX = 10_000
@@ -54,6 +59,7 @@ class DeadLetters:
         self._log = log
         self._queues = {service: ReplayQueue(store, log) for service, store in stores.items()}
         self._on_requested = on_requested
+        self._counted: set[tuple[str, str]] = set()
 
     async def list(
         self,
@@ -92,10 +98,62 @@ class DeadLetters:
                 return (await self._views([letter]))[0]
         raise _unknown_letter(identity, "dead_letter_id")
 
+    async def history(self, view: DeadLetterView) -> builtins.list[DeadLetterAct]:
+        """Return what people did about a dead letter, oldest first."""
+        service = _service_of(view.letter.group)
+        return await self._queues[service].acts(view.letter.id) if service in self._queues else []
+
+    async def undecided(self) -> dict[tuple[str, str], int]:
+        """Return how many wait for a person, by source topic and group; 0 where none does any more."""
+        counts = dict.fromkeys(self._counted, 0)
+        for view in await self._views(await self._letters(None, None)):
+            place = (view.letter.source.topic, view.letter.group)
+            counts[place] = counts.get(place, 0) + (view.state in UNDECIDED)
+        # A letter that has left the log must not go on being counted.
+        self._counted |= counts.keys()
+        return counts
+
+    async def discard(
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        reason: str,
+        by: UUID | None = None,
+        topic: str | None = None,
+        group: str | None = None,
+    ) -> builtins.list[str]:
+        """Decide that these are never handled, with a reason; return their ids.
+
+        By ``ids`` (any state), or all open and failed ones of a source topic or group. Raises
+        ``NotFoundError``, ``InvalidInputError`` without a reason or a choice, and ``ConflictError`` while a
+        replay of one is under way; of each service either all are discarded or none.
+        """
+        if not reason.strip():
+            raise InvalidInputError(
+                "A dead letter is discarded for a reason.",
+                field="reason",
+                fix="Say why it is never to be handled.",
+                code="missing",
+            )
+        if ids is None and topic is None and group is None:
+            raise InvalidInputError(
+                "Nothing was chosen.", field="ids", fix="Name ids, a topic or a group.", code="missing"
+            )
+        by_service = await self._chosen(ids, topic, group)
+        for service, letters in by_service.items():
+            await self._queue(service).discard(letters, reason=reason.strip(), by=by)
+        discarded = [letter for letters in by_service.values() for letter in letters]
+        for letter in discarded:
+            logger.info(
+                "dead letter discarded", dead_letter=letter.id, group=letter.group, person=str(by or "")
+            )
+        return [letter.id for letter in discarded]
+
     async def replay(
         self,
         ids: Sequence[str] | None = None,
         *,
+        by: UUID | None = None,
         topic: str | None = None,
         group: str | None = None,
     ) -> builtins.list[str]:
@@ -104,6 +162,17 @@ class DeadLetters:
         By ``ids`` (any state), or all open and failed ones of a source topic and group; without either, all.
         Raises ``NotFoundError`` for an unknown id or topic, before anything is asked for.
         """
+        by_service = await self._chosen(ids, topic, group)
+        for service, asked in by_service.items():
+            await self._queue(service).request(asked, by=by)
+            for name in {letter.group for letter in asked}:
+                self._on_requested(name)
+        return [letter.id for letters in by_service.values() for letter in letters]
+
+    async def _chosen(
+        self, ids: Sequence[str] | None, topic: str | None, group: str | None
+    ) -> dict[str, builtins.list[DeadLetter]]:
+        """Return the letters meant, by service. Raises ``NotFoundError``."""
         letters = await self._letters(topic, group)
         if ids is not None:
             by_id = {letter.id: letter for letter in letters}
@@ -111,19 +180,11 @@ class DeadLetters:
                 raise _unknown_letter(missing[0], "ids")
             chosen = [by_id[identity] for identity in ids]
         else:
-            chosen = [
-                view.letter
-                for view in await self._views(letters)
-                if view.state in {ReplayState.OPEN, ReplayState.FAILED}
-            ]
+            chosen = [view.letter for view in await self._views(letters) if view.state in UNDECIDED]
         by_service: defaultdict[str, builtins.list[DeadLetter]] = defaultdict(builtins.list)
         for letter in sorted(chosen, key=lambda each: (each.place, each.place_offset)):
             by_service[_service_of(letter.group)].append(letter)
-        for service, asked in by_service.items():
-            await self._queue(service).request(asked)
-            for name in {letter.group for letter in asked}:
-                self._on_requested(name)
-        return [letter.id for letter in chosen]
+        return by_service
 
     async def _letters(self, topic: str | None, group: str | None) -> builtins.list[DeadLetter]:
         if topic is not None and topic not in TOPICS:

@@ -7,24 +7,38 @@ works alike over Kafka. The group's own loop takes it up between two polls, hand
 and sets the row's state *in the handler's transaction*: killed before the commit, the request stands and
 is taken up again; after it, it is done. The freshness rules hold as ever, so a state that a newer one has
 overtaken is not applied, and the operator is told ``superseded``.
+
+A person may also discard a dead letter, with a reason: it waits for nobody any more. Who asked for what, when
+and why is kept line by line (``dead_letter_acts``), whatever is decided later.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import Literal
+from uuid import UUID
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, insert, select, update
 
 from shared.bus.dead_letter_record import DeadLetter, read_dead_letter
 from shared.bus.handling import Outcome
 from shared.bus.ports import EventLog, TopicPartition
-from shared.errors import InvalidEventError
+from shared.errors import ConflictError, InvalidEventError
 from shared.store.engine import Store
 from shared.store.membership import any_of
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
-__all__ = ["REQUESTS_PER_TURN_MAX", "ReplayQueue", "ReplayRequest", "ReplayState", "settle_waited"]
+__all__ = [
+    "REQUESTS_PER_TURN_MAX",
+    "UNDECIDED",
+    "DeadLetterAct",
+    "ReplayQueue",
+    "ReplayRequest",
+    "ReplayState",
+    "settle_waited",
+]
 
 DETAIL_CHARACTERS_MAX = 1_000
 REQUESTS_PER_TURN_MAX = 50
@@ -44,6 +58,22 @@ class ReplayState(StrEnum):
     """A newer state of the same key was applied meanwhile, so there is nothing left to do."""
     FAILED = "failed"
     """The group failed on it again; it can be asked for again."""
+    DISCARDED = "discarded"
+    """A person decided that it is never to be handled; the reason is kept."""
+
+
+UNDECIDED = frozenset({ReplayState.OPEN, ReplayState.FAILED})
+"""Dead letters that wait for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterAct:
+    """What a person did about a dead letter, when and why. Without a person it was a command on the spot."""
+
+    act: Literal["replay", "discard"]
+    person_id: UUID | None
+    reason: str | None
+    happened_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +92,50 @@ class ReplayQueue:
         self._store = store
         self._log = log
 
-    async def request(self, letters: Sequence[DeadLetter]) -> None:
-        """Ask for ``letters``, also for those that were replayed before."""
-        now = self._store.clock.now()
+    async def request(self, letters: Sequence[DeadLetter], *, by: UUID | None = None) -> None:
+        """Ask for ``letters``, also for those that were replayed or discarded before."""
+        async with self._store.unit_of_work() as unit_of_work:
+            await self._decide(unit_of_work, letters, "replay", ReplayState.REQUESTED, None, by)
+
+    async def discard(self, letters: Sequence[DeadLetter], *, reason: str, by: UUID | None = None) -> None:
+        """Decide that ``letters`` are never handled. Raises ``ConflictError`` while a replay is under way."""
+        table = self._store.tables.dead_letter_replays
+        async with self._store.unit_of_work() as unit_of_work:
+            connection = unit_of_work.connection
+            ids = [letter.id for letter in letters]
+            under_way = select(table.c.dead_letter_id).where(
+                any_of(table.c.dead_letter_id, ids, connection.dialect.name),
+                table.c.state.in_([ReplayState.REQUESTED, ReplayState.WAITING]),
+            )
+            found = (await connection.scalars(under_way.limit(1).with_for_update())).first()
+            if found is not None:
+                raise ConflictError(
+                    f"A replay of the dead letter {found} is under way.",
+                    fix="Wait for what becomes of it, then discard it.",
+                    code="under_way",
+                )
+            await self._decide(unit_of_work, letters, "discard", ReplayState.DISCARDED, reason, by)
+
+    async def acts(self, identity: str) -> list[DeadLetterAct]:
+        """Return what people did about a dead letter, oldest first."""
+        table = self._store.tables.dead_letter_acts
+        statement = select(table).where(table.c.dead_letter_id == identity).order_by(table.c.act_id)
+        async with self._store.read() as connection:
+            return [
+                DeadLetterAct(row.act, row.person_id, row.reason, row.happened_at)
+                for row in await connection.execute(statement)
+            ]
+
+    async def _decide(
+        self,
+        unit_of_work: UnitOfWork,
+        letters: Sequence[DeadLetter],
+        act: Literal["replay", "discard"],
+        state: ReplayState,
+        reason: str | None,
+        by: UUID | None,
+    ) -> None:
+        now = unit_of_work.clock.now()
         rows = [
             {
                 "dead_letter_id": letter.id,
@@ -72,15 +143,26 @@ class ReplayQueue:
                 "topic": letter.place.topic,
                 "partition": letter.place.partition,
                 "offset": letter.place_offset,
-                "state": ReplayState.REQUESTED,
-                "detail": None,
+                "state": state,
+                "detail": reason,
                 "requested_at": now,
-                "finished_at": None,
+                "finished_at": now if state is ReplayState.DISCARDED else None,
             }
             for letter in letters
         ]
-        async with self._store.unit_of_work() as unit_of_work:
-            await upsert(unit_of_work.connection, self._store.tables.dead_letter_replays, rows)
+        acts = [
+            {
+                "dead_letter_id": letter.id,
+                "act": act,
+                "person_id": by,
+                "reason": reason,
+                "happened_at": now,
+            }
+            for letter in letters
+        ]
+        if letters:
+            await upsert(unit_of_work.connection, unit_of_work.tables.dead_letter_replays, rows)
+            await unit_of_work.connection.execute(insert(unit_of_work.tables.dead_letter_acts), acts)
 
     async def states(self, ids: Sequence[str]) -> dict[str, tuple[ReplayState, str | None]]:
         """Return state and detail of those dead letters that were asked for."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text, Uuid
 
 from shared.store.types import Blob, JSONDocument, UTCDateTime
 
@@ -16,7 +16,8 @@ _Identity = BigInteger().with_variant(Integer(), "sqlite")
 @dataclass(frozen=True, slots=True)
 class BusTables:
     """Outbox (events to publish), inbox and applied versions (events handled), log marks (what was acked),
-    dead-letter replays (what an operator asked to be handled again, and what became of it),
+    dead-letter replays (what an operator asked to be handled again, and what became of it), dead-letter acts
+    (who decided what about a dead letter, and why),
     waiting events (records set aside until data that they need is here)."""
 
     outbox: Table
@@ -24,6 +25,7 @@ class BusTables:
     applied_versions: Table
     log_marks: Table
     dead_letter_replays: Table
+    dead_letter_acts: Table
     waiting_events: Table
 
 
@@ -90,8 +92,25 @@ def bus_tables(metadata: MetaData) -> BusTables:
         Column("finished_at", UTCDateTime, nullable=True),
     )
     Index("ix_dead_letter_replays_state", dead_letter_replays.c.group_name, dead_letter_replays.c.state)
+    dead_letter_acts = _dead_letter_acts(metadata)
     waiting_events = _waiting_events(metadata)
-    return BusTables(outbox, inbox, applied_versions, log_marks, dead_letter_replays, waiting_events)
+    return BusTables(
+        outbox, inbox, applied_versions, log_marks, dead_letter_replays, dead_letter_acts, waiting_events
+    )
+
+
+def _dead_letter_acts(metadata: MetaData) -> Table:
+    """Lines are added and never changed: who decided what, when and why."""
+    return Table(
+        "dead_letter_acts",
+        metadata,
+        Column("act_id", Integer, primary_key=True, autoincrement=True),
+        Column("dead_letter_id", String(36), nullable=False, index=True),
+        Column("act", String(20), nullable=False),
+        Column("person_id", Uuid, nullable=True),
+        Column("reason", Text, nullable=True),
+        Column("happened_at", UTCDateTime, nullable=False),
+    )
 
 
 def _waiting_events(metadata: MetaData) -> Table:

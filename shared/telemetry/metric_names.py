@@ -43,6 +43,7 @@ GaugeName = Literal[
     "nutmeg_consumer_lag_records",
     "nutmeg_consumer_lag_seconds",
     "nutmeg_consumer_running",
+    "nutmeg_dead_letters_waiting",
     "nutmeg_event_loop_delay_seconds",
     "nutmeg_index_documents",
     "nutmeg_index_drift_documents",
@@ -152,6 +153,9 @@ GAUGES: Mapping[GaugeName, MetricDefinition] = {
     ),
     "nutmeg_consumer_running": MetricDefinition(
         "1 while a group's consumer works, 0 while it is paused or stopped.", ("group",)
+    ),
+    "nutmeg_dead_letters_waiting": MetricDefinition(
+        "Dead letters that wait for a person: to be replayed, or discarded with a reason.", ("topic", "group")
     ),
     "nutmeg_event_loop_delay_seconds": MetricDefinition(
         "How late the process's event loop woke up, at worst, since the last reading."

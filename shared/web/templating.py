@@ -101,6 +101,7 @@ def build_templates(*template_dirs: Path) -> Templates:
     environment.filters.update(
         ago=wording.ago,
         bytes=wording.size,
+        exact_time=wording.exact_time,
         known=wording.known,
         long_date=wording.long_date,
         number=wording.number,

@@ -50,6 +50,16 @@ def long_date(value: date | datetime | str | None) -> str:
     return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
 
 
+def exact_time(value: datetime | str | None) -> str:
+    """Write a moment for operators, to the second and with its zone: ``2026-03-12 14:05:09 UTC``."""
+    if value is None or value == "":
+        return NOT_KNOWN
+    moment = parse_moment(value)
+    if not isinstance(moment, datetime):
+        return moment.isoformat()
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def long_date_or_text(text: str) -> str:
     """Write a date of somebody's record out; what is no date stays as its owner wrote it."""
     try:

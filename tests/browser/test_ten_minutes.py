@@ -200,6 +200,37 @@ def test_a_poison_record_waits_among_the_dead_letters(
     look(page, shots, "0920-dead-letter")
 
 
+def test_a_dead_letter_is_replayed_and_discarded_with_a_reason(
+    demo: Installation, desk: BrowserContext, links: dict[str, str], shots: Path
+) -> None:
+    page = signed_in(desk, links["Operator"], "/ops")
+    page.locator('a[href*="/dead-letters/"]').first.click()
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Replay").click()
+    demo.wait_until_idle()
+    page.reload()
+    expect(page.locator("main")).to_contain_text("Failed again: ")
+    # Blank to the browser's own check as well as to ours: the reason is asked for, and nothing is lost.
+    page.get_by_label("Why is it never to be handled?").fill("   ")
+    page.get_by_role("button", name="Discard").click()
+    expect(page.locator(".notice-bad").first).to_contain_text("A dead letter is discarded for a reason.")
+    look(page, shots, "0930-no-reason")
+    page.get_by_label("Why is it never to be handled?").fill("A hit that the demo made up.")
+    page.get_by_role("button", name="Discard").click()
+    expect(page.locator("main")).to_contain_text("Discarded: A hit that the demo made up.")
+    expect(page.locator("main")).to_contain_text(re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"))
+    expect(page.get_by_role("button", name="Discard")).to_have_count(0)
+    look(page, shots, "0940-discarded")
+    page.goto(f"{demo.base_url}/ops")
+    expect(page.locator("main")).not_to_contain_text("waits for a decision")
+    with demo.client() as admin:
+        status = answer_of(admin.get("/api/v1/ops/status"))
+        metrics = admin.get("/metrics").text
+    assert status["dead_letters"]["discarded"] == 1
+    assert status["dead_letters"]["open"] + status["dead_letters"]["failed"] == 0
+    assert 'nutmeg_dead_letters_waiting{group="usage.counting",topic="usage.hits"} 0.0' in metrics
+
+
 def test_after_a_kill_every_count_is_as_before(demo: Installation) -> None:
     def counts() -> dict[str, object]:
         with demo.client() as admin:

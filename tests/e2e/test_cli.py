@@ -178,7 +178,7 @@ def test_operators_read_status_and_dead_letters(data_dir: Path) -> None:
     assert json.loads(letters.stdout) == {"items": [], "total": 0}
     unknown = nutmeg("dlq", "show", str(uuid4()), "--data-dir", data_dir)
     assert unknown.returncode == 1
-    assert "no dead letter has the id" in one_line(unknown)
+    assert "No dead letter has the id" in one_line(unknown)
 
 
 @pytest.mark.usefixtures("server")

@@ -43,6 +43,16 @@ def test_a_person_can_break_repair_kill_and_restart_the_demo(tmp_path: Path) -> 
         assert letter["group"] == "usage.counting"
         replayed = nutmeg("dlq", "replay", letter["id"], "--data-dir", folder, "--json")
         assert replayed.returncode == 1, "what is poison today is poison tomorrow"
+        (told,) = json.loads(replayed.stdout)["items"]
+        assert told["outcome"].startswith("Failed again: ")
+        why = ("--reason", "The demo made it up.")
+        discarded = nutmeg("dlq", "discard", letter["id"], *why, "--data-dir", folder, "--json")
+        assert json.loads(discarded.stdout) == {"discarded": [letter["id"]]}
+        shown = nutmeg("dlq", "show", letter["id"], "--data-dir", folder)
+        assert "Discarded: The demo made it up." in shown.stdout
+        assert re.search(r"last_at\t\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", shown.stdout)
+        listed = nutmeg("dlq", "list", "--state", "discarded", "--data-dir", folder)
+        assert letter["id"] in listed.stdout
         before = report_of(client)
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=30)

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.host.dead_letter_words import outcome_words
 from services.host.event_paths import EventPath, path_of
 from services.host.operations import Operated, OperationsStatus, operations_status
 from shared.bounded_json import InvalidJSONError, JSONBoundError, loads
@@ -18,10 +19,11 @@ from shared.events.envelope import EVENT_LIMITS
 from shared.events.topics import topic_named
 from shared.http.pages import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, Page
 from shared.http.problems import FieldProblem, ProblemError
-from shared.http.viewing import access
+from shared.http.viewing import ViewerDependency, access
 from shared.identity.viewer import Role
 
 __all__ = [
+    "REASON_CHARACTERS_MAX",
     "DeadLetterDetail",
     "build_operations_api",
     "dead_letter_detail",
@@ -30,6 +32,7 @@ __all__ = [
 
 DRAIN_SECONDS_MAX = 600.0
 IDS_MAX = 1_000
+REASON_CHARACTERS_MAX = 1_000
 VALUE_CHARACTERS_MAX = 64 * 1024
 
 
@@ -50,6 +53,16 @@ class DeadLetterSummary(BaseModel):
     last_at: datetime
     state: str
     state_detail: str | None
+    outcome: str = Field(description="What became of it, in words.")
+
+
+class DeadLetterActDocument(BaseModel):
+    """What somebody did about a dead letter. ``person_id`` is null for a command without a person."""
+
+    act: Literal["replay", "discard"]
+    person_id: UUID | None
+    reason: str | None
+    happened_at: datetime
 
 
 class DeadLetterDetail(DeadLetterSummary):
@@ -60,6 +73,7 @@ class DeadLetterDetail(DeadLetterSummary):
     published_at: datetime
     headers: dict[str, str]
     value: Any
+    history: list[DeadLetterActDocument]
 
 
 class ReplayOrder(BaseModel):
@@ -70,6 +84,23 @@ class ReplayOrder(BaseModel):
     ids: list[UUID] | None = Field(default=None, max_length=IDS_MAX)
     topic: str | None = None
     group: str | None = None
+
+
+class DiscardOrder(BaseModel):
+    """What to discard: these ids, or all open and failed ones of a topic or group; and why."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    ids: list[UUID] | None = Field(default=None, max_length=IDS_MAX)
+    topic: str | None = None
+    group: str | None = None
+    reason: str = Field(min_length=1, max_length=REASON_CHARACTERS_MAX)
+
+
+class DiscardAnswer(BaseModel):
+    """Ids that nobody has to handle any more."""
+
+    discarded: list[str]
 
 
 class ReplayAnswer(BaseModel):
@@ -174,13 +205,26 @@ def _add_dead_letters(router: APIRouter, operated: Operated) -> None:
             total=page.total,
         )
 
+    @router.post("/dead-letters/discard")
+    async def discard(order: DiscardOrder, viewer: ViewerDependency) -> DiscardAnswer:
+        """Decide that dead letters are never handled. Who, when and why is kept with each."""
+        discarded = await operated.dead_letters.discard(
+            None if order.ids is None else [str(one) for one in order.ids],
+            topic=order.topic,
+            group=order.group,
+            reason=order.reason,
+            by=viewer.person_id,
+        )
+        return DiscardAnswer(discarded=discarded)
+
     @router.post("/dead-letters/replay", status_code=202)
-    async def replay(order: ReplayOrder) -> ReplayAnswer:
+    async def replay(order: ReplayOrder, viewer: ViewerDependency) -> ReplayAnswer:
         """Have dead letters handled again, by the group that failed and by no other."""
         requested = await operated.dead_letters.replay(
             None if order.ids is None else [str(one) for one in order.ids],
             topic=order.topic,
             group=order.group,
+            by=viewer.person_id,
         )
         return ReplayAnswer(requested=requested)
 
@@ -202,6 +246,12 @@ async def dead_letter_detail(operated: Operated, dead_letter_id: UUID) -> DeadLe
         published_at=source.published_at,
         headers={name: raw.decode(errors="replace") for name, raw in source.headers},
         value=None if is_private else _readable(source.value),
+        history=[
+            DeadLetterActDocument(
+                act=one.act, person_id=one.person_id, reason=one.reason, happened_at=one.happened_at
+            )
+            for one in await operated.dead_letters.history(view)
+        ],
     )
 
 
@@ -243,6 +293,7 @@ def _summary(view: DeadLetterView) -> dict[str, Any]:
         "last_at": letter.last_at,
         "state": str(view.state),
         "state_detail": view.detail,
+        "outcome": outcome_words(view),
     }
 
 

@@ -5,6 +5,8 @@ rows were refused, or a harvest is held for confirmation).
 """
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -30,8 +32,19 @@ app = typer.Typer(
 )
 
 
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"nutmeg {version('nutmeg')}")
+        raise typer.Exit
+
+
 @app.callback()
-def nutmeg() -> None:
+def nutmeg(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version and end."),
+    ] = False,
+) -> None:
     """Find, understand, measure and share public data."""
 
 

@@ -1,10 +1,7 @@
 """The catalogue's commands: ``harvest``, ``import``, ``search``, ``reindex``, ``reconcile``, ``events``."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-from uuid import uuid4
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,9 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_catalogue"]
 
-CHUNK_BYTES = 1024 * 1024
-LOOK_SECONDS = 0.1
-REJECTIONS_SHOWN_MAX = 20
+WAIT_SECONDS = 600.0
 
 
 def add_catalogue(app: typer.Typer) -> None:
@@ -60,26 +55,32 @@ def _add_harvest(app: typer.Typer) -> None:
         confirm: Annotated[
             bool, typer.Option("--confirm", help="Retire what is missing even if it is more than half.")
         ] = False,
+        wait: Annotated[
+            float,
+            typer.Option("--wait", min=0, help="Seconds to wait, after the harvest, until all is measured."),
+        ] = WAIT_SECONDS,
         as_json: AsJson = False,
         data_dir: DataDir = None,
         api: RemoteAPI = None,
         token: RemoteToken = None,
     ) -> None:
         """Read a feed into the catalogue. Exit code 3 if records were refused or a person has to confirm."""
+        from services.host.entrypoints.harvest_progress import harvest_to_the_end
+
         given = {"agencies": agencies, "people": people, "stewardships": stewardships}
         directory = {kind: _file(path) for kind, path in given.items() if path is not None}
         content = _feed(feed)
 
-        async def act(connection: "Connection") -> Any:
+        async def act(connection: "Connection") -> int:
             for kind, text in directory.items():
                 await _import_before_harvest(connection, kind, text)
             parameters = {"source": source, "publisher": publisher, "confirm": confirm or None}
             if isinstance(content, Path):
                 parameters["file_name"] = _told_name(content)
-            return await _harvest(connection, content, parameters)
+            return await harvest_to_the_end(connection, content, parameters, wait=wait, as_json=as_json)
 
-        job = answer_of(Target(data_dir, api, token, may_create=True), act)
-        _tell_harvest(job, as_json=as_json)
+        if code := answer_of(Target(data_dir, api, token, may_create=True), act):
+            raise typer.Exit(code)
 
 
 def _add_import(app: typer.Typer) -> None:
@@ -268,55 +269,6 @@ async def _import_before_harvest(connection: "Connection", kind: str, text: byte
         )
 
 
-async def _harvest(connection: "Connection", content: Path | str, parameters: dict[str, Any]) -> Any:
-    from services.host.entrypoints.cli_output import progress_bar
-
-    request: dict[str, Any] = (
-        {"json": {"url": content}} if isinstance(content, str) else {"content": _chunks(content)}
-    )
-    job = await connection.call(
-        "POST",
-        "/api/v1/harvests",
-        parameters=parameters,
-        headers={"Idempotency-Key": str(uuid4())},
-        **request,
-    )
-    with progress_bar() as bar:
-        while job["status"] in ("queued", "running"):
-            await asyncio.sleep(LOOK_SECONDS)
-            job = await connection.get(f"/api/v1/harvests/{job['id']}")
-            bar.update("Harvesting", job["progress"]["processed"], job["progress"]["total"])
-        bar.update("Waiting until all services are through")
-        await connection.drain()
-    return job
-
-
-def _tell_harvest(job: dict[str, Any], *, as_json: bool) -> None:
-    from services.host.entrypoints.cli_output import say, show_json, tell
-
-    if job["status"] == "failed":
-        raise CommandError(job["message"])
-    result = job["result"]
-    if as_json:
-        show_json({"source": job["source"], "first_harvest": job["first_harvest"], **result})
-    else:
-        is_new = " (a new one)" if job["first_harvest"] else ""
-        say(f"Source: {job['source']}{is_new}")
-        names: tuple[Literal["created", "changed", "unchanged", "retired", "rejected"], ...]
-        names = ("created", "changed", "unchanged", "retired", "rejected")
-        say(", ".join(f"{result[name]:,} {name}" for name in names))
-        for rejection in result["rejections"][:REJECTIONS_SHOWN_MAX]:
-            for problem in rejection["problems"]:
-                name = rejection["title"] or rejection["identifier"] or "a record without a name"
-                tell(f"{name}: {problem['field']}: {problem['message']} {problem['cure']}")
-    if job["status"] == "held":
-        tell(
-            f"held: {job['message']} Confirm with: nutmeg harvest … --confirm. Its own source: --source NAME"
-        )
-    if job["status"] == "held" or result["rejected"]:
-        raise typer.Exit(IN_PART)
-
-
 def _feed(text: str) -> Path | str:
     """Return a file's path, or the address itself. Raises ``CommandError`` for a file that is not there."""
     if text.startswith(("http://", "https://")):
@@ -331,12 +283,6 @@ def _told_name(path: Path) -> str:
     """Return the file's name; that of its folder too where every feed has the same (``data.json``)."""
     whole = path.resolve()
     return f"{whole.parent.name}/{whole.name}" if whole.stem == "data" else whole.name
-
-
-async def _chunks(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
-            yield chunk
 
 
 def _file(path: Path) -> bytes:

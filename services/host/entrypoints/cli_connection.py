@@ -43,6 +43,8 @@ class Connection:
         """Whether an answer arrives bit by bit: in-process it comes whole, once it has ended."""
         self.has_changed = False
         """Whether anything was asked for that may cause events."""
+        self.is_awaited = False
+        """Whether the command has waited for what it caused, as long as it wanted to."""
 
     async def get(self, path: str, **parameters: Any) -> Any:
         """Return the JSON answer to a GET. Parameters that are ``None`` are left out."""
@@ -181,7 +183,8 @@ async def _in_process(settings: "HostSettings", lock: FileLock) -> AsyncIterator
         connection = Connection(client, streams=False)
         yield connection
         if connection.has_changed:
-            await connection.drain()
+            if not connection.is_awaited:
+                await connection.drain()
             await _tell_postponed(host)
 
 

@@ -21,8 +21,14 @@ class CommandError(Exception):
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine. Raises ``CommandError`` for every failure that is not a defect."""
-    from shared.event_loop import run_in_loop
+    import structlog
 
+    from shared.event_loop import run_in_loop
+    from shared.telemetry.logging import configure_logging
+
+    # Until a command says otherwise: a line that is logged must not get into its answer on standard output.
+    if not structlog.is_configured():
+        configure_logging("cli", level="WARNING")
     with told_in_one_line():
         return run_in_loop(work)
 

@@ -40,6 +40,7 @@ def add_operations(app: typer.Typer) -> None:
     app.add_typer(letters, name="dlq")
     _add_reading(letters)
     _add_replay(letters)
+    _add_discard(letters)
     tokens = typer.Typer(no_args_is_help=True, help="Tokens: what lets programs and people in.")
     app.add_typer(tokens, name="token")
     _add_tokens(tokens)
@@ -57,6 +58,7 @@ def _add_status(app: typer.Typer) -> None:
     ) -> None:
         """Is it well? Exit code 1 if something needs a person."""
         from services.host.entrypoints.cli_output import say, show_json, show_table
+        from shared.web.wording import exact_time
 
         found = answer_of(
             Target(data_dir, api, token, profile), lambda connection: connection.get("/api/v1/ops/status")
@@ -79,7 +81,7 @@ def _add_status(app: typer.Typer) -> None:
             show_table("Consumers", columns, rows)
             for record in found["waiting"]:
                 words = f"{record['key']} waits for {record['waits_for']}"
-                say(f"{record['group']}: {words} since {record['since']}")
+                say(f"{record['group']}: {words} since {exact_time(record['since'])}")
             for cause in found["causes"] or ["All is well."]:
                 say(cause)
         if found["status"] != "ok":
@@ -100,6 +102,7 @@ def _add_reading(group: typer.Typer) -> None:
     ) -> None:
         """List dead letters, the latest first."""
         from services.host.entrypoints.cli_output import show_json, show_table
+        from shared.web.wording import exact_time
 
         items = answer_of(
             Target(data_dir, api, token, profile),
@@ -108,8 +111,20 @@ def _add_reading(group: typer.Typer) -> None:
         if as_json:
             show_json({"items": items, "total": len(items)})
             return
-        rows = [(one["id"], one["group"], one["topic"], one["state"], one["detail"]) for one in items]
-        show_table(f"{len(items):,} dead letters", ["Id", "Group", "Topic", "State", "Why"], rows)
+        rows = [
+            (
+                one["id"],
+                exact_time(one["last_at"]),
+                one["group"],
+                one["topic"],
+                one["state"],
+                one["detail"],
+                one["outcome"],
+            )
+            for one in items
+        ]
+        columns = ["Id", "Last failed", "Group", "Topic", "State", "Why", "What became of it"]
+        show_table(f"{len(items):,} dead letters", columns, rows)
 
     @group.command()
     def show(
@@ -121,7 +136,7 @@ def _add_reading(group: typer.Typer) -> None:
         profile: ProfileOption = Profile.EMBEDDED,
     ) -> None:
         """Show one dead letter with its reason, headers and value."""
-        from services.host.entrypoints.cli_output import show_json, show_table
+        from services.host.entrypoints.cli_output import show_json
 
         letter = answer_of(
             Target(data_dir, api, token, profile),
@@ -130,7 +145,28 @@ def _add_reading(group: typer.Typer) -> None:
         if as_json:
             show_json(letter)
         else:
-            show_table(f"Dead letter {dead_letter_id}", ["What", "Is"], list(letter.items()))
+            _show_letter(letter)
+
+
+def _show_letter(letter: dict[str, Any]) -> None:
+    from services.host.entrypoints.cli_output import show_table
+    from shared.web.wording import exact_time
+
+    moments = ("first_at", "last_at", "published_at")
+    history = letter.pop("history")
+    rows = [(name, exact_time(value) if name in moments else value) for name, value in letter.items()]
+    show_table(f"Dead letter {letter['id']}", ["What", "Is"], rows)
+    decided = [
+        (
+            exact_time(one["happened_at"]),
+            one["act"],
+            one["person_id"] or "a command",
+            one["reason"] or "–",
+        )
+        for one in history
+    ]
+    if decided:
+        show_table("What was decided", ["When", "What", "By", "Why"], decided)
 
 
 def _add_replay(group: typer.Typer) -> None:
@@ -158,6 +194,41 @@ def _add_replay(group: typer.Typer) -> None:
             return await _until_replayed(connection, set(asked["requested"]))
 
         _tell_replayed(answer_of(Target(data_dir, api, token, profile), act), as_json=as_json)
+
+
+def _add_discard(group: typer.Typer) -> None:
+    @group.command()
+    def discard(
+        reason: Annotated[
+            str, typer.Option("--reason", help="Why nobody is ever to handle them; it is kept.")
+        ],
+        ids: Annotated[list[UUID] | None, typer.Argument(help="Ids; without, choose by options.")] = None,
+        topic: Annotated[str | None, typer.Option("--topic", help=TOPIC_HELP)] = None,
+        consumer_group: Annotated[str | None, typer.Option("--group", help=GROUP_HELP)] = None,
+        as_json: AsJson = False,
+        data_dir: DataDir = None,
+        api: RemoteAPI = None,
+        token: RemoteToken = None,
+        profile: ProfileOption = Profile.EMBEDDED,
+    ) -> None:
+        """Decide that dead letters are never handled. Who, when and why is kept; a replay stays possible."""
+        from services.host.entrypoints.cli_output import say, show_json
+
+        if not (ids or topic or consumer_group):
+            raise typer.BadParameter("name ids, --topic or --group")
+        order: dict[str, Any] = {"topic": topic, "group": consumer_group, "reason": reason}
+        if ids:
+            order["ids"] = [str(one) for one in ids]
+        answer = answer_of(
+            Target(data_dir, api, token, profile),
+            lambda connection: connection.call("POST", "/api/v1/ops/dead-letters/discard", json=order),
+        )
+        if as_json:
+            show_json(answer)
+            return
+        say(f"{len(answer['discarded']):,} discarded")
+        for identity in answer["discarded"]:
+            say(identity)
 
 
 async def _until_replayed(connection: "Connection", ids: set[str]) -> list[dict[str, Any]]:
@@ -190,11 +261,14 @@ async def _letters(connection: "Connection", **chosen: Any) -> list[dict[str, An
 def _tell_replayed(letters: list[dict[str, Any]], *, as_json: bool) -> None:
     from services.host.entrypoints.cli_output import show_json, show_table
 
-    items = [{"id": one["id"], "state": one["state"], "detail": one["state_detail"]} for one in letters]
+    items = [
+        {"id": one["id"], "state": one["state"], "detail": one["state_detail"], "outcome": one["outcome"]}
+        for one in letters
+    ]
     if as_json:
         show_json({"items": items})
     else:
-        rows = [(one["id"], one["state"], one["detail"]) for one in items]
+        rows = [(one["id"], one["state"], one["outcome"]) for one in items]
         show_table(f"{len(items):,} replayed", ["Id", "State", "What became of it"], rows)
     if any(one["state"] == "failed" for one in items):
         raise typer.Exit(FAILED)

@@ -11,7 +11,9 @@ from starlette.responses import RedirectResponse, Response
 
 from services.catalog.commands.indexing import IndexWorker
 from services.catalog.ports import CatalogIndexError
+from services.host.dead_letter_words import outcome_words
 from services.host.entrypoints.api_operations import (
+    REASON_CHARACTERS_MAX,
     dead_letter_detail,
     event_path_or_problem,
 )
@@ -19,10 +21,12 @@ from services.host.event_paths import correlation_id_in, hops_of
 from services.host.operations import Operated, operations_status
 from shared.bus.dead_letters import DeadLetterPage
 from shared.errors import NotFoundError
+from shared.http.forms import NEW_FORM, FormState, shown_again, uuid_in
 from shared.http.problems import ProblemError
-from shared.http.viewing import access
+from shared.http.viewing import ViewerDependency, access
 from shared.identity.viewer import Role
 from shared.web.templating import Templates, build_templates
+from shared.web.wording import exact_time
 
 __all__ = ["build_operations_pages"]
 
@@ -35,6 +39,7 @@ STATE_KINDS = {
     "waiting": "info",
     "replayed": "ok",
     "superseded": "ok",
+    "discarded": "unknown",
     "running": "ok",
     "starting": "info",
     "paused": "warn",
@@ -53,18 +58,27 @@ def build_operations_pages(operated: Operated, indexing: IndexWorker) -> APIRout
 
 
 def _add_overview(router: APIRouter, operated: Operated, indexing: IndexWorker, templates: Templates) -> None:
-    async def overview(request: Request, *, cursor: UUID | None = None, index_words: str = "") -> Response:
+    async def overview(
+        request: Request, *, cursor: UUID | None = None, index_words: str = "", form: FormState = NEW_FORM
+    ) -> Response:
         return templates.render(
             request,
             "operations.html",
+            status_code=form.status_code,
             status=await operations_status(operated, version("nutmeg")),
             letters=await _letters(operated, cursor),
             kinds=STATE_KINDS,
             index_words=index_words,
+            outcome_words=outcome_words,
+            form=form,
             can_restart=operated.runs_consumers,
         )
 
+    async def show_again(request: Request, form: FormState) -> Response:
+        return await overview(request, form=form)
+
     @router.get("")
+    @shown_again(show_again, {"path": "Correlation id"})
     async def show_operations(
         request: Request, cursor: Annotated[UUID | None, Query()] = None, path: str = ""
     ) -> Response:
@@ -95,23 +109,54 @@ def _add_overview(router: APIRouter, operated: Operated, indexing: IndexWorker, 
 
 
 def _add_dead_letters(router: APIRouter, operated: Operated, templates: Templates) -> None:
-    @router.get("/dead-letters/{dead_letter_id}")
-    async def show_dead_letter(request: Request, dead_letter_id: UUID) -> Response:
+    async def show_page(request: Request, dead_letter_id: UUID, form: FormState) -> Response:
         letter = await dead_letter_detail(operated, dead_letter_id)
         value = orjson.dumps(letter.value, option=orjson.OPT_INDENT_2).decode()
         correlation_id = letter.headers.get("ce_correlationid") or letter.headers.get("ce_id") or ""
         return templates.render(
             request,
             "dead_letter.html",
+            status_code=form.status_code,
+            form=form,
             letter=letter,
             value=value,
             correlation_id=correlation_id,
             kinds=STATE_KINDS,
+            decided=[
+                (
+                    exact_time(one.happened_at),
+                    "Replayed" if one.act == "replay" else "Discarded",
+                    one.person_id or "a command",
+                    one.reason or "–",
+                )
+                for one in letter.history
+            ],
         )
 
+    async def show_again(request: Request, form: FormState) -> Response:
+        return await show_page(request, uuid_in(request.path_params["dead_letter_id"]), form)
+
+    @router.get("/dead-letters/{dead_letter_id}")
+    async def show_dead_letter(request: Request, dead_letter_id: UUID) -> Response:
+        return await show_page(request, dead_letter_id, NEW_FORM)
+
+    @router.post("/dead-letters/{dead_letter_id}/discard")
+    @shown_again(show_again, {"reason": "Why is it never to be handled?"})
+    async def discard(
+        dead_letter_id: UUID,
+        viewer: ViewerDependency,
+        reason: Annotated[str, Form(max_length=REASON_CHARACTERS_MAX)] = "",
+    ) -> Response:
+        await operated.dead_letters.discard([str(dead_letter_id)], reason=reason, by=viewer.person_id)
+        return RedirectResponse(f"/ops/dead-letters/{dead_letter_id}", status_code=303)
+
     @router.post("/dead-letters/replay")
-    async def replay(dead_letter_id: Annotated[UUID | None, Form()] = None) -> Response:
-        await operated.dead_letters.replay(None if dead_letter_id is None else [str(dead_letter_id)])
+    async def replay(
+        viewer: ViewerDependency, dead_letter_id: Annotated[UUID | None, Form()] = None
+    ) -> Response:
+        await operated.dead_letters.replay(
+            None if dead_letter_id is None else [str(dead_letter_id)], by=viewer.person_id
+        )
         back = "/ops#dead-letters" if dead_letter_id is None else f"/ops/dead-letters/{dead_letter_id}"
         return RedirectResponse(back, status_code=303)
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -21,7 +22,7 @@ from shared.http.app import build_app
 from shared.identity.signing_key import SigningKey
 from shared.telemetry.metrics import Metrics
 from tests.support.host_in_process import RunningHost, run_host
-from tests.unit.http.application import KnownTokens, always_ready
+from tests.unit.http.application import OPERATOR, KnownTokens, always_ready
 
 COUNTING = "usage.counting"
 
@@ -90,6 +91,36 @@ async def test_operators_read_status_and_replay_for_the_group_that_failed_alone(
         assert [(each["group"], each["state"]) for each in replayed] == [("usage.directory", "failed")]
         letters = (await client.get("/api/v1/ops/dead-letters")).json()["items"]
         assert {each["state"] for each in letters if each["group"] != "usage.directory"} == {"open"}
+
+
+async def test_operators_discard_with_a_reason_that_stays_with_the_letter(tmp_path: Path) -> None:
+    async with run_host(tmp_path / "data") as running, operators_of(running) as client:
+        await running.host.log.publish([OutgoingRecord("catalog.datasets", "p", "p", [], b"no event")])
+        await running.idle()
+        where = "/api/v1/ops/dead-letters"
+        letters = (await client.get(where)).json()["items"]
+        first, *others = [one["id"] for one in letters]
+        no_reason = await client.post(f"{where}/discard", json={"ids": [first], "reason": "  "})
+        assert no_reason.status_code == 422
+        assert no_reason.json()["errors"][0]["pointer"] == "#/reason"
+        unknown = await client.post(f"{where}/discard", json={"ids": [str(uuid4())], "reason": "Bad."})
+        assert unknown.status_code == 404
+        page = await client.post(
+            f"/ops/dead-letters/{first}/discard", data={"reason": " "}, headers={"Accept": "text/html"}
+        )
+        assert page.status_code == 422
+        assert 'id="reason-error"' in page.text
+        done = await client.post(f"/ops/dead-letters/{first}/discard", data={"reason": "No event at all."})
+        assert done.status_code == 303
+        shown = (await client.get(f"{where}/{first}")).json()
+        assert (shown["state"], shown["outcome"]) == ("discarded", "Discarded: No event at all.")
+        (act,) = shown["history"]
+        assert (act["act"], act["reason"]) == ("discard", "No event at all.")
+        assert act["person_id"] == str(OPERATOR.person_id)
+        rest = {"topic": "catalog.datasets", "reason": "The same."}
+        assert set((await client.post(f"{where}/discard", json=rest)).json()["discarded"]) == set(others)
+        counts = (await client.get("/api/v1/ops/status")).json()["dead_letters"]
+        assert (counts["open"], counts["discarded"]) == (0, len(letters))
 
 
 @pytest.mark.parametrize(("group", "status"), [(COUNTING, 409), ("usage.nothing", 404)])

@@ -1,12 +1,15 @@
 """Listing, looking at and replaying dead letters."""
 
+from typing import cast
+from uuid import uuid4
+
 import pytest
 
 from shared.bus.dead_letter_record import read_dead_letter
-from shared.bus.ports import LogRecord, OutgoingRecord
-from shared.bus.replays import ReplayState
+from shared.bus.ports import EventLog, LogRecord, OutgoingRecord, TopicPartition
+from shared.bus.replays import DeadLetterAct, ReplayState
 from shared.clock import SimulatedClock
-from shared.errors import InvalidEventError, NotFoundError, TransientError
+from shared.errors import ConflictError, InvalidEventError, InvalidInputError, NotFoundError, TransientError
 from shared.events.envelope import Event
 from tests.support.bus_bench import Bench, until
 from tests.support.ledger_service import COUNTING, dataset_id
@@ -188,3 +191,66 @@ def test_a_stray_record_is_no_dead_letter(clock: SimulatedClock) -> None:
     now = clock.now()
     with pytest.raises(InvalidEventError, match=r"usage\.hits\.dlq/0@7 is no dead letter"):
         read_dead_letter(LogRecord("usage.hits.dlq", 0, 7, "k", [], b"", now))
+
+
+async def test_a_discarded_letter_waits_for_nobody_and_says_who_decided_so_when_and_why(
+    bench: Bench, clock: SimulatedClock
+) -> None:
+    kept, discarded = await with_dead_hits(bench, "a", "b")
+    operator, person = bench.operator(), uuid4()
+    assert await operator.undecided() == {("usage.hits", COUNTING.name): 2}
+    before = clock.now()
+    assert await operator.discard([discarded], reason="  A test hit.  ", by=person) == [discarded]
+    view = await operator.show(discarded)
+    assert (view.state, view.detail) == (ReplayState.DISCARDED, "A test hit.")
+    (act,) = await operator.history(view)
+    assert act == DeadLetterAct("discard", person, "A test hit.", act.happened_at)
+    assert before <= act.happened_at <= clock.now()
+    assert await operator.undecided() == {("usage.hits", COUNTING.name): 1}
+    assert await operator.replay(group=COUNTING.name) == [kept]
+    await bench.consume()
+    assert await bench.ledger.hits_total() == 1
+    assert await operator.undecided() == {("usage.hits", COUNTING.name): 0}
+
+
+async def test_a_discarded_letter_can_be_replayed_and_both_decisions_stay(bench: Bench) -> None:
+    (identity,) = await with_dead_hits(bench, "a")
+    operator = bench.operator()
+    await operator.discard([identity], reason="A mistake.")
+    await operator.replay([identity])
+    with pytest.raises(ConflictError, match="under way"):
+        await operator.discard([identity], reason="Not that fast.")
+    await bench.consume()
+    view = await operator.show(identity)
+    assert view.state is ReplayState.REPLAYED
+    assert [(one.act, one.reason) for one in await operator.history(view)] == [
+        ("discard", "A mistake."),
+        ("replay", None),
+    ]
+
+
+async def test_nothing_is_discarded_without_a_reason_or_a_choice(bench: Bench) -> None:
+    (identity,) = await with_dead_hits(bench, "a")
+    operator = bench.operator()
+    with pytest.raises(InvalidInputError, match="for a reason"):
+        await operator.discard([identity], reason="   ")
+    with pytest.raises(InvalidInputError, match="Nothing was chosen"):
+        await operator.discard(reason="All of it.")
+    with pytest.raises(NotFoundError):
+        await operator.discard([identity, "no-such-id"], reason="Why not.")
+    assert await state_of(bench, identity) is ReplayState.OPEN
+
+
+async def test_a_letter_that_left_the_log_is_counted_no_more(bench: Bench) -> None:
+    await with_dead_hits(bench, "a")
+    operator = bench.operator()
+    assert await operator.undecided() == {("usage.hits", COUNTING.name): 1}
+    operator._log = cast("EventLog", NoLetters())
+    assert await operator.undecided() == {("usage.hits", COUNTING.name): 0}
+
+
+class NoLetters:
+    """A log whose dead letters are past their retention."""
+
+    async def end_offsets(self, topic: str) -> dict[TopicPartition, int]:
+        return {}

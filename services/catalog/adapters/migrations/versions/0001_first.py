@@ -108,6 +108,16 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('dead_letter_id')
     )
     op.create_index('ix_dead_letter_replays_state', 'dead_letter_replays', ['group_name', 'state'], unique=False)
+    op.create_table('dead_letter_acts',
+    sa.Column('act_id', sa.Integer(), autoincrement=True, nullable=False),
+    sa.Column('dead_letter_id', sa.String(length=36), nullable=False),
+    sa.Column('act', sa.String(length=20), nullable=False),
+    sa.Column('person_id', sa.Uuid(), nullable=True),
+    sa.Column('reason', sa.Text(), nullable=True),
+    sa.Column('happened_at', types.UTCDateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('act_id')
+    )
+    op.create_index(op.f('ix_dead_letter_acts_dead_letter_id'), 'dead_letter_acts', ['dead_letter_id'], unique=False)
     op.create_table('waiting_events',
     sa.Column('id', sa.String(length=36), nullable=False),
     sa.Column('group_name', sa.String(length=120), nullable=False),
@@ -282,6 +292,8 @@ def downgrade() -> None:
     op.drop_index('ix_waiting_events_key', table_name='waiting_events')
     op.drop_index('ix_waiting_events_due', table_name='waiting_events')
     op.drop_table('waiting_events')
+    op.drop_index(op.f('ix_dead_letter_acts_dead_letter_id'), table_name='dead_letter_acts')
+    op.drop_table('dead_letter_acts')
     op.drop_index('ix_dead_letter_replays_state', table_name='dead_letter_replays')
     op.drop_table('dead_letter_replays')
     op.drop_index('ix_datasets_to_index', table_name='datasets', sqlite_where=sa.text('indexed_revision < document_revision'), postgresql_where=sa.text('indexed_revision < document_revision'))
