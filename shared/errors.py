@@ -54,13 +54,14 @@ class TransientError(NutmegError):
 
 
 class NotReadyError(NutmegError):
-    """This record waits for data that is on its way, and for nothing that is broken.
+    """This record, or portion of work, waits for data that is on its way, and for nothing that is broken.
 
     ``waits_for`` names the data as whoever brings it does (:func:`shared.bus.waiting.wake_waiting`), like
-    ``person 4be0…``. ``patience`` is how long the record may wait before it is given up.
+    ``person 4be0…``. ``patience`` is how long the record may wait before it is given up;
+    None is for recurring work, which tries for ever, and for what waits behind another record.
     """
 
-    def __init__(self, waits_for: str, *, patience: timedelta) -> None:
+    def __init__(self, waits_for: str, *, patience: timedelta | None) -> None:
         super().__init__(f"waits for {waits_for}")
         self.waits_for = waits_for
         self.patience = patience

@@ -48,7 +48,7 @@ def stands_behind(
         return None
     own = record_identity(record, group)
     words = next((one.waits_for for one in ahead if one.id == own), ahead[0].waits_for)
-    return NotReadyError(words, patience=timedelta.max)
+    return NotReadyError(words, patience=None)
 
 
 def settle(
@@ -117,7 +117,7 @@ def _row(
 ) -> WaitingRecord:
     identity = record_identity(one.record, group)
     own = one.waiting or next((other for other in waiting if other.id == identity), None)
-    if error.patience == timedelta.max:
+    if error.patience is None:
         return own or _fresh(identity, one, error, None, now)
     if one.waiting is not None:
         if one.waiting.has_expired(now):

@@ -8,7 +8,7 @@ import structlog
 
 from shared.bus.measuring import BusMetrics, NullBusMetrics
 from shared.clock import Clock
-from shared.errors import TransientError
+from shared.errors import NotReadyError, TransientError
 from shared.runtime import RecurringWork
 
 __all__ = ["WorkLoop", "WorkStatus"]
@@ -19,6 +19,9 @@ PAUSE_SECONDS_MIN = 0.5
 PAUSE_SECONDS_MAX = 60.0
 OUTAGE_PAUSE_SECONDS_MAX = 4.0
 """While a store or the index is away, which ends without anybody's doing anything here."""
+
+WAITING_PAUSE_SECONDS = 1.0
+"""While data that the work needs is on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class WorkLoop:
         self._failures_in_a_row = 0
         self._last_error: str | None = None
         self._is_outage = False
+        self._is_waiting = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set; a portion that was begun is finished."""
@@ -80,10 +84,16 @@ class WorkLoop:
         )
 
     async def _portion(self) -> int:
-        self._is_running = True
+        self._is_running, self._is_waiting = True, False
         self._runs += 1
         try:
             done = await self.work.run_once()
+        except NotReadyError as error:
+            # Nothing has failed: what it needs is on its way. It looks again soon.
+            self._is_waiting = True
+            logger.info("recurring work waits", service=self._service, work=self.work.name, cause=str(error))
+            self._failures_in_a_row, self._last_error = 0, None
+            return 0
         except Exception as error:
             self._failures += 1
             self._failures_in_a_row = min(self._failures_in_a_row + 1, 16)
@@ -107,6 +117,8 @@ class WorkLoop:
     async def _wait(self, stop: asyncio.Event) -> None:
         seconds = self.work.interval_seconds
         events = [self._woken, stop]
+        if self._is_waiting:
+            seconds = min(seconds, WAITING_PAUSE_SECONDS)
         if self._failures_in_a_row:
             # Being woken must not make failing work spin.
             seconds_max = OUTAGE_PAUSE_SECONDS_MAX if self._is_outage else PAUSE_SECONDS_MAX

@@ -23,7 +23,7 @@ from services.catalog.domain.harvest_job import (
     HarvestSource,
 )
 from services.catalog.ports import CatalogPorts, DirectoryNews, Downloader, Feed, FeedError, FeedShelf
-from shared.errors import TransientError
+from shared.errors import NotReadyError
 from shared.events.catalog import HarvestCompleted, HarvestHeld, RejectedRecord
 from shared.events.registry import HARVEST_COMPLETED, HARVEST_HELD
 from shared.store.engine import Store
@@ -165,7 +165,7 @@ class HarvestWorker:
         return job
 
     async def _hear_directory(self, job: HarvestJob) -> HarvestJob:
-        """Wait a moment for what the directory told; in vain, tell the job so and raise ``TransientError``.
+        """Wait a moment for what the directory told; in vain, tell the job so and raise ``NotReadyError``.
 
         The work then tries again by itself.
         """
@@ -180,7 +180,7 @@ class HarvestWorker:
         )
         if job.message != message:
             await self._save(replace(job, message=message))
-        raise TransientError(message)
+        raise NotReadyError(f"{unheard:,} changes of the directory", patience=None)
 
     async def _bring(self, job: HarvestJob) -> HarvestJob:
         """Have a feed here that another process received."""

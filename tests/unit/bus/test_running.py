@@ -15,7 +15,7 @@ from shared.bus.running import ServiceRunner, wait_until_idle
 from shared.bus.sqlite_log import SQLiteEventLog
 from shared.bus.standing import LoopState
 from shared.clock import SimulatedClock
-from shared.errors import InvalidEventError, NutmegError, TransientError
+from shared.errors import InvalidEventError, NotReadyError, NutmegError, TransientError
 from shared.events.envelope import Event
 from shared.runtime import RecurringWork, Service
 from shared.store.unit_of_work import UnitOfWork
@@ -209,6 +209,27 @@ async def test_work_that_met_an_outage_is_tried_again_soon_after_it_however_long
     async with running(replace(ledger.service, works=[work]), log, clock, metrics) as runner:
         await wait_until_idle([runner], timeout_seconds=60)
         assert queue.done == ["1"]
+
+
+async def test_work_whose_data_is_on_its_way_waits_and_has_not_failed(
+    ledger: Ledger,
+    log: SQLiteEventLog,
+    clock: SimulatedClock,
+    metrics: RecordingMetrics,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Its own interval would last longer than this test may.
+    monkeypatch.setattr(working, "WAITING_PAUSE_SECONDS", 0.01)
+    queue = Queue()
+    queue.items, queue.failures_left = ["1"], 5
+    queue.error = NotReadyError("the directory", patience=None)
+    work = RecurringWork("queue", 3_600, queue.run_once, queue.pending)
+    async with running(replace(ledger.service, works=[work]), log, clock, metrics) as runner:
+        await wait_until_idle([runner], timeout_seconds=60)
+        assert queue.done == ["1"]
+        (status,) = [one for one in (await runner.status()).works if one.name == "queue"]
+    assert (status.failures, status.last_error) == (0, None)
+    assert not metrics.works["queue", True]
 
 
 async def test_waiting_too_long_names_what_is_still_busy(
