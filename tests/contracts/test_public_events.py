@@ -12,6 +12,7 @@ from pydantic import BaseModel, create_model
 
 from services.catalog.domain.entry import public_dataset
 from services.catalog.domain.feed_changes import FeedLine, cloud_event, feed_line
+from services.catalog.entrypoints.change_documents import ChangeDocument, ChangesDocument
 from services.catalog.entrypoints.documents import DatasetDocument
 from services.catalog.handlers import CHANGES_HANDLERS
 from services.quality.entrypoints.documents import AlertDocument, ProfileDocument
@@ -192,6 +193,18 @@ def test_a_change_of_private_fields_alone_is_no_news_outside() -> None:
         data = event.data.model_copy(update={"changed_fields": changed})
         line = feed_line(Event(event.type, event.source, event.subject, data, event.time, event.id))
         assert (None if line is None else line.data["changed_fields"]) == expected
+
+
+@TYPES
+def test_the_document_of_the_api_describes_the_example(name: str) -> None:
+    example = committed(name, public=True)
+    document = ChangeDocument.model_validate(example)
+    assert type(document.data) in set(PUBLIC_MODELS.values())
+    schema = ChangesDocument.model_json_schema()
+    page = {"events": [example], "next_cursor": "1", "is_last": True}
+    Draft202012Validator(schema, format_checker=FormatChecker()).validate(page)
+    assert PUBLIC_MODELS[name].__name__ in schema["$defs"]
+    assert set(example) <= set(ChangeDocument.model_fields)
 
 
 def test_a_type_without_a_public_model_does_not_leave() -> None:

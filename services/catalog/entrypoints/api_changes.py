@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from services.catalog.domain.feed_changes import FeedLine, cloud_event
+from services.catalog.entrypoints.change_documents import ChangesDocument
 from services.catalog.ports import ChangesFeed
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.sse import LastEventID
@@ -56,7 +57,11 @@ def build_changes_api(changes: ChangesFeed, bell: Bell) -> APIRouter:
     """Return the route ``/api/v1/events``."""
     router = APIRouter(tags=["changes"])
 
-    @router.get("/api/v1/events", dependencies=[access("public", TokenScope.EVENTS)])
+    @router.get(
+        "/api/v1/events",
+        dependencies=[access("public", TokenScope.EVENTS)],
+        responses={200: {"model": ChangesDocument}},
+    )
     async def read_changes(
         request: Request,
         viewer: ViewerDependency,
