@@ -77,7 +77,7 @@ def _add_status(app: typer.Typer) -> None:
                 )
                 for one in found["consumers"]
             ]
-            columns = ["Group", "State", "Lag in seconds", "Behind", "Waiting for data", "Handled"]
+            columns = ["Group", "State", "Lag (s)", "Behind", "Waiting", "Handled"]
             show_table("Consumers", columns, rows)
             for record in found["waiting"]:
                 words = f"{record['key']} waits for {record['waits_for']}"
