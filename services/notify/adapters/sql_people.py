@@ -4,13 +4,14 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, select, update
 
 from services.notify.adapters.tables import (
     AGENCIES,
     DELIVERIES,
     INBOX_LINES,
     KNOWN_DATASETS,
+    MATTERS,
     PEOPLE,
     TELLINGS,
 )
@@ -55,6 +56,10 @@ class SqlPeopleBook:
             return
         for table in (TELLINGS, DELIVERIES, INBOX_LINES, PEOPLE):
             await work.connection.execute(delete(table).where(table.c.person_id.in_(list(person_ids))))
+        for column in (MATTERS.c.requester_id, MATTERS.c.acknowledged_by):
+            await work.connection.execute(
+                update(MATTERS).where(column.in_(list(person_ids))).values({column.name: None})
+            )
 
     async def put_agencies(self, work: UnitOfWork, agencies: Sequence[AgencyState]) -> None:
         await upsert(

@@ -4,8 +4,12 @@ from dataclasses import astuple
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+from sqlalchemy import select
+
 from services.notify.adapters.sql_workload import workload_of
+from services.notify.adapters.tables import MATTERS
 from shared.events.alerts import AlertOpened, AlertResolved
+from shared.events.envelope import tombstone
 from shared.events.governance import (
     AgencyChanged,
     AgencyState,
@@ -119,6 +123,18 @@ async def test_whoever_answers_for_all_sees_all_that_waits(start: Start, mail_se
     await bench.publish(MEASUREMENT_RECORDED, measured("ok"), key)
     await bench.idle()
     assert await workloads() == everybody
+    erased = tombstone(
+        PERSON_CHANGED,
+        subject=str(REQUESTER),
+        partition_key=str(REQUESTER),
+        time=bench.clock.now(),
+        subjectversion=9,
+    )
+    await bench.send(erased)
+    await bench.idle()
+    async with bench.notify.service.store.read() as connection:
+        kept = set(await connection.scalars(select(MATTERS.c.requester_id)))
+    assert kept == {None}
 
 
 async def test_a_data_officer_gets_one_summary_of_a_first_harvest_in_one_mail(
