@@ -134,7 +134,7 @@ def test_a_data_officer_finds_the_first_summary_and_what_waits(
         expect(summary).to_have_count(1)
         look(page, shots, f"officer-inbox-{width}")
         summary.click()
-        expect(page.get_by_text("You are the data officer of these agencies.")).to_be_visible()
+        expect(page.get_by_text("You are the data officer of this agency.")).to_be_visible()
         look(page, shots, f"officer-summary-{width}")
         page.get_by_role("link", name="With a problem").click()
         page.wait_for_url("**/search?*")

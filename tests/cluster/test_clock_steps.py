@@ -173,7 +173,7 @@ async def assert_matters_are_told_once(scene: Scene) -> None:
     assert alerts == [("row-count-dropped", "open", 1, 1)] * PAIRS
     lines = "SELECT kind, COUNT(*) FROM inbox_lines JOIN matters USING (matter_id) GROUP BY kind"
     told = {
-        "baseline-summary": STEWARDS + 1,
+        "baseline-summary": STEWARDS + 2,
         "row-count-dropped": PAIRS,
         "sharing-request-submitted": PAIRS,
     }

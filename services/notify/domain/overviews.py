@@ -81,7 +81,7 @@ def matter_of_overview(
         title=f"First quality check: {whose}",
         cause=f"{datasets} {noun} measured for the first time: {stale} out of date, {late} late. "
         "From here on you hear only of changes.",
-        next_act="Open the list of what is out of date. Ask for updates, or correct the declared frequency."
+        next_act="Open the lists of what is late. Ask for updates, or correct the declared frequency."
         if stale or late
         else "Nothing needs to be done now.",
         severity="info",
@@ -141,11 +141,17 @@ def _name(line: AgencySummaryLine, names: Mapping[UUID, str]) -> str:
     return names.get(line.agency_id, "An agency")
 
 
-def _why(person_id: UUID, chiefs: set[UUID], everywhere: set[UUID], theirs: Mapping[UUID, object]) -> str:
+def _why(
+    person_id: UUID,
+    chiefs: set[UUID],
+    everywhere: set[UUID],
+    theirs: Mapping[UUID, Sequence[AgencySummaryLine]],
+) -> str:
     if person_id in chiefs:
         return "You are the chief data officer."
     if person_id in everywhere:
         return "You are the data officer of all agencies."
     if person_id in theirs:
-        return "You are the data officer of these agencies."
+        whose = "this agency" if len(theirs[person_id]) == 1 else "these agencies"
+        return f"You are the data officer of {whose}."
     return "Nobody answers for these agencies, and you operate this installation."
