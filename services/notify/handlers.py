@@ -3,13 +3,14 @@
 Nothing is sent here: a message is a row that a work sends later, so a slow mail server holds up no event.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TypeAlias
 from uuid import UUID
 
 from services.notify.commands import hand_over_alerts
+from services.notify.domain.entitlement import is_lost
 from services.notify.domain.matters import (
     Change,
     Matter,
@@ -136,8 +137,25 @@ async def remember_addresses(
     await forget_waiting(work, SHARING_REQUEST_SUBMITTED.topic.name, [_wrote(key) for key in erased])
     await wake_waiting(work, _arrived(people))
     new = {person.person_id for person in people if person.person_id not in known}
+    await _withdraw_lost(work, ports, known, {person.person_id for person in people})
     await hand_over_alerts(work, ports, await ports.people.stewarded_by(work, new))
     return await remember_people(batch, work, ports.principals)
+
+
+async def _withdraw_lost(
+    work: UnitOfWork, ports: NotifyPorts, known: Directory, changed: Collection[UUID]
+) -> None:
+    """Take from people what came to them by rights that they have no more, whether it was sent or not."""
+    before = {person.person_id: person.grants for person in known.people if person.person_id in changed}
+    after = await ports.people.grants_of(work, list(before))
+    for person_id, grants in before.items():
+        left = after.get(person_id, frozenset())
+        if grants <= left:
+            continue
+        matters = await ports.book.matters_of(work, person_id)
+        lost = [matter.matter_id for matter in matters if is_lost(matter, grants, left)]
+        if lost:
+            await ports.book.withdraw(work, person_id, lost)
 
 
 async def remember_agencies(batch: Sequence[Event], work: UnitOfWork, ports: NotifyPorts) -> None:

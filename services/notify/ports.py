@@ -18,6 +18,7 @@ from shared.clock import Clock
 from shared.datasets.read_model import KnownDatasets
 from shared.events.governance import AgencyState, PersonState
 from shared.identity.principals import Principals
+from shared.identity.viewer import Grant
 from shared.store.unit_of_work import UnitOfWork
 
 __all__ = [
@@ -77,6 +78,10 @@ class PeopleBook(Protocol):
         """Write the newest state of people."""
         ...
 
+    async def grants_of(self, work: UnitOfWork, person_ids: Collection[UUID]) -> dict[UUID, frozenset[Grant]]:
+        """Return what these people may, as was last told; unknown ones are left out."""
+        ...
+
     async def erase_people(self, work: UnitOfWork, person_ids: Collection[UUID]) -> None:
         """Remove people with their inbox, waiting messages and the texts of sent ones."""
         ...
@@ -115,6 +120,14 @@ class MatterBook(Protocol):
 
     async def put_in_inbox(self, work: UnitOfWork, readers: Mapping[UUID, Sequence[Recipient]]) -> None:
         """Give the readers of each matter, by its id, a line for it, once."""
+        ...
+
+    async def matters_of(self, work: UnitOfWork, person_id: UUID) -> list[Matter]:
+        """Return everything in a person's inbox, or still to be told or sent to them."""
+        ...
+
+    async def withdraw(self, work: UnitOfWork, person_id: UUID, matter_ids: Collection[UUID]) -> None:
+        """Take matters from a person: the inbox lines, what was not told yet, and messages not sent yet."""
         ...
 
     async def readers(self, work: UnitOfWork, matter_id: UUID) -> list[Recipient]:

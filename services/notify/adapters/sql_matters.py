@@ -62,6 +62,36 @@ class SqlMatterBook:
         ]
         await upsert(work.connection, INBOX_LINES, rows, update=[])
 
+    async def matters_of(self, work: UnitOfWork, person_id: UUID) -> list[Matter]:
+        theirs = select(INBOX_LINES.c.matter_id).where(INBOX_LINES.c.person_id == person_id)
+        told = select(TELLINGS.c.matter_id).where(TELLINGS.c.person_id == person_id)
+        rows = await work.connection.execute(
+            select(MATTERS).where(or_(MATTERS.c.matter_id.in_(theirs), MATTERS.c.matter_id.in_(told)))
+        )
+        return [matter_of_row(row) for row in rows]
+
+    async def withdraw(self, work: UnitOfWork, person_id: UUID, matter_ids: Collection[UUID]) -> None:
+        waiting = select(DELIVERIES.c.delivery_id).where(
+            DELIVERIES.c.person_id == person_id, DELIVERIES.c.state.in_(OPEN_DELIVERIES)
+        )
+        unsent = or_(TELLINGS.c.delivery_id.is_(None), TELLINGS.c.delivery_id.in_(waiting))
+        ids = list(matter_ids)
+        await work.connection.execute(
+            delete(INBOX_LINES).where(INBOX_LINES.c.person_id == person_id, INBOX_LINES.c.matter_id.in_(ids))
+        )
+        await work.connection.execute(
+            delete(TELLINGS).where(TELLINGS.c.person_id == person_id, TELLINGS.c.matter_id.in_(ids), unsent)
+        )
+        # A message of which nothing is left tells nothing; one with other matters goes out without these.
+        left = select(TELLINGS.c.delivery_id).where(TELLINGS.c.delivery_id.is_not(None))
+        await work.connection.execute(
+            delete(DELIVERIES).where(
+                DELIVERIES.c.person_id == person_id,
+                DELIVERIES.c.state.in_(OPEN_DELIVERIES),
+                DELIVERIES.c.delivery_id.not_in(left),
+            )
+        )
+
     async def readers(self, work: UnitOfWork, matter_id: UUID) -> list[Recipient]:
         rows = await work.connection.execute(
             select(INBOX_LINES).where(INBOX_LINES.c.matter_id == matter_id).order_by(INBOX_LINES.c.person_id)

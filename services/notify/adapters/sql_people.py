@@ -51,6 +51,12 @@ class SqlPeopleBook:
         ]
         await upsert(work.connection, PEOPLE, rows)
 
+    async def grants_of(self, work: UnitOfWork, person_ids: Collection[UUID]) -> dict[UUID, frozenset[Grant]]:
+        rows = await work.connection.execute(
+            select(PEOPLE.c.person_id, PEOPLE.c.grants).where(PEOPLE.c.person_id.in_(list(person_ids)))
+        )
+        return {row.person_id: _grants(row.grants) for row in rows}
+
     async def erase_people(self, work: UnitOfWork, person_ids: Collection[UUID]) -> None:
         if not person_ids:
             return
@@ -95,6 +101,7 @@ class SqlPeopleBook:
 
 
 def _grants(documents: Sequence[dict[str, Any]]) -> frozenset[Grant]:
+    """Return the grants in a person's row."""
     # Roles on topics are open: one that this version does not know routes nothing.
     return frozenset(
         Grant(Role(one["role"]), UUID(one["agency_id"]) if one.get("agency_id") else None)

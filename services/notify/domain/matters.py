@@ -17,6 +17,7 @@ from shared.events.topics import TOPICS
 
 __all__ = [
     "ALERT_TOPICS",
+    "HELD_HARVEST_KIND",
     "READ_ONCE_KINDS",
     "Change",
     "Matter",
@@ -35,6 +36,7 @@ NAMESPACE = UUID("0c2ac2f6-3e0c-4a7b-9c53-6d3c8a6a5f70")
 SEVERITIES = {"info": 0, "warning": 1, "error": 2}
 ALERT_TOPICS = frozenset({TOPICS["quality.alerts"].name, TOPICS["usage.alerts"].name})
 BASELINE_KIND = "baseline-summary"
+HELD_HARVEST_KIND = "harvest-held"
 READ_ONCE_KINDS = frozenset({BASELINE_KIND, "answer-approved", "answer-denied"})
 """A summary and a final answer ask for nothing but to be read."""
 
@@ -224,7 +226,7 @@ def matter_of_held_harvest(held: HarvestHeld, *, topic: str, now: datetime) -> M
     """Return the matter of a harvest that waits for a person."""
     return Matter(
         matter_id=held.harvest_id,
-        kind="harvest-held",
+        kind=HELD_HARVEST_KIND,
         topic=topic,
         title=f"Harvest of {held.source_id}",
         cause=f"The feed lost {held.missing} of {held.known} datasets. Nothing was retired.",
