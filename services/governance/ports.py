@@ -153,6 +153,10 @@ class Directory(Protocol):
         """Delete what is known of tokens and sign-in codes that have expired; return how many."""
         ...
 
+    async def words_of(self, work: UnitOfWork, person_id: UUID) -> list[str]:
+        """Return a person's name and address. Raises ``NotFoundError`` for an unknown person."""
+        ...
+
     async def erase_person(self, work: UnitOfWork, person_id: UUID) -> int:
         """Remove address, name, grants and tokens; return the version of the tombstone.
 
@@ -205,6 +209,18 @@ class RequestBook(Protocol):
         event_id: str,
     ) -> None:
         """Write the new state and the step that led to it."""
+        ...
+
+    async def naming(self, work: UnitOfWork, person_id: UUID, words: Collection[str]) -> list[SharingRequest]:
+        """Return a person's requests, and those whose texts hold one of ``words``, under row locks."""
+        ...
+
+    async def put_redacted(self, work: UnitOfWork, requests: Sequence[SharingRequest]) -> None:
+        """Write requests from which words were taken; no step led to that."""
+        ...
+
+    async def redact_steps(self, work: UnitOfWork, person_id: UUID, words: Collection[str]) -> None:
+        """Take what a person wrote about their own requests, and ``words``, out of all steps."""
         ...
 
 

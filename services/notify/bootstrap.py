@@ -7,6 +7,7 @@ from pathlib import Path
 
 from services.notify.adapters.maildir import MaildirMailTransport
 from services.notify.adapters.smtp import TIMEOUTS_PER_TRY, SMTPMailTransport
+from services.notify.adapters.sql_kept_mail import SQLKeptMail
 from services.notify.adapters.sql_matters import SqlMatterBook
 from services.notify.adapters.sql_people import SqlPeopleBook
 from services.notify.adapters.sql_workload import SQLFreshnessRepository
@@ -96,6 +97,7 @@ def bootstrap(
         database_url, service="notify", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock
     )
     book = SqlMatterBook()
+    kept_mail = SQLKeptMail()
     is_alone = database_url.startswith("sqlite")
     ports = NotifyPorts(
         clock=clock,
@@ -104,12 +106,14 @@ def bootstrap(
         people=SqlPeopleBook(),
         freshness=SQLFreshnessRepository(),
         book=book,
+        kept_mail=kept_mail,
         bell=Bell(),
         group_wait=timedelta(seconds=settings.group_wait_seconds),
     )
     office = MessageOffice(
         store=store,
         book=book,
+        kept_mail=kept_mail,
         transport=transport or _transport(settings, maildir),
         sender=Sender(settings.sender_address, base_url, installation_name),
         clock=clock,
@@ -141,6 +145,13 @@ def bootstrap(
                 on_wake=ports.bell.on_ring,
                 is_divided=True,
             ),
+            RecurringWork(
+                name="notify.kept-mail",
+                interval_seconds=LOOK_SECONDS,
+                run_once=office.change_kept,
+                pending=partial(_count_kept, store, kept_mail),
+                on_wake=ports.bell.on_ring,
+            ),
             *_upkeep(store, ports, settings),
         ],
         open=take_up,
@@ -156,6 +167,11 @@ def _upkeep(store: Store, ports: NotifyPorts, settings: NotifySettings) -> list[
         pass_on = partial(pass_on_neglected, store, ports, after=timedelta(days=settings.escalation_days))
         works.append(RecurringWork("notify.escalation", LOOK_SECONDS, pass_on, _nothing_pending))
     return works
+
+
+async def _count_kept(store: Store, kept_mail: SQLKeptMail) -> int:
+    async with store.read() as connection:
+        return await kept_mail.count(connection)
 
 
 async def _nothing_pending() -> int:

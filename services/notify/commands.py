@@ -4,12 +4,13 @@ import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from email.message import EmailMessage
 from typing import Literal
 from uuid import UUID, uuid5
 
 import structlog
 
-from services.notify.domain.mail import Sending, compose, next_attempt
+from services.notify.domain.mail import Sending, compose, message_id, next_attempt
 from services.notify.domain.matters import (
     ALERT_TOPICS,
     READ_ONCE_KINDS,
@@ -19,7 +20,15 @@ from services.notify.domain.matters import (
     telling_id,
 )
 from services.notify.domain.routing import Ownership, Recipient, next_in_line, owners_of
-from services.notify.ports import DeferredError, MailTransport, MatterBook, NotifyPorts, RefusedError, Telling
+from services.notify.ports import (
+    DeferredError,
+    KeptMail,
+    MailTransport,
+    MatterBook,
+    NotifyPorts,
+    RefusedError,
+    Telling,
+)
 from shared.clock import Clock
 from shared.errors import NotFoundError
 from shared.events.notify import AlertAcknowledged, Delivery, DeliveryDead, DeliveryDeferred, DeliverySent
@@ -70,6 +79,7 @@ class MessageOffice:
 
     store: Store
     book: MatterBook
+    kept_mail: KeptMail
     transport: MailTransport
     sender: Sender
     clock: Clock
@@ -88,6 +98,16 @@ class MessageOffice:
             # People without an address have no message to send, but there may be more behind them.
             return await self.send_due() or gathered
         return tried
+
+    async def change_kept(self) -> int:
+        """Remove or write anew some messages that an erasure reached; return how many."""
+        async with self.store.unit_of_work() as work:
+            removed, changed = await self.kept_mail.due(work, MESSAGES_PER_TURN)
+            for delivery_id in removed:
+                await self.transport.remove(message_id(delivery_id, self.sender.domain))
+            for sending in changed:
+                await self.transport.rewrite(self._composed(sending))
+        return len(removed) + len(changed)
 
     async def gather_due(self) -> int:
         """Make one message per person of all that is due to be told; return how many people that was."""
@@ -122,19 +142,21 @@ class MessageOffice:
         leased = await self.book.lease(work, self.clock.now(), lease_for=self.lease, limit=1)
         return leased[0] if leased else None
 
-    async def _try(self, sending: Sending) -> _Attempt:
-        """Hand one message over, and return what became of it."""
-        if sending.address is None or not sending.told:
-            return _Attempt("dead", "the person has no address any more")
-        message = compose(
+    def _composed(self, sending: Sending) -> EmailMessage:
+        return compose(
             sending,
             sender=self.sender.address,
             base_url=self.sender.base_url,
             domain=self.sender.domain,
             installation=self.sender.installation,
         )
+
+    async def _try(self, sending: Sending) -> _Attempt:
+        """Hand one message over, and return what became of it."""
+        if sending.address is None or not sending.told:
+            return _Attempt("dead", "the person has no address any more")
         try:
-            return _Attempt("sent", await self.transport.send(message))
+            return _Attempt("sent", await self.transport.send(self._composed(sending)))
         except RefusedError as error:
             return _Attempt("dead", str(error))
         except DeferredError as error:

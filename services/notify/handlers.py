@@ -46,6 +46,7 @@ from shared.events.governance import (
     PersonState,
     SharingRequestApproved,
     SharingRequestDenied,
+    SharingRequestRedacted,
     SharingRequestReturned,
     SharingRequestState,
     SharingRequestSubmitted,
@@ -68,6 +69,7 @@ from shared.events.registry import (
     QUALITY_ALERT_RESOLVED,
     SHARING_REQUEST_APPROVED,
     SHARING_REQUEST_DENIED,
+    SHARING_REQUEST_REDACTED,
     SHARING_REQUEST_RETURNED,
     SHARING_REQUEST_SUBMITTED,
     SHARING_REQUEST_WITHDRAWN,
@@ -133,6 +135,9 @@ async def remember_addresses(
     people = [person for person in newest.values() if person is not None]
     erased = [key for key, person in newest.items() if person is None]
     await ports.people.put_people(work, people)
+    if erased:
+        await ports.kept_mail.forget(work, erased)
+        work.after_commit(ports.bell.ring)
     await ports.people.erase_people(work, erased)
     await forget_waiting(work, SHARING_REQUEST_SUBMITTED.topic.name, [_wrote(key) for key in erased])
     await wake_waiting(work, _arrived(people))
@@ -228,6 +233,17 @@ async def route_request(event: Event, work: UnitOfWork, ports: NotifyPorts) -> A
         await ports.book.put_matters(work, [matter, answer])
         asker = requester(request.requester_id, request.dataset_title)
         await _tell(work, ports, answer, Change.DECIDED, asker, wait=now)
+    return Outcome.APPLIED
+
+
+async def redact_request(event: Event, work: UnitOfWork, ports: NotifyPorts) -> Outcome:
+    """Take the words of an erased person out of what was told of a request, sent or not."""
+    request = event.payload(SharingRequestRedacted).request
+    topic = EVENT_TYPES[event.type].topic.name
+    for build in (matter_of_request, matter_of_answer):
+        matter = build(request, topic=topic, version=event.subjectversion or 0)
+        await ports.kept_mail.redact(work, matter.matter_id, matter.details)
+    work.after_commit(ports.bell.ring)
     return Outcome.APPLIED
 
 
@@ -472,6 +488,7 @@ ROUTING_HANDLERS: Handlers[NotifyPorts] = {
     SHARING_REQUEST_APPROVED.name: _route_request,
     SHARING_REQUEST_DENIED.name: _route_request,
     SHARING_REQUEST_WITHDRAWN.name: _route_request,
+    SHARING_REQUEST_REDACTED.name: each(redact_request),
     BASELINE_SUMMARISED.name: each(route_baseline),
     HARVEST_HELD.name: each(route_held_harvest),
     HARVEST_COMPLETED.name: each(close_held_harvest),

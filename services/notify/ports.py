@@ -24,6 +24,7 @@ from shared.store.unit_of_work import UnitOfWork
 __all__ = [
     "Bell",
     "DeferredError",
+    "KeptMail",
     "MailTransport",
     "MatterBook",
     "NotifyPorts",
@@ -52,6 +53,17 @@ class MailTransport(Protocol):
         Raises ``DeferredError`` (4xx, refused or lost connection, time-out) or ``RefusedError`` (5xx, an
         address that no server takes). Sending the same Message-ID twice is allowed.
         """
+        ...
+
+    async def rewrite(self, message: EmailMessage) -> None:
+        """Put a message in place of the kept one of the same Message-ID, where this transport keeps any.
+
+        Raises ``DeferredError``. What another server took is its receiver's, and stays.
+        """
+        ...
+
+    async def remove(self, message_id: str) -> None:
+        """Delete the kept message of this Message-ID, as :meth:`rewrite` changes it."""
         ...
 
     async def rest(self) -> None:
@@ -216,6 +228,24 @@ class FreshnessRepository(Protocol):
         ...
 
 
+class KeptMail(Protocol):
+    """Knows which messages an erasure has to change where they are kept."""
+
+    async def redact(
+        self, work: UnitOfWork, matter_id: UUID, details: Sequence[tuple[str, str, str]]
+    ) -> None:
+        """Replace the details of a matter, also in what was told of it; messages made of it are to change."""
+        ...
+
+    async def forget(self, work: UnitOfWork, person_ids: Collection[UUID]) -> None:
+        """Have all messages to these people removed. Before their deliveries are deleted."""
+        ...
+
+    async def due(self, work: UnitOfWork, limit: int) -> tuple[list[UUID], list[Sending]]:
+        """Take some: ids of messages to remove, and messages as they read now."""
+        ...
+
+
 class Bell:
     """Rung when there is something to tell, so that what need not wait is sent at once."""
 
@@ -242,5 +272,6 @@ class NotifyPorts:
     people: PeopleBook
     freshness: FreshnessRepository
     book: MatterBook
+    kept_mail: KeptMail
     bell: Bell
     group_wait: timedelta

@@ -20,6 +20,7 @@ __all__ = [
     "PersonState",
     "SharingRequestApproved",
     "SharingRequestDenied",
+    "SharingRequestRedacted",
     "SharingRequestReturned",
     "SharingRequestState",
     "SharingRequestSubmitted",
@@ -137,5 +138,11 @@ class SharingRequestDenied(EventModel):
 
 class SharingRequestWithdrawn(EventModel):
     """The requester took the request back."""
+
+    request: SharingRequestState
+
+
+class SharingRequestRedacted(EventModel):
+    """Words were taken out of a request because a person was erased. It stands where it stood before."""
 
     request: SharingRequestState

@@ -83,6 +83,9 @@ SHARING_REQUEST_DENIED = _register(
 SHARING_REQUEST_WITHDRAWN = _register(
     "nutmeg.governance.sharing-request.withdrawn.v1", governance.SharingRequestWithdrawn, "sharing.requests"
 )
+SHARING_REQUEST_REDACTED = _register(
+    "nutmeg.governance.sharing-request.redacted.v1", governance.SharingRequestRedacted, "sharing.requests"
+)
 HIT_RECORDED = _register("nutmeg.usage.hit.recorded.v1", usage.HitRecorded, "usage.hits")
 ROLLUP_UPDATED = _register("nutmeg.usage.rollup.updated.v1", usage.RollupUpdated, "usage.rollups")
 USAGE_ALERT_OPENED = _register("nutmeg.usage.alert.opened.v1", alerts.AlertOpened, "usage.alerts")

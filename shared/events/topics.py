@@ -180,6 +180,7 @@ _ALL = (
         Freshness.VERSION,
         compacted=True,
         retention_days=None,
+        max_compaction_lag_days=7,
     ),
     Topic(
         "notify.deliveries",

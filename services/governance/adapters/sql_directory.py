@@ -13,6 +13,7 @@ from services.governance.adapters.tables import (
     AGENCIES,
     AGENCY_ALIASES,
     GRANTS,
+    IDEMPOTENCY,
     KNOWN_DATASETS,
     OPEN_PUBLISHERS,
     PEOPLE,
@@ -21,6 +22,7 @@ from services.governance.adapters.tables import (
     TOKENS,
 )
 from services.governance.domain.agencies import AgencyName, PublisherMatch
+from services.governance.domain.redaction import without_words
 from services.governance.ports import SESSION_LABEL, SpellingSight
 from shared.datasets.publisher_names import normalise_publisher
 from shared.errors import NotFoundError
@@ -32,6 +34,7 @@ from shared.store.upsert import upsert
 __all__ = ["SqlDirectory"]
 
 CHUNK = 500
+LABEL_CHARACTERS_MAX = 120
 EXPIRED_KEPT = timedelta(days=30)
 """How long an expired token is still listed."""
 
@@ -306,9 +309,22 @@ class SqlDirectory:
             forgotten += (await work.connection.execute(due)).rowcount
         return forgotten
 
+    async def words_of(self, work: UnitOfWork, person_id: UUID) -> list[str]:
+        known = await self._locked_person(work.connection, person_id)
+        return [word for word in (known.display_name, known.email) if word]
+
     async def erase_person(self, work: UnitOfWork, person_id: UUID) -> int:
         known = await self._locked_person(work.connection, person_id)
         version = int(known.version) + 1
+        words = await self.words_of(work, person_id)
+        for row in (await work.connection.execute(select(TOKENS.c.token_id, TOKENS.c.label))).all():
+            label = (without_words(row.label, words) or "")[:LABEL_CHARACTERS_MAX]
+            if label != row.label:
+                await work.connection.execute(
+                    update(TOKENS).where(TOKENS.c.token_id == row.token_id).values(label=label)
+                )
+        # Kept answers are pruned after a day anyhow; one may hold what was just taken out of a request.
+        await work.connection.execute(delete(IDEMPOTENCY))
         await work.connection.execute(delete(GRANTS).where(GRANTS.c.person_id == person_id))
         await work.connection.execute(delete(TOKENS).where(TOKENS.c.person_id == person_id))
         await work.connection.execute(delete(SIGN_IN_CODES).where(SIGN_IN_CODES.c.person_id == person_id))

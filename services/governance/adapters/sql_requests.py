@@ -1,12 +1,14 @@
 """Sharing requests on SQLAlchemy: SQLite and PostgreSQL alike."""
 
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.governance.adapters.tables import SHARING_REQUESTS, SHARING_STEPS
+from services.governance.domain.redaction import REDACTED, without_words
 from services.governance.domain.sharing import Action, NewRequest, SharingRequest, Status
 from services.governance.ports import RequestStep
 from shared.errors import NotFoundError
@@ -59,6 +61,34 @@ class SqlRequestBook:
         await work.connection.execute(
             insert(SHARING_STEPS), [_step(request, action.value, person_id, reason, event_id)]
         )
+
+    async def naming(self, work: UnitOfWork, person_id: UUID, words: Collection[str]) -> list[SharingRequest]:
+        table = SHARING_REQUESTS.c
+        texts = (table.purpose, table.data_wanted, table.legal_basis, table.retention, table.decision_reason)
+        named = [text.icontains(word, autoescape=True) for text in texts for word in words if word]
+        rows = await work.connection.execute(
+            select(SHARING_REQUESTS).where(or_(table.requester_id == person_id, *named)).with_for_update()
+        )
+        return [request_of(row) for row in rows]
+
+    async def put_redacted(self, work: UnitOfWork, requests: Sequence[SharingRequest]) -> None:
+        await upsert(work.connection, SHARING_REQUESTS, [_row(request) for request in requests])
+
+    async def redact_steps(self, work: UnitOfWork, person_id: UUID, words: Collection[str]) -> None:
+        step = SHARING_STEPS.c
+        own = select(SHARING_REQUESTS.c.request_id).where(SHARING_REQUESTS.c.requester_id == person_id)
+        rows = await work.connection.execute(
+            select(step.step_id, step.reason, step.person_id, step.request_id.in_(own).label("is_own")).where(
+                step.reason.is_not(None)
+            )
+        )
+        for row in rows.all():
+            wrote_it = row.is_own and row.person_id == person_id
+            left = REDACTED if wrote_it else without_words(row.reason, words)
+            if left != row.reason:
+                await work.connection.execute(
+                    update(SHARING_STEPS).where(step.step_id == row.step_id).values(reason=left)
+                )
 
 
 def request_of(row: Any) -> SharingRequest:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
+from services.governance.commands.sharing import redact_person
 from services.governance.domain.auditing import ALL_TOKENS, AuditLine, DirectoryAct
 from services.governance.domain.granting import (
     INSTALLATION,
@@ -218,6 +219,7 @@ async def erase_person(
     """
     if Grant(Role.OPERATOR) in await ports.directory.grants_of(work, person_id):
         await _keep_an_operator(work, ports, without=person_id)
+    await redact_person(work, ports, person_id, await ports.directory.words_of(work, person_id))
     version = await ports.directory.erase_person(work, person_id)
     await write_principals(work, ports.principals, [], erased=[person_id])
     work.emit_tombstone(

@@ -3,8 +3,10 @@
 Each command runs inside one unit of work: state, audit line and event are committed together.
 """
 
+from collections.abc import Collection
 from uuid import UUID, uuid4
 
+from services.governance.domain.redaction import redact_request
 from services.governance.domain.sharing import (
     Action,
     ChangedMeanwhileError,
@@ -20,6 +22,7 @@ from shared.errors import NotAllowedError
 from shared.events.governance import (
     SharingRequestApproved,
     SharingRequestDenied,
+    SharingRequestRedacted,
     SharingRequestReturned,
     SharingRequestState,
     SharingRequestSubmitted,
@@ -28,6 +31,7 @@ from shared.events.governance import (
 from shared.events.registry import (
     SHARING_REQUEST_APPROVED,
     SHARING_REQUEST_DENIED,
+    SHARING_REQUEST_REDACTED,
     SHARING_REQUEST_RETURNED,
     SHARING_REQUEST_SUBMITTED,
     SHARING_REQUEST_WITHDRAWN,
@@ -36,7 +40,7 @@ from shared.identity.sharing_rights import MAY_SEE
 from shared.identity.viewer import Viewer
 from shared.store.unit_of_work import UnitOfWork
 
-__all__ = ["ask_for_data", "decide_on_request"]
+__all__ = ["ask_for_data", "decide_on_request", "redact_person"]
 
 _STEP_EVENTS = {
     Action.RETURN: (SHARING_REQUEST_RETURNED, SharingRequestReturned),
@@ -121,6 +125,25 @@ async def decide_on_request(
         work, after, action=action, person_id=viewer.person_id, reason=reason, event_id=event.id
     )
     return after
+
+
+async def redact_person(
+    work: UnitOfWork, ports: GovernancePorts, person_id: UUID, words: Collection[str]
+) -> None:
+    """Take an erased person's texts, and their name and address in those of others, out of all requests."""
+    await ports.requests.redact_steps(work, person_id, words)
+    redacted = []
+    for before in await ports.requests.naming(work, person_id, words):
+        after = redact_request(before, person_id, words)
+        if after is not before:
+            redacted.append(after)
+            work.emit(
+                SHARING_REQUEST_REDACTED,
+                SharingRequestRedacted(request=_state(after)),
+                subject=str(after.request_id),
+                subjectversion=after.version,
+            )
+    await ports.requests.put_redacted(work, redacted)
 
 
 def _state(request: SharingRequest) -> SharingRequestState:

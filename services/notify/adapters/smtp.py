@@ -72,6 +72,12 @@ class SMTPMailTransport:
             raise DeferredError(_bounded(f"{type(error).__name__}: {error}")) from error
         return _bounded(words)
 
+    async def rewrite(self, message: EmailMessage) -> None:
+        """Nothing is kept here: the server has it."""
+
+    async def remove(self, message_id: str) -> None:
+        """Nothing is kept here: the server has it."""
+
     async def rest(self) -> None:
         kept, self._kept = self._kept, None
         if kept is not None:

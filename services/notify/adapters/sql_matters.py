@@ -34,7 +34,7 @@ from shared.store.types import UTCDateTime
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
-__all__ = ["SqlMatterBook", "matter_of_row"]
+__all__ = ["SqlMatterBook", "matter_of_row", "sending_of", "told_by_delivery"]
 
 OPEN_DELIVERIES = ("queued", "deferred")
 GROUP_WAIT_MAX = timedelta(hours=1)
@@ -276,7 +276,7 @@ class SqlMatterBook:
         ids = [row.delivery_id for row in rows]
         await work.connection.execute(_LEASE, [{"leased": each, "until": now + lease_for} for each in ids])
         told = await told_by_delivery(work.connection, ids)
-        return [_sending(row, told.get(row.delivery_id, ())) for row in rows]
+        return [sending_of(row, told.get(row.delivery_id, ())) for row in rows]
 
     async def release_leases(self, work: UnitOfWork) -> None:
         await work.connection.execute(
@@ -465,7 +465,8 @@ def _from_snapshot(document: Mapping[str, Any]) -> Matter:
     )
 
 
-def _sending(row: Any, told: tuple[ToldMatter, ...]) -> Sending:
+def sending_of(row: Any, told: tuple[ToldMatter, ...]) -> Sending:
+    """Return the message in a row of ``deliveries``, joined with ``people``."""
     return Sending(
         delivery_id=row.delivery_id,
         person_id=row.person_id,

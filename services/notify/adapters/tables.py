@@ -1,6 +1,6 @@
 """Notify's tables. Names and addresses of people stand here and in governance, nowhere else."""
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, Uuid
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text, Uuid
 
 from shared.datasets.read_model import known_datasets_table
 from shared.identity.principals import principals_table
@@ -103,3 +103,11 @@ DELIVERIES = Table(
 )
 Index("ix_deliveries_due", DELIVERIES.c.state, DELIVERIES.c.next_attempt_at)
 Index("ix_deliveries_finished", DELIVERIES.c.finished_at)
+
+KEPT_MAIL_CHANGES = Table(
+    "kept_mail_changes",
+    METADATA,
+    Column("delivery_id", Uuid, primary_key=True),
+    Column("is_removed", Boolean, nullable=False),
+)
+"""Messages whose kept copies an erasure has to change or remove."""

@@ -12,6 +12,12 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.create_table(
+        "kept_mail_changes",
+        sa.Column("delivery_id", sa.Uuid(), nullable=False),
+        sa.Column("is_removed", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("delivery_id"),
+    )
     op.add_column("matters", sa.Column("passed_on_occurrence", sa.Integer(), nullable=True))
     op.create_index("ix_matters_state", "matters", ["state", "changed_at"])
     op.create_index("ix_deliveries_finished", "deliveries", ["finished_at"])
@@ -20,6 +26,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("kept_mail_changes")
     op.create_table('idempotency_keys',
     sa.Column('key', sa.String(length=200), nullable=False),
     sa.Column('viewer', sa.String(length=80), nullable=False),
