@@ -13,6 +13,7 @@ from services.governance.adapters.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS
 from services.governance.entrypoints.api_access import AccessDesk, build_access_api
 from services.governance.entrypoints.api_audit import build_audit_api
 from services.governance.entrypoints.api_directory import build_directory_api
+from services.governance.entrypoints.api_personal_data import build_personal_data
 from services.governance.entrypoints.api_sharing import build_sharing_api
 from services.governance.entrypoints.directory_pages import build_directory_pages
 from services.governance.entrypoints.pages import build_pages
@@ -85,6 +86,7 @@ def bootstrap(
         build_audit_api(store),
         build_sharing_api(store, ports),
         build_sign_in_pages(store, ports, sign_in, authenticator, settings),
+        build_personal_data(store, ports),
         build_directory_pages(desk),
         build_pages(store, ports),
     )

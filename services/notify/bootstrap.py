@@ -19,6 +19,7 @@ from services.notify.commands import (
     prune_what_is_over,
 )
 from services.notify.entrypoints.api import build_api
+from services.notify.entrypoints.api_personal_data import build_personal_data_api
 from services.notify.entrypoints.pages import build_pages
 from services.notify.handlers import DIRECTORY_HANDLERS, ROUTING_HANDLERS
 from services.notify.ports import Bell, MailTransport, NotifyPorts
@@ -135,7 +136,7 @@ def bootstrap(
             Subscription(GROUPS["notify.directory"], bind(DIRECTORY_HANDLERS, ports)),
             Subscription(GROUPS["notify.routing"], bind(ROUTING_HANDLERS, ports)),
         ],
-        routers=[build_api(store, ports), build_pages(store, ports)],
+        routers=[build_api(store, ports), build_personal_data_api(store), build_pages(store, ports)],
         works=[
             RecurringWork(
                 name="notify.post",

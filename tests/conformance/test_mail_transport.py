@@ -169,3 +169,26 @@ async def test_a_kept_connection_is_asked_whether_it_lives_once_it_was_idle(
     server.reset_answer = "421 idle for too long"
     await transport.send(letter())
     assert (len(server.accepted), server.connections) == (3, 2)
+
+
+async def test_a_kept_message_is_written_anew_or_removed_and_what_a_server_took_stays(
+    carrier: Carrier,
+) -> None:
+    await carrier.transport.rewrite(letter("nothing is kept yet"))
+    await carrier.transport.send(letter("a name"))
+    other = letter("another")
+    other.replace_header("Message-ID", "<two@example.gov>")
+    await carrier.transport.send(other)
+    await carrier.transport.rewrite(letter("no name"))
+    texts = {str(one["Message-ID"]): _text(one) for one in carrier.arrived()}
+    is_kept_here = carrier.server is None
+    assert texts["<one@example.gov>"] == ("no name" if is_kept_here else "a name")
+    assert texts["<two@example.gov>"] == "another"
+    await carrier.transport.remove("<one@example.gov>")
+    assert len(carrier.arrived()) == (1 if is_kept_here else 2)
+
+
+def _text(message: Message) -> str:
+    content = message.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    return content.decode().strip()

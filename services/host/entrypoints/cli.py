@@ -17,6 +17,7 @@ from services.host.entrypoints.cli_errors import FAILED, CommandError
 from services.host.entrypoints.cli_insight import add_insight
 from services.host.entrypoints.cli_moving import add_export
 from services.host.entrypoints.cli_operations import add_operations
+from services.host.entrypoints.cli_people import add_people
 from services.host.entrypoints.cli_serving import add_serving
 from shared.collector import ease_collector
 
@@ -53,6 +54,7 @@ add_demo(app)
 add_catalogue(app)
 add_insight(app)
 add_operations(app)
+add_people(app)
 add_cluster(app)
 add_export(app)
 

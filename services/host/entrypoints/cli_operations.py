@@ -18,6 +18,7 @@ from services.host.entrypoints.cli_options import (
     Target,
     answer_of,
 )
+from services.host.entrypoints.cli_people import person_id_of
 from shared.identity.viewer import SCOPE_MEANINGS, TokenScope
 
 if TYPE_CHECKING:
@@ -290,7 +291,7 @@ def _add_tokens(group: typer.Typer) -> None:
         from services.host.entrypoints.cli_output import say, show_json
 
         async def act(connection: "Connection") -> Any:
-            person_id = await _person_id(connection, email)
+            person_id = await person_id_of(connection, email)
             order = {"person_id": person_id, "label": label, "days": days, "scopes": scopes or []}
             return await connection.call("POST", "/api/v1/tokens", json=order)
 
@@ -312,7 +313,7 @@ def _add_tokens(group: typer.Typer) -> None:
         from services.host.entrypoints.cli_output import show_json, show_table
 
         async def act(connection: "Connection") -> Any:
-            person_id = None if email is None else await _person_id(connection, email)
+            person_id = None if email is None else await person_id_of(connection, email)
             return await connection.get("/api/v1/tokens", person_id=person_id)
 
         found = answer_of(Target(data_dir, api, token), act)
@@ -343,7 +344,7 @@ def _add_revoking(group: typer.Typer) -> None:
         from services.host.entrypoints.cli_output import say, show_json
 
         async def act(connection: "Connection") -> str:
-            person_id = await _person_id(connection, email)
+            person_id = await person_id_of(connection, email)
             await connection.call(
                 "DELETE", f"/api/v1/people/{person_id}/tokens", parameters={"token_id": token_id}
             )
@@ -355,11 +356,3 @@ def _add_revoking(group: typer.Typer) -> None:
             show_json({"person_id": person_id, "token_id": token_id, "revoked_at": revoked_at})
         else:
             say("Revoked." if token_id else "All tokens of this person are revoked.")
-
-
-async def _person_id(connection: "Connection", email: str) -> str:
-    people = await connection.get("/api/v1/directory/people")
-    for person in people["items"]:
-        if (person["email"] or "").lower() == email.lower():
-            return str(person["person_id"])
-    raise CommandError(f"no person has the address {email}; import people first: nutmeg import people FILE")

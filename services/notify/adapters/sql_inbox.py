@@ -12,7 +12,15 @@ from services.notify.adapters.sql_matters import matter_of_row
 from services.notify.adapters.tables import DELIVERIES, INBOX_LINES, MATTERS, PEOPLE, TELLINGS
 from services.notify.domain.matters import Matter, MatterState
 
-__all__ = ["DeliveryView", "InboxLine", "deliveries_by_state", "inbox_line", "inbox_lines", "told_about"]
+__all__ = [
+    "DeliveryView",
+    "InboxLine",
+    "deliveries_by_state",
+    "inbox_line",
+    "inbox_lines",
+    "messages_of",
+    "told_about",
+]
 
 LINES_MAX = 200
 
@@ -104,6 +112,22 @@ async def deliveries_by_state(connection: AsyncConnection) -> dict[tuple[str, st
         )
     )
     return {(row.channel, row.state): row.messages for row in rows}
+
+
+async def messages_of(connection: AsyncConnection, person_id: UUID) -> dict[str, list[dict[str, Any]]]:
+    """Return all that is kept of one person, for that person: their inbox, and what was or will be sent."""
+    lines = await connection.execute(_lines_of(person_id).order_by(INBOX_LINES.c.put_at))
+    told = await connection.execute(
+        select(TELLINGS).where(TELLINGS.c.person_id == person_id).order_by(TELLINGS.c.not_before)
+    )
+    messages = await connection.execute(
+        select(DELIVERIES).where(DELIVERIES.c.person_id == person_id).order_by(DELIVERIES.c.created_at)
+    )
+    parts = {"inbox": lines, "notifications": told, "messages": messages}
+    return {
+        name: [{str(column): value for column, value in row.items()} for row in rows.mappings()]
+        for name, rows in parts.items()
+    }
 
 
 def _lines_of(person_id: UUID) -> Select[Any]:
