@@ -97,8 +97,7 @@ def bootstrap(
     store = Store(
         database_url, service="notify", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock
     )
-    book = SqlMatterBook()
-    kept_mail = SQLKeptMail()
+    book, kept_mail = SqlMatterBook(), SQLKeptMail()
     is_alone = database_url.startswith("sqlite")
     ports = NotifyPorts(
         clock=clock,
@@ -146,14 +145,8 @@ def bootstrap(
                 on_wake=ports.bell.on_ring,
                 is_divided=True,
             ),
-            RecurringWork(
-                name="notify.kept-mail",
-                interval_seconds=LOOK_SECONDS,
-                run_once=office.change_kept,
-                pending=partial(_count_kept, store, kept_mail),
-                on_wake=ports.bell.on_ring,
-            ),
             *_upkeep(store, ports, settings),
+            _kept_mail_work(store, kept_mail, ports, office),
         ],
         open=take_up,
         close=office.transport.rest,
@@ -168,6 +161,18 @@ def _upkeep(store: Store, ports: NotifyPorts, settings: NotifySettings) -> list[
         pass_on = partial(pass_on_neglected, store, ports, after=timedelta(days=settings.escalation_days))
         works.append(RecurringWork("notify.escalation", LOOK_SECONDS, pass_on, _nothing_pending))
     return works
+
+
+def _kept_mail_work(
+    store: Store, kept_mail: SQLKeptMail, ports: NotifyPorts, office: MessageOffice
+) -> RecurringWork:
+    return RecurringWork(
+        name="notify.kept-mail",
+        interval_seconds=LOOK_SECONDS,
+        run_once=office.change_kept,
+        pending=partial(_count_kept, store, kept_mail),
+        on_wake=ports.bell.on_ring,
+    )
 
 
 async def _count_kept(store: Store, kept_mail: SQLKeptMail) -> int:
