@@ -55,6 +55,22 @@ def measured(status: str) -> MeasurementRecorded:
     )
 
 
+def asked(bench: Bench) -> SharingRequestState:
+    """A request that waits for the agency."""
+    return SharingRequestState(
+        request_id=uuid4(),
+        dataset_id=DATASET,
+        dataset_title="Open Expenditures Ledger",
+        agency_id=AGENCY,
+        requester_id=REQUESTER,
+        status="submitted",
+        purpose="to study",
+        data_wanted="rows",
+        submitted_at=bench.clock.now(),
+        changed_at=bench.clock.now(),
+    )
+
+
 async def test_whoever_answers_for_all_sees_all_that_waits(start: Start, mail_server: MailServer) -> None:
     bench: Bench = await start(smtp_host="127.0.0.1", smtp_port=mail_server.port)
     officer, other, chief = (uuid4() for _ in range(3))
@@ -91,18 +107,7 @@ async def test_whoever_answers_for_all_sees_all_that_waits(start: Start, mail_se
     alert_id = uuid4()
     opened = AlertOpened(alert=alert(bench.clock, alert_id))
     await bench.publish(QUALITY_ALERT_OPENED, opened, alert_id)
-    request = SharingRequestState(
-        request_id=uuid4(),
-        dataset_id=DATASET,
-        dataset_title="Open Expenditures Ledger",
-        agency_id=AGENCY,
-        requester_id=REQUESTER,
-        status="submitted",
-        purpose="to study",
-        data_wanted="rows",
-        submitted_at=bench.clock.now(),
-        changed_at=bench.clock.now(),
-    )
+    request = asked(bench)
     await bench.publish(
         SHARING_REQUEST_SUBMITTED, SharingRequestSubmitted(request=request), request.request_id
     )
