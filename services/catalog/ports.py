@@ -304,11 +304,17 @@ class HarvestBook(Protocol):
     async def open_count(self) -> int:
         """Jobs that are queued or running."""
 
+    async def parked(self, limit: int) -> list[HarvestJob]:
+        """The jobs that were parked last and are not superseded."""
+
+    async def parked_count(self) -> int:
+        """How many are parked and not superseded."""
+
     async def release_leases(self) -> None:
         """Give up every lease: for the start of a process that knows itself to be the only worker."""
 
     async def awaited(self) -> set[UUID]:
-        """Jobs whose feed is still needed: queued, running, or held and not superseded."""
+        """Jobs whose feed is still needed: queued, running, or held or parked and not superseded."""
 
 
 class DictionaryQueue(Protocol):

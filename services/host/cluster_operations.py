@@ -31,7 +31,7 @@ from shared.bus.waiting import WaitingRecords
 from shared.clock import Clock
 from shared.errors import ConflictError, NotFoundError, TransientError
 from shared.events.topics import GROUPS, ConsumerGroup
-from shared.runtime import RecurringWork, Service
+from shared.runtime import JobQueue, RecurringWork, Service
 from shared.store.engine import Store
 from shared.telemetry.metrics import Metrics
 
@@ -114,6 +114,11 @@ class ClusterOperations:
     def groups(self) -> list[str]:
         """See :class:`~services.host.operations.Operated`."""
         return [group.name for group in self._groups]
+
+    @property
+    def job_queues(self) -> list[tuple[str, JobQueue]]:
+        """See :class:`~services.host.operations.Operated`."""
+        return [(service.name, queue) for service in self.services for queue in service.queues]
 
     @property
     def runs_consumers(self) -> bool:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
+from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from services.host.observed_log import ObservedLog
 from shared.bus.dead_letters import DeadLetters
@@ -13,6 +14,8 @@ from shared.bus.replays import ReplayState
 from shared.bus.standing import LoopState
 from shared.bus.waiting import WaitingRecords
 from shared.clock import Clock
+from shared.errors import NotFoundError
+from shared.runtime import JobQueue
 from shared.store.engine import Store
 from shared.telemetry.metrics import Metrics
 
@@ -23,15 +26,18 @@ __all__ = [
     "Operated",
     "OperationsStatus",
     "OutboxHealth",
+    "ParkedJobHealth",
     "Readings",
     "WaitingHealth",
     "WorkHealth",
     "measure_dead_letters",
     "operations_status",
+    "release_parked_job",
     "waiting_of",
 ]
 
 LAG_SECONDS_WARN = 30.0
+PARKED_JOBS_SHOWN = 100
 OUTBOX_SECONDS_WARN = 10.0
 WAITING_SECONDS_WARN = 900.0
 WAITING_SHOWN_MAX = 20
@@ -89,6 +95,17 @@ class WorkHealth(BaseModel):
     last_error: str | None
 
 
+class ParkedJobHealth(BaseModel):
+    """A job that no process takes up by itself, because two in a row died on it."""
+
+    service: str
+    queue: str
+    job_id: UUID
+    subject: str
+    reason: str
+    parked_at: datetime
+
+
 class DeadLetterCounts(BaseModel):
     """Dead letters by what became of them."""
 
@@ -121,6 +138,8 @@ class OperationsStatus(BaseModel):
     waiting: list[WaitingHealth]
     """The records that have waited longest, at most :data:`WAITING_SHOWN_MAX` of each group."""
     dead_letters: DeadLetterCounts
+    parked_jobs: list[ParkedJobHealth] = Field(description="The latest hundred of each queue.")
+    parked_job_count: int
     index: list[LabelledCount]
     index_drift: list[LabelledCount]
     deliveries: list[LabelledCount]
@@ -165,6 +184,11 @@ class Operated(Protocol):
         """Whether consumers run in this process, so that it can start one again."""
         ...
 
+    @property
+    def job_queues(self) -> Sequence[tuple[str, JobQueue]]:
+        """Every queue of durable jobs, with the name of its service."""
+        ...
+
     async def readings(self) -> Readings:
         """Look at everything. Raises ``TransientError`` if a store or the log is away."""
         ...
@@ -182,7 +206,11 @@ async def operations_status(operated: Operated, version: str) -> OperationsStatu
     """Return the reading of this moment. Raises ``TransientError`` if a store or the log is away."""
     found = await operated.readings()
     counts = await _dead_letters(operated)
+    parked, parked_count = await _parked_jobs(operated)
     causes = [*_consumer_causes(found.consumers), *_other_causes(found.outboxes, found.works, counts)]
+    if parked_count:
+        jobs = "1 job is" if parked_count == 1 else f"{parked_count:,} jobs are"
+        causes.append(f"{jobs} parked: processes died on it, and it waits for a decision.")
     return OperationsStatus(
         status="attention" if causes else "ok",
         causes=causes,
@@ -194,6 +222,8 @@ async def operations_status(operated: Operated, version: str) -> OperationsStatu
         works=list(found.works),
         waiting=list(found.waiting),
         dead_letters=counts,
+        parked_jobs=parked,
+        parked_job_count=parked_count,
         index=_series(operated, "nutmeg_index_documents"),
         index_drift=_series(operated, "nutmeg_index_drift_documents"),
         deliveries=_series(operated, "nutmeg_deliveries_total"),
@@ -222,6 +252,39 @@ async def measure_dead_letters(operated: Operated) -> None:
     """Set the gauge of dead letters that wait for a person. Raises ``TransientError``."""
     for (topic, group), number in (await operated.dead_letters.undecided()).items():
         operated.metrics.set("nutmeg_dead_letters_waiting", number, topic=topic, group=group)
+
+
+async def release_parked_job(operated: Operated, queue_name: str, job_id: UUID) -> None:
+    """Make a parked job due again. Raises ``NotFoundError``."""
+    for _, queue in operated.job_queues:
+        if queue.name == queue_name:
+            if await queue.release(job_id):
+                return
+            break
+    raise NotFoundError(
+        f"No job {job_id} is parked in {queue_name!r}.",
+        what="job",
+        field="job_id",
+        fix="Use one that /ops or nutmeg jobs list shows.",
+    )
+
+
+async def _parked_jobs(operated: Operated) -> tuple[list[ParkedJobHealth], int]:
+    shown, count = [], 0
+    for service, queue in operated.job_queues:
+        shown += [
+            ParkedJobHealth(
+                service=service,
+                queue=queue.name,
+                job_id=job.job_id,
+                subject=job.subject,
+                reason=job.reason,
+                parked_at=job.parked_at,
+            )
+            for job in await queue.parked(PARKED_JOBS_SHOWN)
+        ]
+        count += await queue.parked_count()
+    return shown, count
 
 
 async def _dead_letters(operated: Operated) -> DeadLetterCounts:

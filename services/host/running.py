@@ -28,6 +28,7 @@ from shared.bus.sqlite_log import SQLiteEventLog
 from shared.bus.working import WorkStatus
 from shared.clock import Clock
 from shared.errors import NotFoundError, TransientError
+from shared.runtime import JobQueue
 from shared.telemetry.loop_health import watch_event_loop
 from shared.telemetry.metrics import Metrics
 
@@ -161,6 +162,11 @@ class Host:
                 for one in await waiting_of(runner.service.store, each.loop.group)
             ],
         )
+
+    @property
+    def job_queues(self) -> list[tuple[str, JobQueue]]:
+        """See :class:`~services.host.operations.Operated`."""
+        return [(runner.service.name, queue) for runner in self.runners for queue in runner.service.queues]
 
     def restart_consumer(self, group: str) -> None:
         """Start a stopped consumer. Raises ``NotFoundError`` for a group that does not run here."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 from services.quality.adapters.duckdb_profiler import DuckDBProfiler
 from services.quality.adapters.guarded_source import GuardedSource
@@ -16,7 +17,9 @@ from services.quality.adapters.sql_jobs import (
     SqlJobBook,
     count_due_checks,
     count_due_jobs,
+    count_parked_jobs,
     count_ready_harvests,
+    parked_jobs,
     postponed_jobs,
 )
 from services.quality.adapters.sql_measurements import SqlMeasurementBook
@@ -54,7 +57,7 @@ from shared.identity.principals import Authenticator, Principals, TokenAuthentic
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import Tokens
 from shared.process.ground import Ground, ServedService
-from shared.runtime import Postponed, RecurringWork, Service
+from shared.runtime import JobQueue, ParkedJob, Postponed, RecurringWork, Service
 from shared.store.engine import Store
 from shared.telemetry.metrics import Metrics
 
@@ -138,6 +141,7 @@ def bootstrap(
         ],
         routers=(build_api(store, ports, settings), build_pages(store)),
         works=_works(store, ports, settings, retries_until),
+        queues=(_queue(store, ports),),
         open=take_up,
         close=partial(_close, ports),
     )
@@ -236,6 +240,34 @@ def _works(
             _nothing_pending,
         ),
     ]
+
+
+def _queue(store: Store, ports: QualityPorts) -> JobQueue:
+    async def parked(limit: int) -> list[ParkedJob]:
+        async with store.read() as connection:
+            jobs = await parked_jobs(connection, limit)
+        return [
+            ParkedJob(
+                job_id=job.dataset_id,
+                subject=f"File {job.url}",
+                reason=job.reason or "",
+                parked_at=job.finished_at or job.requested_at,
+            )
+            for job in jobs
+        ]
+
+    async def parked_count() -> int:
+        async with store.read() as connection:
+            return await count_parked_jobs(connection)
+
+    async def release(job_id: UUID) -> bool:
+        async with store.unit_of_work() as work:
+            is_released = await ports.jobs.release(work, job_id)
+            if is_released:
+                work.after_commit(lambda: ports.wakers.wake(PROFILE_WORK))
+        return is_released
+
+    return JobQueue(PROFILE_WORK, parked, parked_count, release)
 
 
 async def _close(ports: QualityPorts) -> None:

@@ -112,7 +112,7 @@ class DataSource(Protocol):
         ...
 
 
-JobState = Literal["waiting", "done", "failed"]
+JobState = Literal["waiting", "done", "failed", "parked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,8 @@ class ProfileJob:
     """The one job of a dataset: fetch its file and look into it.
 
     ``revision`` rises with every request, so that a run knows whether what it did is still what is asked.
-    ``next_attempt_at`` None: nothing is due. ``attempts`` and ``link_failures`` count since the request.
+    ``next_attempt_at`` None: nothing is due. ``attempts`` and ``link_failures`` count since the request;
+    ``unended_attempts`` those in a row, the present one with them, that no process ended.
     """
 
     dataset_id: UUID
@@ -135,6 +136,7 @@ class ProfileJob:
     reason: str | None = None
     finished_at: datetime | None = None
     leased_until: datetime | None = None
+    unended_attempts: int = 0
 
 
 Hold = Literal["held", "asked-again", "lost"]
@@ -234,7 +236,7 @@ class JobBook(Protocol):
     async def lease(
         self, work: UnitOfWork, now: datetime, *, until: datetime, count_max: int
     ) -> list[ProfileJob]:
-        """Take due jobs that nobody holds, counting the attempt."""
+        """Take due jobs that nobody holds, counting the attempt before it begins."""
         ...
 
     async def release_leases(self, work: UnitOfWork) -> None:
@@ -255,6 +257,14 @@ class JobBook(Protocol):
 
     async def finish(self, work: UnitOfWork, job: ProfileJob) -> None:
         """Write the job's new state and give the lease back."""
+        ...
+
+    async def uncount(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> None:
+        """Take back that attempts began: their process lives, and could not end them."""
+        ...
+
+    async def release(self, work: UnitOfWork, dataset_id: UUID) -> bool:
+        """Make a parked job due, as if nobody had tried it; false if there is none."""
         ...
 
     async def give_back(self, work: UnitOfWork, job: ProfileJob) -> None:

@@ -60,6 +60,10 @@ class BusMetrics(Protocol):
         """How many items of recurring work are due now; ``None`` where that cannot be told."""
         ...
 
+    def jobs_parked(self, service: str, queue: str, jobs: int) -> None:
+        """How many jobs wait for an operator, because processes died on them."""
+        ...
+
 
 class NullBusMetrics:
     """Measures nothing."""
@@ -89,3 +93,5 @@ class NullBusMetrics:
     def work_run(self, service: str, work: str, is_failed: bool) -> None: ...
 
     def work_pending(self, service: str, work: str, items: int | None) -> None: ...
+
+    def jobs_parked(self, service: str, queue: str, jobs: int) -> None: ...

@@ -248,6 +248,8 @@ class ServiceRunner:
         works = [await work.status() for work in (*self.works, self._pruning)]
         for work in works:
             self._metrics.work_pending(self.service.name, work.name, work.pending)
+        for queue in self.service.queues:
+            self._metrics.jobs_parked(self.service.name, queue.name, await queue.parked_count())
         return ServiceStatus(
             self.service.name,
             await self.relay.depth(),

@@ -61,3 +61,6 @@ class PrometheusBusMetrics:
             self._metrics.forget("nutmeg_work_pending", service=service, work=work)
         else:
             self._metrics.set("nutmeg_work_pending", items, service=service, work=work)
+
+    def jobs_parked(self, service: str, queue: str, jobs: int) -> None:
+        self._metrics.set("nutmeg_jobs_parked", jobs, service=service, queue=queue)

@@ -48,6 +48,7 @@ GaugeName = Literal[
     "nutmeg_index_documents",
     "nutmeg_index_drift_documents",
     "nutmeg_index_reconcile_age_seconds",
+    "nutmeg_jobs_parked",
     "nutmeg_outbox_oldest_age_seconds",
     "nutmeg_outbox_records",
     "nutmeg_waiting_oldest_age_seconds",
@@ -168,6 +169,9 @@ GAUGES: Mapping[GaugeName, MetricDefinition] = {
     ),
     "nutmeg_index_reconcile_age_seconds": MetricDefinition(
         "How long ago index and catalogue were last compared, by any replica."
+    ),
+    "nutmeg_jobs_parked": MetricDefinition(
+        "Jobs that wait for an operator, because two processes in a row died on them.", ("service", "queue")
     ),
     "nutmeg_outbox_oldest_age_seconds": MetricDefinition(
         "Age of the oldest event that is committed but not published; 0 when none waits.", ("service",)

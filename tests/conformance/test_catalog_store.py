@@ -317,3 +317,38 @@ async def test_lines_are_numbered_without_gaps_by_concurrent_writers(
         assert await feed.prune(work, clock.now() + timedelta(seconds=1)) == 6
         await feed.append(work, [line])
     assert [found.sequence for found in await feed.read(ANONYMOUS, after=0, limit=9)] == [7]
+
+
+async def test_a_parked_harvest_is_told_until_it_is_released_or_replaced(
+    store: Store, clock: SimulatedClock
+) -> None:
+    book = SqlHarvestBook(store)
+    now = clock.now()
+    source = HarvestSource("feed", "State", "Data office", "data@example.gov")
+    begun = HarvestJob(uuid4(), "feed", now).claimed(now, timedelta(0), first_harvest=True).begun().begun()
+    async with store.unit_of_work() as work:
+        await book.put_source(work, source)
+        await book.put_job(work, begun)
+    async with store.unit_of_work() as work:
+        found = await book.next_job(work, now)
+        assert found is not None
+        assert found.attempts == 2
+        await book.put_job(work, found.ended("parked", now, "It kills."))
+    async with store.unit_of_work() as work:
+        assert await book.next_job(work, now + timedelta(days=30)) is None
+    (parked,) = await book.parked(10)
+    assert (parked.harvest_id, parked.message, await book.parked_count()) == (
+        begun.harvest_id,
+        "It kills.",
+        1,
+    )
+    assert (await book.awaited(), await book.open_count()) == ({begun.harvest_id}, 0)
+    async with store.unit_of_work() as work:
+        await book.put_job(work, parked.released())
+    async with store.unit_of_work() as work:
+        released = await book.next_job(work, now)
+        assert released is not None
+        assert (released.status, released.attempts, released.message) == ("queued", 0, None)
+        await book.put_job(work, parked)
+        await book.put_job(work, HarvestJob(uuid4(), "feed", now + timedelta(seconds=1)))
+    assert (await book.parked(10), await book.parked_count()) == ([], 0)

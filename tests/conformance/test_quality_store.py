@@ -332,3 +332,28 @@ async def test_a_harvest_is_ready_when_all_is_measured_or_it_has_waited_and_only
         await HARVESTS.mark_summarised(work, harvest.harvest_id)
         await HARVESTS.note_completed(work, [harvest])
         assert await HARVESTS.ready(work, waited_since=NOW) == []
+
+
+async def test_attempts_that_no_process_ended_are_counted_before_they_begin(
+    store: Store, clock: SimulatedClock
+) -> None:
+    deadly, innocent = uuid4(), uuid4()
+    await request_job(store, deadly)
+    await request_job(store, innocent, "https://data.example/b.csv")
+    now = clock.now()
+    assert {job.unended_attempts for job in await leased(store, now)} == {1}
+    async with store.unit_of_work() as work:
+        await JOBS.release_leases(work)
+    # Suspects are tried alone, so that who is innocent is not counted with the one that kills.
+    (first,) = await leased(store, now)
+    async with store.unit_of_work() as work:
+        await JOBS.uncount(work, [first.dataset_id])
+        await JOBS.finish(work, replace(first, state="parked", next_attempt_at=None, finished_at=now))
+    (second,) = await leased(store, now)
+    assert {first.dataset_id, second.dataset_id} == {deadly, innocent}
+    assert second.unended_attempts == 2
+    async with store.unit_of_work() as work:
+        assert not await JOBS.release(work, second.dataset_id)
+        assert await JOBS.release(work, first.dataset_id)
+    (again,) = await leased(store, now)
+    assert (again.dataset_id, again.attempts, again.unended_attempts) == (first.dataset_id, 1, 1)

@@ -155,6 +155,25 @@ class SqlHarvestBook:
             )
         return counted or 0
 
+    async def parked(self, limit: int) -> list[HarvestJob]:
+        async with self._store.read() as connection:
+            rows = await connection.execute(
+                select(HARVESTS)
+                .where(HARVESTS.c.status == "parked", ~_is_superseded())
+                .order_by(HARVESTS.c.completed_at.desc(), HARVESTS.c.harvest_id)
+                .limit(limit)
+            )
+            return [job_of(row) for row in rows]
+
+    async def parked_count(self) -> int:
+        async with self._store.read() as connection:
+            counted = await connection.scalar(
+                select(func.count())
+                .select_from(HARVESTS)
+                .where(HARVESTS.c.status == "parked", ~_is_superseded())
+            )
+        return counted or 0
+
     async def release_leases(self) -> None:
         async with self._store.unit_of_work() as work:
             await work.connection.execute(
@@ -162,17 +181,7 @@ class SqlHarvestBook:
             )
 
     async def awaited(self) -> set[UUID]:
-        later = HARVESTS.alias()
-        is_superseded = (
-            select(later.c.harvest_id)
-            .where(
-                later.c.source_id == HARVESTS.c.source_id,
-                later.c.requested_at > HARVESTS.c.requested_at,
-                later.c.status != "failed",
-            )
-            .exists()
-        )
-        is_held = (HARVESTS.c.status == "held") & ~is_superseded
+        is_held = HARVESTS.c.status.in_(("held", "parked")) & ~_is_superseded()
         async with self._store.read() as connection:
             rows = await connection.scalars(
                 select(HARVESTS.c.harvest_id).where(or_(HARVESTS.c.status.in_(OPEN_STATUSES), is_held))
@@ -231,6 +240,20 @@ class SqlDictionaryQueue:
     async def put(self, work: UnitOfWork, fetch: DictionaryFetch) -> None:
         row = {name: getattr(fetch, name) for name in DictionaryFetch.__slots__}
         await upsert(work.connection, DICTIONARY_FETCHES, [row])
+
+
+def _is_superseded() -> ColumnElement[bool]:
+    """Whether the same source was asked for again after a harvest."""
+    later = HARVESTS.alias()
+    return (
+        select(later.c.harvest_id)
+        .where(
+            later.c.source_id == HARVESTS.c.source_id,
+            later.c.requested_at > HARVESTS.c.requested_at,
+            later.c.status != "failed",
+        )
+        .exists()
+    )
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:

@@ -62,6 +62,7 @@ HARVESTS = Table(
     Column("started_at", UTCDateTime, nullable=True),
     Column("completed_at", UTCDateTime, nullable=True),
     Column("lease_until", UTCDateTime, nullable=True),
+    Column("attempts", Integer, nullable=False),
 )
 Index("ix_harvests_status", HARVESTS.c.status, HARVESTS.c.requested_at)
 Index("ix_harvests_source", HARVESTS.c.source_id, HARVESTS.c.requested_at)

@@ -9,9 +9,12 @@ again only to remember their identifiers, so that nothing is done twice and noth
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
+
+import structlog
 
 from services.catalog.commands.feed_batches import apply_batch, retire_missing
 from services.catalog.domain.dcat_us import ParsedRecord, SourceDefaults
@@ -26,11 +29,14 @@ from services.catalog.ports import CatalogPorts, DirectoryNews, Downloader, Feed
 from shared.errors import NotReadyError
 from shared.events.catalog import HarvestCompleted, HarvestHeld, RejectedRecord
 from shared.events.registry import HARVEST_COMPLETED, HARVEST_HELD
+from shared.runtime import DEATHS_MAX, PARKED_BECAUSE
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
 from shared.telemetry.metrics import Metrics
 
 __all__ = ["HarvestLimits", "HarvestWorker"]
+
+logger = structlog.get_logger(__name__)
 
 HEARING_LOOKS_MAX = 20
 HEARING_LOOK_SECONDS = 0.1
@@ -83,6 +89,8 @@ class HarvestWorker:
         self._limits = limits
         self._active: _Active | None = None
         self._own_job: UUID | None = None
+        self._counted_job: UUID | None = None
+        """The job whose present attempt is counted: a second try of a process that lives is none."""
 
     async def run_once(self) -> int:
         """Do one portion; return 0 when no job is open. Whatever is raised, the job can be taken up again."""
@@ -95,7 +103,7 @@ class HarvestWorker:
             await self._fail(str(error))
             return 1
         except _LostJobError:
-            self._own_job = None
+            self._own_job = self._counted_job = None
             await self._drop()
             return 1
         except BaseException:
@@ -110,6 +118,10 @@ class HarvestWorker:
     async def close(self) -> None:
         """Let go of the job in hand; it is taken up again at the next start."""
         await self._drop()
+        if self._counted_job is not None and self._counted_job == self._own_job:
+            with suppress(TransientError):
+                await self._give_back(self._counted_job)
+        self._own_job = self._counted_job = None
 
     async def _begin(self) -> _Active | None:
         """Claim a job, get its feed, check it from end to end, and read past what is done."""
@@ -119,6 +131,13 @@ class HarvestWorker:
             return None
         self._own_job = job.harvest_id
         job = await self._hear_directory(job)
+        if self._counted_job != job.harvest_id:
+            if job.attempts >= DEATHS_MAX:
+                await self._park(job)
+                return None
+            # Written before anything of the feed is touched: a process that dies of it cannot say so.
+            job = await self._save(job.begun())
+            self._counted_job = job.harvest_id
         async with self._store.unit_of_work() as work:
             source = await self._ports.harvests.source(work, job.source_id)
         if source is None:
@@ -126,7 +145,7 @@ class HarvestWorker:
         if not self._feeds.path_of(job.harvest_id).exists():
             got = await (self._bring(job) if job.url is None else self._fetch(job, source))
             if got is None:
-                self._own_job = None
+                self._own_job = self._counted_job = None
                 return None
             job = got
         defaults = SourceDefaults(
@@ -235,6 +254,7 @@ class HarvestWorker:
                 active.job,
                 processed=active.job.processed + len(records),
                 counts=active.job.counts.plus(done),
+                attempts=1,
                 lease_until=work.clock.now() + timedelta(seconds=self._limits.lease_seconds),
             )
             await self._ports.harvests.put_job(work, job, done.rejected)
@@ -261,6 +281,7 @@ class HarvestWorker:
                 job = replace(
                     job,
                     counts=replace(job.counts, retired=job.counts.retired + retired),
+                    attempts=1,
                     lease_until=work.clock.now() + timedelta(seconds=self._limits.lease_seconds),
                 )
                 await self._ports.harvests.put_job(work, job)
@@ -326,6 +347,21 @@ class HarvestWorker:
                 await self._ports.harvests.put_job(work, job.ended("failed", work.clock.now(), message))
         await self._let_go(keep_feed=False)
 
+    async def _park(self, job: HarvestJob) -> None:
+        """Put a job aside on which processes died. Its feed is kept, for who looks into it."""
+        async with self._store.unit_of_work() as work:
+            await self._ports.harvests.put_job(work, job.ended("parked", work.clock.now(), PARKED_BECAUSE))
+            work.after_commit(self._ports.wake_harvesting)
+        self._own_job = self._counted_job = None
+        logger.error("harvest parked", harvest_id=str(job.harvest_id), source_id=job.source_id)
+
+    async def _give_back(self, harvest_id: UUID) -> None:
+        """Let another process begin with the job, and not count this one's attempt."""
+        async with self._store.unit_of_work() as work:
+            job = await self._ports.harvests.job(work, harvest_id)
+            if job is not None and job.status == "running":
+                await self._ports.harvests.put_job(work, job.given_back())
+
     async def _save(self, job: HarvestJob) -> HarvestJob:
         async with self._store.unit_of_work() as work:
             await self._ports.harvests.put_job(work, job)
@@ -334,6 +370,7 @@ class HarvestWorker:
     async def _let_go(self, *, keep_feed: bool) -> None:
         """The job has ended: close its feed, and forget it unless it waits for a confirmation."""
         harvest_id, self._own_job = self._own_job, None
+        self._counted_job = None
         await self._drop()
         if harvest_id is not None and not keep_feed:
             await self._feeds.remove(harvest_id)

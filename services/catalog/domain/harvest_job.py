@@ -62,7 +62,8 @@ class HarvestJob:
 
     ``processed`` records of the feed are done for good: a worker that takes the job over reads past them.
     ``total`` is known once the feed was checked from end to end. ``confirmed``: a person said that datasets
-    may go although more than half of them are missing.
+    may go although more than half of them are missing. ``attempts``: how many workers in a row began with it
+    and neither got on nor gave it back; who is at work counts.
     """
 
     harvest_id: UUID
@@ -83,6 +84,7 @@ class HarvestJob:
     started_at: datetime | None = None
     completed_at: datetime | None = None
     lease_until: datetime | None = None
+    attempts: int = 0
 
     def claimed(self, now: datetime, lease: timedelta, *, first_harvest: bool) -> "HarvestJob":
         """The job in the hands of a worker. What is told of the first claim stays."""
@@ -101,8 +103,22 @@ class HarvestJob:
                 f"The harvest is {self.status}, not held: there is nothing to confirm. "
                 "Harvest the feed again if it should be read anew."
             )
-        return replace(self, status="queued", confirmed=True, completed_at=None, lease_until=None)
+        return replace(self, status="queued", confirmed=True, attempts=0, completed_at=None, lease_until=None)
+
+    def begun(self) -> "HarvestJob":
+        """The job with one more attempt, to be written before the attempt begins."""
+        return replace(self, attempts=self.attempts + 1)
+
+    def given_back(self) -> "HarvestJob":
+        """The job whose worker stops and lives: what it could not end is no death."""
+        return replace(self, attempts=max(0, self.attempts - 1))
+
+    def released(self) -> "HarvestJob":
+        """The parked job, as if nobody had tried it. Raises ``HarvestStateError`` in another state."""
+        if self.status != "parked":
+            raise HarvestStateError(f"The harvest is {self.status}, not parked: there is nothing to release.")
+        return replace(self, status="queued", attempts=0, message=None, completed_at=None, lease_until=None)
 
     def ended(self, status: HarvestStatus, now: datetime, message: str | None = None) -> "HarvestJob":
-        """The job at its end: completed, held or failed."""
+        """The job at its end: completed, held, failed or parked."""
         return replace(self, status=status, completed_at=now, message=message, lease_until=None)

@@ -15,7 +15,7 @@ from services.catalog.domain.search import Facet, FacetCount, Freshness, Reason,
 from shared.events.catalog import DatasetState, RejectedRecord
 from shared.events.quality import Measurement
 
-HarvestStatus = Literal["queued", "running", "completed", "held", "failed"]
+HarvestStatus = Literal["queued", "running", "completed", "held", "failed", "parked"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ STATUSES: dict[HarvestStatus, Told] = {
     "completed": Told("ok", "Completed"),
     "held": Told("warn", "Held"),
     "failed": Told("bad", "Failed"),
+    "parked": Told("bad", "Parked"),
 }
 
 

@@ -5,12 +5,18 @@ from importlib.metadata import version
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.host.dead_letter_words import outcome_words
 from services.host.event_paths import EventPath, path_of
-from services.host.operations import Operated, OperationsStatus, operations_status
+from services.host.operations import (
+    Operated,
+    OperationsStatus,
+    ParkedJobHealth,
+    operations_status,
+    release_parked_job,
+)
 from shared.bounded_json import InvalidJSONError, JSONBoundError, loads
 from shared.bus.dead_letters import DeadLetterView
 from shared.bus.replays import ReplayState
@@ -109,6 +115,13 @@ class ReplayAnswer(BaseModel):
     requested: list[str]
 
 
+class ParkedJobs(BaseModel):
+    """``items`` holds the latest hundred of each queue; ``total`` counts all."""
+
+    items: list[ParkedJobHealth]
+    total: int
+
+
 class DrainAnswer(BaseModel):
     """``idle`` tells that everything caused so far is done; else ``busy`` says what is not."""
 
@@ -151,6 +164,7 @@ def build_operations_api(operated: Operated) -> APIRouter:
     router = APIRouter(prefix="/api/v1/ops", tags=["operations"], dependencies=[access(Role.OPERATOR)])
     _add_status(router, operated)
     _add_dead_letters(router, operated)
+    _add_parked_jobs(router, operated)
     return router
 
 
@@ -180,6 +194,19 @@ def _add_status(router: APIRouter, operated: Operated) -> None:
     async def tell_path(correlation_id: UUID) -> PathDocument:
         """The way of one event: what followed from it, who handled it, and how long that took."""
         return _path_document(str(correlation_id), await event_path_or_problem(operated, correlation_id))
+
+
+def _add_parked_jobs(router: APIRouter, operated: Operated) -> None:
+    @router.get("/parked-jobs")
+    async def list_parked_jobs() -> ParkedJobs:
+        """Jobs that nobody takes up by itself, because two processes in a row died on them."""
+        status = await operations_status(operated, version("nutmeg"))
+        return ParkedJobs(items=status.parked_jobs, total=status.parked_job_count)
+
+    @router.post("/parked-jobs/{queue}/{job_id}/release", status_code=204)
+    async def release(queue: Annotated[str, Path(max_length=120)], job_id: UUID) -> None:
+        """Make a parked job due again, as if nobody had tried it."""
+        await release_parked_job(operated, queue, job_id)
 
 
 def _add_dead_letters(router: APIRouter, operated: Operated) -> None:

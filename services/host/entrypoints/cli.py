@@ -15,6 +15,7 @@ from services.host.entrypoints.cli_cluster import add_cluster
 from services.host.entrypoints.cli_demo import add_demo
 from services.host.entrypoints.cli_errors import FAILED, CommandError
 from services.host.entrypoints.cli_insight import add_insight
+from services.host.entrypoints.cli_jobs import add_jobs
 from services.host.entrypoints.cli_moving import add_export
 from services.host.entrypoints.cli_operations import add_operations
 from services.host.entrypoints.cli_people import add_people
@@ -55,6 +56,7 @@ add_catalogue(app)
 add_insight(app)
 add_operations(app)
 add_people(app)
+add_jobs(app)
 add_cluster(app)
 add_export(app)
 

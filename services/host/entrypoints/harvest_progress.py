@@ -77,7 +77,7 @@ def _tell_result(job: dict[str, Any], *, as_json: bool) -> int:
     """Print what a harvest did, and return the exit code. Raises ``CommandError`` for one that failed."""
     from services.host.entrypoints.cli_output import say, show_json, tell
 
-    if job["status"] == "failed":
+    if job["status"] in ("failed", "parked"):
         raise CommandError(job["message"])
     result = job["result"]
     if as_json:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Form, Query, Request
+from fastapi import Path as PathParameter
 from starlette.responses import RedirectResponse, Response
 
 from services.catalog.commands.indexing import IndexWorker
@@ -18,7 +19,7 @@ from services.host.entrypoints.api_operations import (
     event_path_or_problem,
 )
 from services.host.event_paths import correlation_id_in, hops_of
-from services.host.operations import Operated, operations_status
+from services.host.operations import Operated, operations_status, release_parked_job
 from shared.bus.dead_letters import DeadLetterPage
 from shared.errors import NotFoundError
 from shared.http.forms import NEW_FORM, FormState, shown_again, uuid_in
@@ -106,6 +107,11 @@ def _add_overview(router: APIRouter, operated: Operated, indexing: IndexWorker, 
     async def start_again(group: str) -> Response:
         operated.restart_consumer(group)
         return RedirectResponse("/ops", status_code=303)
+
+    @router.post("/parked-jobs/{queue}/{job_id}/release")
+    async def release(queue: Annotated[str, PathParameter(max_length=120)], job_id: UUID) -> Response:
+        await release_parked_job(operated, queue, job_id)
+        return RedirectResponse("/ops#parked-jobs", status_code=303)
 
 
 def _add_dead_letters(router: APIRouter, operated: Operated, templates: Templates) -> None:

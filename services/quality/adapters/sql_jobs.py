@@ -37,6 +37,11 @@ class SqlJobBook:
         rows = []
         for dataset_id, (url, media_type) in wanted.items():
             before = known.get(dataset_id)
+            is_same = before is not None and before.url == url
+            if before is not None and is_same and before.state == "parked":
+                # Only an operator lets it go. What is asked of it anew changes nothing in the file it reads.
+                rows.append(before._asdict() | {"media_type": media_type, "revision": before.revision + 1})
+                continue
             rows.append(
                 {
                     "dataset_id": dataset_id,
@@ -45,6 +50,7 @@ class SqlJobBook:
                     "revision": before.revision + 1 if before else 1,
                     "state": "waiting",
                     "attempts": 0,
+                    "unended_attempts": before.unended_attempts if before is not None and is_same else 0,
                     "link_failures": 0,
                     "requested_at": now,
                     "next_attempt_at": now,
@@ -63,19 +69,26 @@ class SqlJobBook:
         self, work: UnitOfWork, now: datetime, *, until: datetime, count_max: int
     ) -> list[ProfileJob]:
         rows = await work.connection.execute(
-            select(PROFILE_JOBS.c.dataset_id)
+            select(PROFILE_JOBS.c.dataset_id, PROFILE_JOBS.c.unended_attempts)
             .where(_is_due(now, until - now, self._retries_until))
             .order_by(PROFILE_JOBS.c.next_attempt_at)
             .limit(count_max)
             .with_for_update(skip_locked=True)
         )
-        keys = [row.dataset_id for row in rows]
+        found = rows.all()
+        # One on which a process died is tried alone: its neighbors must not be counted with it.
+        suspects = [row.dataset_id for row in found if row.unended_attempts]
+        keys = suspects[:1] or [row.dataset_id for row in found]
         if not keys:
             return []
         leased = await work.connection.execute(
             update(PROFILE_JOBS)
             .where(PROFILE_JOBS.c.dataset_id.in_(keys))
-            .values(leased_until=until, attempts=PROFILE_JOBS.c.attempts + 1)
+            .values(
+                leased_until=until,
+                attempts=PROFILE_JOBS.c.attempts + 1,
+                unended_attempts=PROFILE_JOBS.c.unended_attempts + 1,
+            )
             .returning(*PROFILE_JOBS.c)
         )
         return [_job(row) for row in leased]
@@ -127,10 +140,36 @@ class SqlJobBook:
             leased_until=None,
             reason=job.reason,
             finished_at=job.finished_at,
+            unended_attempts=0,
         )
 
     async def give_back(self, work: UnitOfWork, job: ProfileJob) -> None:
-        await self._write(work, job.dataset_id, leased_until=None)
+        await self._write(work, job.dataset_id, leased_until=None, unended_attempts=0)
+
+    async def uncount(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> None:
+        job = PROFILE_JOBS.c
+        for keys in chunked(dataset_ids):
+            await work.connection.execute(
+                update(PROFILE_JOBS)
+                .where(job.dataset_id.in_(keys), job.unended_attempts > 0)
+                .values(unended_attempts=job.unended_attempts - 1)
+            )
+
+    async def release(self, work: UnitOfWork, dataset_id: UUID) -> bool:
+        job = PROFILE_JOBS.c
+        released = await work.connection.execute(
+            update(PROFILE_JOBS)
+            .where(job.dataset_id == dataset_id, job.state == "parked")
+            .values(
+                state="waiting",
+                attempts=0,
+                next_attempt_at=work.clock.now(),
+                reason=None,
+                finished_at=None,
+            )
+            .returning(job.dataset_id)
+        )
+        return bool(released.all())
 
     async def _write(self, work: UnitOfWork, dataset_id: UUID, **values: Any) -> None:
         await work.connection.execute(
@@ -194,6 +233,23 @@ async def postponed_jobs(connection: AsyncConnection) -> Postponed | None:
     return Postponed(row[0], "Data files that could not be fetched", row[1]) if row[0] else None
 
 
+async def parked_jobs(connection: AsyncConnection, limit: int) -> list[ProfileJob]:
+    """Return the jobs that were parked last."""
+    job = PROFILE_JOBS.c
+    rows = await connection.execute(
+        select(PROFILE_JOBS)
+        .where(job.state == "parked")
+        .order_by(job.finished_at.desc(), job.dataset_id)
+        .limit(limit)
+    )
+    return [_job(row) for row in rows]
+
+
+async def count_parked_jobs(connection: AsyncConnection) -> int:
+    """Return how many jobs are parked."""
+    return await _count(connection, PROFILE_JOBS.c.dataset_id, PROFILE_JOBS.c.state == "parked")
+
+
 async def count_due_checks(connection: AsyncConnection, now: datetime) -> int:
     """Return how many datasets' freshness is to be judged again."""
     due = and_(STANDINGS.c.next_check_at <= now, STANDINGS.c.is_retired.is_(False))
@@ -250,4 +306,5 @@ def _job(row: Row[Any]) -> ProfileJob:
         reason=row.reason,
         finished_at=row.finished_at,
         leased_until=row.leased_until,
+        unended_attempts=row.unended_attempts,
     )

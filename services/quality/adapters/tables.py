@@ -116,6 +116,7 @@ PROFILE_JOBS = Table(
     Column("revision", BigInteger, nullable=False),
     Column("state", String(20), nullable=False),
     Column("attempts", Integer, nullable=False),
+    Column("unended_attempts", Integer, nullable=False),
     Column("link_failures", Integer, nullable=False),
     Column("requested_at", UTCDateTime, nullable=False),
     Column("next_attempt_at", UTCDateTime, nullable=True, index=True),

@@ -5,8 +5,11 @@ second transaction, if the job is still its own.
 """
 
 import asyncio
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -31,12 +34,10 @@ from services.quality.ports import (
     UnreadableDataError,
 )
 from shared.errors import TransientError
+from shared.runtime import DEATHS_MAX, PARKED_BECAUSE
 from shared.store.engine import Store
 
 __all__ = ["Failure", "after_failure", "free_abandoned_jobs", "run_profile_jobs"]
-
-CUT_OFFS_MAX = 25
-"""So often a run may end without a word: restarts of the process are no fault of the file's."""
 
 _log = structlog.get_logger(__name__)
 
@@ -48,6 +49,7 @@ class Failure:
     reason: str
     is_link_broken: bool = False
     is_permanent: bool = False
+    is_parked: bool = False
 
 
 _OUTCOMES: dict[type[FileOutcome | Failure], str] = {
@@ -71,13 +73,23 @@ async def run_profile_jobs(store: Store, ports: QualityPorts) -> int:
         # Before the leases are committed: a lease that nobody holds is a dead process's.
         await ports.holds.take(ids)
     try:
-        runs = (_run(store, ports, job, files.get(job.dataset_id)) for job in jobs)
-        for result in await asyncio.gather(*runs, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
+        await _all_of([_run(store, ports, job, files.get(job.dataset_id)) for job in jobs])
+    except BaseException:
+        # This process lives, so that no death may be counted; with the store away, the next success does.
+        with suppress(TransientError):
+            async with store.unit_of_work() as work:
+                await ports.jobs.uncount(work, ids)
+        raise
     finally:
         await ports.holds.let_go(ids)
     return len(jobs)
+
+
+async def _all_of(runs: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Let each come to its end, then raise what the first of them raised that did."""
+    for result in await asyncio.gather(*runs, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
 
 
 async def free_abandoned_jobs(store: Store, ports: QualityPorts) -> int:
@@ -98,8 +110,11 @@ def after_failure(
     """Decide what follows: another try, an end with the reason, or the finding that the link is broken.
 
     A broken link is looked at again from time to time, so that its repair is noticed.
+    A parked job waits for an operator.
     """
     ended = replace(job, state="failed", reason=failure.reason, finished_at=now, next_attempt_at=None)
+    if failure.is_parked:
+        return replace(ended, state="parked"), None
     if failure.is_link_broken:
         failures = job.link_failures + 1
         if failures < rules.link_failures_min:
@@ -114,11 +129,10 @@ def after_failure(
 
 
 async def _run(store: Store, ports: QualityPorts, job: ProfileJob, file: FileStanding | None) -> None:
-    if job.attempts > ports.rules.attempts_max + CUT_OFFS_MAX:
-        # Its runs ended without a word: whoever worked on it was killed, perhaps by the file.
-        result: FileOutcome | Failure = Failure(
-            "The file could not be read: each try was cut off before its end.", is_permanent=True
-        )
+    if job.unended_attempts > DEATHS_MAX:
+        # The present attempt is counted too, and touches nothing of the file.
+        result: FileOutcome | Failure = Failure(PARKED_BECAUSE, is_parked=True)
+        _log.error("profile_job_parked", dataset_id=str(job.dataset_id), url=job.url)
     else:
         result = await _look(ports, job, file)
     async with store.unit_of_work() as work:

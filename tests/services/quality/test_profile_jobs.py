@@ -14,6 +14,7 @@ import pytest
 from services.quality.commands.profiling import Failure, after_failure
 from services.quality.ports import FetchedFile, ProfileJob, ProfilingRules
 from shared.clock import SimulatedClock
+from shared.runtime import PARKED_BECAUSE
 from tests.services.quality.quality_system import (
     Portal,
     QualitySystem,
@@ -110,7 +111,7 @@ async def test_a_poisonous_file_fails_with_its_reason_and_the_others_go_on(
 
 
 async def kill_while_fetching(tmp_path: Path, clock: SimulatedClock, portal: Portal) -> None:
-    """Ask for a profile, and go down as by kill -9: nothing is finished, nothing is given back."""
+    """Ask for a profile, and stop in the midst of it: nothing is finished, the lease is not given back."""
     portal.files["/roads.csv"] = csv_of(10)
     async with running(tmp_path, clock, portal, source=DyingSource()) as system:
         with pytest.raises(TimeoutError):
@@ -130,16 +131,44 @@ async def test_a_job_whose_process_was_killed_is_done_as_soon_as_it_starts_again
         assert [one.row_count for one in await system.measurements("roads", "profile")] == [10]
 
 
-@pytest.mark.parametrize(("kills", "state"), [(30, "done"), (31, "failed")])
-async def test_a_job_that_was_cut_off_again_and_again_is_given_up_in_the_end(
+@pytest.mark.parametrize(("kills", "state"), [(1, "done"), (2, "parked")])
+async def test_a_job_on_which_two_processes_died_is_parked_until_an_operator_releases_it(
     tmp_path: Path, clock: SimulatedClock, portal: Portal, kills: int, state: str
 ) -> None:
     await kill_while_fetching(tmp_path, clock, portal)
     with closing(sqlite3.connect(tmp_path / "quality.db")) as connection, connection:
-        connection.execute("UPDATE profile_jobs SET attempts = ?", [kills])
+        connection.execute("UPDATE profile_jobs SET unended_attempts = ?", [kills])
     async with running(tmp_path, clock, portal) as system:
         await system.settle()
         assert (await system.job("roads")).state == state
+        (queue,) = system.runner.service.queues
+        assert await queue.parked_count() == (state == "parked")
+        if state == "parked":
+            (job,) = await queue.parked(10)
+            assert (job.job_id, job.reason) == (dataset_id("roads"), PARKED_BECAUSE)
+            assert job.subject.endswith("/roads.csv")
+            # What is said of the dataset anew changes nothing in the file that kills.
+            quality, url = system.quality, (await system.job("roads")).url
+            async with quality.service.store.unit_of_work() as work:
+                await quality.ports.jobs.request(work, {job.job_id: (url, "text/csv")})
+            await system.settle()
+            assert (await system.job("roads")).state == "parked"
+            assert await queue.release(job.job_id)
+            assert not await queue.release(job.job_id)
+            await system.settle()
+        job_now = await system.job("roads")
+        assert (job_now.state, job_now.unended_attempts) == ("done", 0)
+        assert [one.row_count for one in await system.measurements("roads", "profile")] == [10]
+
+
+async def test_an_orderly_stop_is_counted_as_no_death(
+    tmp_path: Path, clock: SimulatedClock, portal: Portal
+) -> None:
+    await kill_while_fetching(tmp_path, clock, portal)
+    with closing(sqlite3.connect(tmp_path / "quality.db")) as connection:
+        assert connection.execute("SELECT attempts, unended_attempts FROM profile_jobs").fetchall() == [
+            (1, 0)
+        ]
 
 
 async def test_a_job_asked_for_again_while_it_runs_is_run_again_and_tells_the_newer_file(

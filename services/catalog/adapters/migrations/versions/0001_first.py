@@ -249,6 +249,7 @@ def upgrade() -> None:
     sa.Column('started_at', types.UTCDateTime(timezone=True), nullable=True),
     sa.Column('completed_at', types.UTCDateTime(timezone=True), nullable=True),
     sa.Column('lease_until', types.UTCDateTime(timezone=True), nullable=True),
+    sa.Column('attempts', sa.Integer(), nullable=False),
     sa.ForeignKeyConstraint(['source_id'], ['sources.source_id'], ),
     sa.PrimaryKeyConstraint('harvest_id')
     )

@@ -202,6 +202,7 @@ def upgrade() -> None:
     sa.Column('revision', sa.BigInteger(), nullable=False),
     sa.Column('state', sa.String(length=20), nullable=False),
     sa.Column('attempts', sa.Integer(), nullable=False),
+    sa.Column('unended_attempts', sa.Integer(), nullable=False),
     sa.Column('link_failures', sa.Integer(), nullable=False),
     sa.Column('requested_at', types.UTCDateTime(timezone=True), nullable=False),
     sa.Column('next_attempt_at', types.UTCDateTime(timezone=True), nullable=True),

@@ -1,0 +1,37 @@
+"""What operators see of catalog's jobs on which processes died, and how they let one go."""
+
+from uuid import UUID
+
+from services.catalog.ports import CatalogPorts
+from shared.runtime import JobQueue, ParkedJob
+from shared.store.engine import Store
+
+__all__ = ["harvest_queue"]
+
+QUEUE = "catalog.harvest"
+
+
+def harvest_queue(store: Store, ports: CatalogPorts) -> JobQueue:
+    """Return the queue of harvests. One that a later harvest of its source replaced is not told any more."""
+
+    async def parked(limit: int) -> list[ParkedJob]:
+        return [
+            ParkedJob(
+                job_id=job.harvest_id,
+                subject=f"Harvest of {job.source_id}",
+                reason=job.message or "",
+                parked_at=job.completed_at or job.requested_at,
+            )
+            for job in await ports.harvests.parked(limit)
+        ]
+
+    async def release(job_id: UUID) -> bool:
+        async with store.unit_of_work() as work:
+            job = await ports.harvests.job(work, job_id)
+            if job is None or job.status != "parked" or await ports.harvests.is_superseded(work, job):
+                return False
+            await ports.harvests.put_job(work, job.released())
+            work.after_commit(ports.wake_harvesting)
+        return True
+
+    return JobQueue(QUEUE, parked, ports.harvests.parked_count, release)
