@@ -14,7 +14,7 @@ from tests.support.host_in_process import run_host
 SOURCE = "deadly"
 
 
-def read_for_ever(feed: JSONFeed) -> int:
+def read_for_ever(self: JSONFeed) -> int:
     """Stand in for a reader that takes all memory; the process is killed in it."""
     print("reading", flush=True)
     time.sleep(600)
