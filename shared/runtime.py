@@ -8,31 +8,15 @@ loop per piece of recurring work, and serves the routers.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from uuid import UUID
 
 from fastapi import APIRouter
 
 from shared.bus.handling import Subscription
 from shared.bus.ports import EventLog
+from shared.parking import JobQueue
 from shared.store.engine import Store
 
-__all__ = [
-    "DEATHS_MAX",
-    "PARKED_BECAUSE",
-    "JobQueue",
-    "ParkedJob",
-    "Postponed",
-    "RecurringWork",
-    "Service",
-]
-
-DEATHS_MAX = 2
-"""So many processes may die on one job. It is then parked, or the next one dies as well."""
-PARKED_BECAUSE = (
-    "Two processes in a row that worked on it ended without a word, as they do when memory runs out or "
-    "they are killed. Nobody takes it up again by itself. Look into what it reads, then release it."
-)
-"""Why a job is parked. Its row counts each attempt before it begins, and is told when one ended."""
+__all__ = ["Postponed", "RecurringWork", "Service"]
 
 
 async def _nothing() -> None:
@@ -49,30 +33,6 @@ class Postponed:
     count: int
     what: str
     next_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ParkedJob:
-    """A job that waits for an operator. ``subject`` says what it works on, for a person."""
-
-    job_id: UUID
-    subject: str
-    reason: str
-    parked_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class JobQueue:
-    """Durable jobs of one kind, as far as an operator cares: which are parked, and how one is let go.
-
-    ``parked`` gives the latest ones first, as many as are asked for; ``parked_count`` counts all.
-    ``release`` makes a parked job due, as if nobody had tried it; false if there is no such parked job.
-    """
-
-    name: str
-    parked: Callable[[int], Awaitable[Sequence[ParkedJob]]]
-    parked_count: Callable[[], Awaitable[int]]
-    release: Callable[[UUID], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)

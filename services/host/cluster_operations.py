@@ -31,7 +31,8 @@ from shared.bus.waiting import WaitingRecords
 from shared.clock import Clock
 from shared.errors import ConflictError, NotFoundError, TransientError
 from shared.events.topics import GROUPS, ConsumerGroup
-from shared.runtime import JobQueue, RecurringWork, Service
+from shared.parking import JobQueue
+from shared.runtime import RecurringWork, Service
 from shared.store.engine import Store
 from shared.telemetry.metrics import Metrics
 

@@ -15,7 +15,7 @@ from shared.bus.standing import LoopState
 from shared.bus.waiting import WaitingRecords
 from shared.clock import Clock
 from shared.errors import NotFoundError
-from shared.runtime import JobQueue
+from shared.parking import JobQueue
 from shared.store.engine import Store
 from shared.telemetry.metrics import Metrics
 

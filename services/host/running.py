@@ -28,7 +28,7 @@ from shared.bus.sqlite_log import SQLiteEventLog
 from shared.bus.working import WorkStatus
 from shared.clock import Clock
 from shared.errors import NotFoundError, TransientError
-from shared.runtime import JobQueue
+from shared.parking import JobQueue
 from shared.telemetry.loop_health import watch_event_loop
 from shared.telemetry.metrics import Metrics
 

@@ -56,8 +56,9 @@ from shared.http.networks import Network
 from shared.identity.principals import Authenticator, Principals, TokenAuthenticator
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import Tokens
+from shared.parking import JobQueue, ParkedJob
 from shared.process.ground import Ground, ServedService
-from shared.runtime import JobQueue, ParkedJob, Postponed, RecurringWork, Service
+from shared.runtime import Postponed, RecurringWork, Service
 from shared.store.engine import Store
 from shared.telemetry.metrics import Metrics
 

@@ -3,11 +3,23 @@
 Each service keeps its own copy in its own database: no call to the catalogue, no shared table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Column, ColumnElement, MetaData, String, Table, Text, Uuid, and_, false
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    MetaData,
+    String,
+    Table,
+    Text,
+    Uuid,
+    and_,
+    false,
+    select,
+)
 
 from shared.bus.handling import Outcome
 from shared.events.catalog import DatasetChanged, DatasetRegistered, DatasetRetired, DatasetState
@@ -37,6 +49,9 @@ ANSWERS_FOR = AnyOf(
     )
 )
 """Whose a dataset is to look after: its steward's, its agency's data officers', the chief data officer's."""
+
+IDENTIFIERS_ASKED_MAX = 500
+"""More than so many are compared here: the database would read the whole table for each portion."""
 
 DATASET_EVENTS = (DatasetRegistered, DatasetChanged, DatasetRetired)
 
@@ -90,6 +105,15 @@ class KnownDatasets:
         if gone:
             await work.connection.execute(self.table.delete().where(self.table.c.dataset_id.in_(gone)))
         return [Outcome.APPLIED] * len(batch)
+
+    async def unknown(self, identifiers: Collection[str], work: UnitOfWork) -> set[str]:
+        """Return those identifiers of publishers that no dataset has."""
+        column = self.table.c.identifier
+        statement = select(column)
+        if len(identifiers) <= IDENTIFIERS_ASKED_MAX:
+            statement = statement.where(column.in_(list(identifiers)))
+        known = set((await work.connection.scalars(statement)).all())
+        return set(identifiers) - known
 
     def visible_to(self, viewer: Viewer) -> ColumnElement[bool]:
         """Return the condition that every query on datasets carries; see :func:`visible_to`."""

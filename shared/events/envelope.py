@@ -41,6 +41,8 @@ M = TypeVar("M", bound=EventModel)
 EVENT_LIMITS = JSONLimits(bytes_max=16 * 1024 * 1024, elements_max=RECORD_BYTES_MAX)
 """Sixteen times what the log takes; of values no fewer than can be written in it."""
 
+VERSION_MAX = 2**63 - 1
+
 _CONTENT_TYPE = "content-type"
 _JSON = b"application/json"
 _OPTIONAL = ("subject", "correlationid", "causationid", "traceparent", "partitionkey")
@@ -282,9 +284,12 @@ def _integer(attributes: Mapping[str, str], name: str) -> int | None:
     if text is None:
         return None
     try:
-        return int(text)
+        number = int(text)
     except ValueError as error:
-        raise InvalidEventError(f"header {name} is not an integer: {text!r}") from error
+        raise InvalidEventError(f"header {name} is not an integer: {text[:40]!r}") from error
+    if abs(number) > VERSION_MAX:
+        raise InvalidEventError(f"header {name} is an integer that no database takes: {text[:40]}")
+    return number
 
 
 def _time(text: str) -> datetime:

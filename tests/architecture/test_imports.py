@@ -24,6 +24,7 @@ SHARED = [
     "events",
     "http",
     "identity",
+    "parking",
     "process",
     "runtime",
     "store",

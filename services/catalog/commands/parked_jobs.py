@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from services.catalog.ports import CatalogPorts
-from shared.runtime import JobQueue, ParkedJob
+from shared.parking import JobQueue, ParkedJob
 from shared.store.engine import Store
 
 __all__ = ["harvest_queue"]

@@ -43,6 +43,8 @@ class ImportReport:
     rows: int = 0
     changed: int = 0
     problems: list[RowProblem] = field(default_factory=list)
+    notes: list[RowProblem] = field(default_factory=list)
+    """On rows that were taken."""
 
 
 async def import_agencies(
@@ -109,7 +111,8 @@ async def import_stewardships(
 ) -> ImportReport:
     """Create or change who answers for which dataset. Unknown stewards become people with that role.
 
-    A row is refused that names an unknown agency, or a steward whom ``by`` may not appoint.
+    A row is refused that names an unknown agency, or a steward whom ``by`` may not appoint. One may come
+    before its dataset is harvested: it is kept, and the report notes it.
     """
     report = ImportReport(rows=len(parsed.rows), problems=list(parsed.problems))
     codes = {agency.code: agency.agency_id for agency in await ports.directory.agencies(work)}
@@ -127,6 +130,8 @@ async def import_stewardships(
             kept.append(row)
         else:
             report.problems.append(RowProblem(row.line, "steward_email", error.detail, error.fix))
+    unknown = await ports.datasets.unknown({row.identifier for row in kept}, work)
+    report.notes += [_unknown_dataset(row) for row in kept if row.identifier in unknown]
     people = await ports.directory.person_ids_by_email(work, [row.steward_email or "" for row in kept])
     states = [
         StewardshipState(
@@ -260,6 +265,15 @@ async def _put_stewards(
                 if isinstance(error, NotAllowedError):
                     await note_refusal(work, ports, by, error)
     return refused
+
+
+def _unknown_dataset(row: StewardshipRow) -> RowProblem:
+    return RowProblem(
+        row.line,
+        "identifier",
+        f"no dataset is called {row.identifier!r} yet; the row is kept until one is",
+        "If it was harvested already, write the identifier exactly as in its feed.",
+    )
 
 
 def _unknown_agency(line: int, code: str) -> RowProblem:

@@ -1,12 +1,11 @@
 """Agencies, people and stewardships as they come in CSV files: rows in, typed rows and problems out."""
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Generic, TypeVar, get_args
 
+from services.governance.domain.csv_rows import RowProblem, read_rows
 from shared.datasets.frequency import english_to_iso, parse_periodicity
 from shared.events.catalog import AccessLevel, Visibility
 from shared.identity.viewer import INSTALLATION_ROLES, Role
@@ -22,22 +21,10 @@ __all__ = [
     "parse_stewardships",
 ]
 
-ROWS_MAX = 1_000_000
-FIELD_CHARS_MAX = 1_000
 AGENCY_ROLES = frozenset({Role.STEWARD, Role.AGENCY_DATA_OFFICER})
 """Roles that are held for an agency."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class RowProblem:
-    """A row that was not taken: its line, the column, what is wrong and how to mend it."""
-
-    line: int
-    field: str
-    message: str
-    cure: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +74,7 @@ class StewardshipRow:
 def parse_agencies(text: str) -> Parsed[AgencyRow]:
     """Columns: ``code``, ``name``; optional ``aliases`` (parted by ``|``) and ``data_officer_email``."""
     parsed: Parsed[AgencyRow] = Parsed()
-    for line, row in _rows(text, ("code", "name"), parsed.problems):
+    for line, row in read_rows(text, ("code", "name"), parsed.problems):
         email = _address(row.get("data_officer_email"))
         if email and not _is_address(email):
             parsed.problems.append(_bad_address(line, "data_officer_email", email))
@@ -106,7 +93,7 @@ def parse_people(text: str) -> Parsed[PersonRow]:
     """
     parsed: Parsed[PersonRow] = Parsed()
     known = ", ".join(role.value for role in Role if role is not Role.PUBLIC)
-    for line, row in _rows(text, ("email", "display_name", "role"), parsed.problems):
+    for line, row in read_rows(text, ("email", "display_name", "role"), parsed.problems):
         if not _is_address(row["email"]):
             parsed.problems.append(_bad_address(line, "email", row["email"]))
             continue
@@ -135,7 +122,7 @@ def parse_stewardships(text: str) -> Parsed[StewardshipRow]:
     ``update_frequency``, ``data_updated_on``, ``access_level`` and ``visibility``.
     """
     parsed: Parsed[StewardshipRow] = Parsed()
-    for line, row in _rows(text, ("identifier",), parsed.problems):
+    for line, row in read_rows(text, ("identifier",), parsed.problems):
         problem = _stewardship_problem(line, row)
         if problem is not None:
             parsed.problems.append(problem)
@@ -202,36 +189,6 @@ def _one_of(value: str | None, allowed: Iterable[T]) -> T | None:
         if value == choice:
             return choice
     return None
-
-
-def _rows(
-    text: str, required: tuple[str, ...], problems: list[RowProblem]
-) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
-    missing = [name for name in required if name not in (reader.fieldnames or [])]
-    if missing:
-        found = ", ".join(reader.fieldnames or []) or "nothing"
-        problems.append(
-            RowProblem(1, missing[0], f"the column is missing; found: {found}", f"Add {', '.join(missing)}.")
-        )
-        return
-    for raw in reader:
-        line = reader.line_num
-        if line > ROWS_MAX:
-            problems.append(RowProblem(line, "*", f"more than {ROWS_MAX:,} rows", "Split the file."))
-            return
-        row = {name: (value or "").strip() for name, value in raw.items() if isinstance(name, str)}
-        empty = next((name for name in required if not row.get(name)), None)
-        if empty is not None:
-            problems.append(RowProblem(line, empty, "the field is empty", "Fill it in or remove the row."))
-            continue
-        long = next((name for name, value in row.items() if len(value) > FIELD_CHARS_MAX), None)
-        if long is not None:
-            problems.append(
-                RowProblem(line, long, f"longer than {FIELD_CHARS_MAX} characters", "Shorten it.")
-            )
-            continue
-        yield line, row
 
 
 def _is_address(text: str) -> bool:

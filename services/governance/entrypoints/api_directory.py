@@ -3,6 +3,7 @@
 Everything here is for data officers and operators. Imports take CSV as the request's body.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from services.governance.commands.directory import (
     import_stewardships,
     settle_publisher,
 )
+from services.governance.domain.csv_rows import RowProblem
 from services.governance.domain.directory_import import (
     parse_agencies,
     parse_people,
@@ -53,6 +55,7 @@ class ImportProblem(BaseModel):
 class ImportAnswer(BaseModel):
     """What an import did. ``problems`` holds the first 100; ``refused`` counts all.
 
+    ``notes`` are the first 100 on rows that were taken, ``noted`` counts all: datasets not harvested yet.
     ``published``: whether the changes are on the log, so that a harvest ordered from now on knows them.
     """
 
@@ -60,6 +63,8 @@ class ImportAnswer(BaseModel):
     changed: int
     refused: int
     problems: list[ImportProblem]
+    noted: int
+    notes: list[ImportProblem]
     published: bool
 
 
@@ -171,14 +176,18 @@ async def _csv_text(request: Request) -> str:
 
 
 def _import_answer(report: ImportReport, *, published: bool) -> ImportAnswer:
-    problems = [
-        ImportProblem(line=one.line, field=one.field, message=one.message, cure=one.cure)
-        for one in report.problems[:PROBLEMS_MAX]
-    ]
+    def shown(problems: Sequence[RowProblem]) -> list[ImportProblem]:
+        return [
+            ImportProblem(line=one.line, field=one.field, message=one.message, cure=one.cure)
+            for one in problems[:PROBLEMS_MAX]
+        ]
+
     return ImportAnswer(
         rows=report.rows,
         changed=report.changed,
         refused=len(report.problems),
-        problems=problems,
+        problems=shown(report.problems),
+        noted=len(report.notes),
+        notes=shown(report.notes),
         published=published,
     )

@@ -110,10 +110,13 @@ def _add_import(app: typer.Typer) -> None:
                 show_json(report)
             else:
                 say(f"{report['rows']:,} rows read, {report['changed']:,} {kind} new or changed")
-                for problem in report["problems"]:
+                for problem in (*report["problems"], *report["notes"]):
                     tell(
-                        f"line {problem['line']}, {problem['field']}: {problem['message']} {problem['cure']}"
+                        f"line {problem['line']}, {problem['field']}: {problem['message']}. {problem['cure']}"
                     )
+                left_off = report["refused"] + report["noted"] - len(report["problems"] + report["notes"])
+                if left_off:
+                    tell(f"and {left_off:,} more of these kinds")
             if not report["published"]:
                 tell("The log is away: what depends on these rows hears of them once it is back.")
             if report["refused"]:

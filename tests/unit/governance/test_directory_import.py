@@ -3,6 +3,7 @@
 import pytest
 
 from services.governance.domain.directory_import import parse_agencies, parse_people, parse_stewardships
+from shared.errors import InvalidInputError
 from shared.identity.viewer import Role
 
 
@@ -84,3 +85,57 @@ def test_a_bad_stewardship_names_its_field(header: str, value: str, field: str) 
     parsed = parse_stewardships(f"identifier,{header}\nx,{value}\ny,\n")
     assert [problem.field for problem in parsed.problems] == [field]
     assert [row.identifier for row in parsed.rows] == ["y"]
+
+
+def test_a_quotation_mark_that_is_never_closed_is_told_with_its_line_and_what_was_not_read() -> None:
+    parsed = parse_agencies('code,name\nA1,First\nA2,"open quote\nA3,Third\nA4,Fourth\n')
+    assert [row.code for row in parsed.rows] == ["A1"]
+    (problem,) = parsed.problems
+    assert problem.line == 3
+    assert "never closed; lines 3 to 5 were not read" in problem.message
+    assert problem.cure
+
+
+def test_rows_that_two_stray_quotation_marks_join_are_refused_and_the_rest_is_taken() -> None:
+    parsed = parse_agencies('code,name\nA1,"First\nA2,Second"\nA3,Third\n')
+    assert [row.code for row in parsed.rows] == ["A3"]
+    assert [(problem.line, problem.field) for problem in parsed.problems] == [(2, "name")]
+    assert "several lines" in parsed.problems[0].message
+
+
+def test_a_quotation_mark_in_the_midst_of_a_cell_spoils_its_row_alone() -> None:
+    parsed = parse_agencies('code,name\nA1,"First" one\nA2,"He said ""yes"""\n')
+    assert [row.name for row in parsed.rows] == ['He said "yes"']
+    assert [problem.line for problem in parsed.problems] == [2]
+
+
+def test_a_column_that_is_named_twice_is_told_and_nothing_is_taken() -> None:
+    parsed = parse_people("email,role,display_name,role\na@example.gov,operator,A,requester\n")
+    assert parsed.rows == []
+    (problem,) = parsed.problems
+    assert (problem.line, problem.field) == (1, "role")
+    assert "2 times" in problem.message
+
+
+def test_a_header_that_is_repeated_among_the_rows_is_no_agency() -> None:
+    parsed = parse_agencies("code,name\nA1,First\ncode,name\nA2,Second\n")
+    assert [row.code for row in parsed.rows] == ["A1", "A2"]
+    assert [problem.line for problem in parsed.problems] == [3]
+
+
+def test_cells_beyond_the_header_are_told() -> None:
+    parsed = parse_agencies("code,name\nDOT,Roads, Bridges\nDPH,Health\n")
+    assert [row.code for row in parsed.rows] == ["DPH"]
+    assert [(problem.line, problem.field) for problem in parsed.problems] == [(2, "*")]
+    assert "3 cells" in parsed.problems[0].message
+
+
+@pytest.mark.parametrize("cell", ["x" * 131_073, '"' + "x" * 200_000 + '"', '"' + "y,z\n" * 100_000])
+def test_a_cell_that_the_parser_cannot_hold_names_its_line_and_nothing_is_taken(cell: str) -> None:
+    with pytest.raises(InvalidInputError, match=r"Line 3 holds a cell of more than 131,072 characters"):
+        parse_agencies(f"code,name\nA1,First\nA2,{cell}\nA3,Third\n")
+
+
+def test_empty_lines_are_passed_over() -> None:
+    parsed = parse_agencies("code,name\n\nA1,First\n\n")
+    assert ([row.code for row in parsed.rows], parsed.problems) == (["A1"], [])

@@ -14,7 +14,7 @@ from services.host.entrypoints.cli import app
 from services.host.entrypoints.cli_connection import Connection
 from services.host.entrypoints.cli_errors import CommandError
 
-REPORT = {"rows": 1, "changed": 1, "refused": 0, "problems": [], "published": False}
+REPORT = {"rows": 1, "changed": 1, "refused": 0, "problems": [], "noted": 0, "notes": [], "published": False}
 
 
 @pytest.fixture
