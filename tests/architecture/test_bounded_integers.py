@@ -69,7 +69,7 @@ def unbounded_in(name: str, annotation: Any, metadata: list[Any]) -> Iterator[st
         for inner, info in annotation.model_fields.items():
             yield from unbounded_in(inner, info.annotation, info.metadata)
         return
-    bounds = [each.le for each in metadata if isinstance(each, annotated_types.Le)]
+    bounds: list[Any] = [each.le for each in metadata if isinstance(each, annotated_types.Le)]
     bounds += [each.lt for each in metadata if isinstance(each, annotated_types.Lt)]
     if annotation is int and not any(bound <= SIGNED_64_BITS_MAX for bound in bounds):
         yield name

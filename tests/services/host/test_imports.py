@@ -1,6 +1,7 @@
 """Imports of the directory by API and command: what is wrong in a file is told with its line."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -17,21 +18,21 @@ TOO_LONG = f"code,name\nA1,First\nA2,{'x' * 131_073}\n"
 async def test_the_api_tells_the_line_of_what_was_not_taken_and_of_what_is_not_known(tmp_path: Path) -> None:
     async with run_host(tmp_path / "data", clock=SystemClock()) as running:
 
-        async def imported(kind: str, text: str) -> dict[str, object]:
+        async def imported(kind: str, text: str) -> dict[str, Any]:
             answer = await running.client.post(f"/api/v1/directory/imports/{kind}", content=text)
             assert answer.status_code == 200, answer.text
             return dict(answer.json())
 
         report = await imported("agencies", OPEN_QUOTE)
         assert (report["rows"], report["changed"], report["refused"]) == (1, 1, 1)
-        assert report["problems"][0]["line"] == 3  # type: ignore[index]  # a list of problems
+        assert report["problems"][0]["line"] == 3
         report = await imported("agencies", "code,name,code\nA1,First,A1\n")
         assert (report["rows"], report["refused"]) == (0, 1)
         await running.harvest(feed_of("roads"))
         await running.idle()
         report = await imported("stewardships", "identifier,agency_code\nroads,A1\nraods,A1\n")
         assert (report["rows"], report["refused"], report["noted"]) == (2, 0, 1)
-        (note,) = report["notes"]  # type: ignore[misc]  # a list of notes
+        (note,) = report["notes"]
         assert (note["line"], note["field"]) == (3, "identifier")
         assert "'raods'" in note["message"]
         await _refuses_what_cannot_be_held(running)
