@@ -25,7 +25,7 @@ from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
 from services.catalog.commands.dictionaries import DictionaryWorker
 from services.catalog.commands.harvesting import HarvestLimits, HarvestWorker
 from services.catalog.commands.indexing import IndexWorker
-from services.catalog.commands.parked_jobs import harvest_queue
+from services.catalog.commands.parked_jobs import dictionary_queue, harvest_queue
 from services.catalog.commands.reconciling import ReconcileSchedule
 from services.catalog.commands.upkeep import Upkeep
 from services.catalog.domain.cursor import CursorCodec
@@ -259,7 +259,7 @@ def _service(parts: _Parts, settings: CatalogSettings, *, is_alone: bool) -> Ser
             build_harvest_pages(store, ports, reader),
         ),
         works=_works(parts),
-        queues=(harvest_queue(store, ports),),
+        queues=(harvest_queue(store, ports), dictionary_queue(store, ports)),
         open=open_all,
         close=close_all,
         on_log=parts.heard.hear_from,

@@ -329,6 +329,15 @@ class DictionaryQueue(Protocol):
     async def due_count(self, now: datetime) -> int:
         """How many are due."""
 
+    async def parked(self, limit: int) -> list[DictionaryFetch]:
+        """The fetches that were parked last."""
+
+    async def parked_count(self) -> int:
+        """How many are parked."""
+
+    async def release(self, work: UnitOfWork, dataset_id: UUID) -> bool:
+        """Make a parked fetch due, as if nobody had tried it; false if there is none."""
+
     async def put(self, work: UnitOfWork, fetch: DictionaryFetch) -> None:
         """Write what came of a fetch."""
 

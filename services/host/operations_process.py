@@ -1,7 +1,7 @@
 """The process that shows a cluster to its operators, built: every database, Kafka, one application.
 
-It is the one process that opens them all, so it is the one to guard: it writes nothing but requests to handle
-dead letters again (and to the search index, when an operator asks for it), so its roles need no more.
+It is the one process that opens them all, so it is the one to guard: it writes nothing but what an
+operator asks for: dead letters to be handled again, parked jobs released, the search index mended.
 """
 
 import asyncio

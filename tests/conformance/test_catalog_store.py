@@ -352,3 +352,26 @@ async def test_a_parked_harvest_is_told_until_it_is_released_or_replaced(
         await book.put_job(work, parked)
         await book.put_job(work, HarvestJob(uuid4(), "feed", now + timedelta(seconds=1)))
     assert (await book.parked(10), await book.parked_count()) == ([], 0)
+
+
+async def test_a_parked_dictionary_is_due_only_when_it_is_released(
+    store: Store, clock: SimulatedClock
+) -> None:
+    queue = SqlDictionaryQueue(store)
+    dataset_id, url = uuid4(), "https://data.example/dictionary.json"
+    now = clock.now()
+    async with store.unit_of_work() as work:
+        await queue.ask(work, {dataset_id: url})
+    (fetch,) = await queue.due(now, 10)
+    async with store.unit_of_work() as work:
+        await queue.put(work, replace(fetch, unended_attempts=2, next_attempt_at=None, parked_at=now))
+        await queue.ask(work, {dataset_id: url})
+    assert await queue.due(now + timedelta(days=30), 10) == []
+    (parked,) = await queue.parked(10)
+    assert (parked.dataset_id, await queue.parked_count()) == (dataset_id, 1)
+    async with store.unit_of_work() as work:
+        assert await queue.release(work, dataset_id)
+        assert not await queue.release(work, dataset_id)
+    (again,) = await queue.due(now, 10)
+    assert (again.attempts, again.unended_attempts, again.parked_at) == (0, 0, None)
+    assert (await queue.parked(10), await queue.parked_count()) == ([], 0)

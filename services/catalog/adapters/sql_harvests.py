@@ -207,6 +207,8 @@ class SqlDictionaryQueue:
         for dataset_id, url in wanted.items():
             old = known.get(dataset_id)
             is_same = old is not None and old.url == url
+            if old is not None and is_same and old.parked_at is not None:
+                continue  # only an operator lets it go
             rows.append(
                 {
                     "dataset_id": dataset_id,
@@ -216,6 +218,8 @@ class SqlDictionaryQueue:
                     "message": None,
                     "etag": old.etag if old is not None and is_same else None,
                     "last_modified": old.last_modified if old is not None and is_same else None,
+                    "unended_attempts": old.unended_attempts if old is not None and is_same else 0,
+                    "parked_at": None,
                 }
             )
         await upsert(work.connection, DICTIONARY_FETCHES, rows)
@@ -236,6 +240,42 @@ class SqlDictionaryQueue:
                 select(func.count()).select_from(DICTIONARY_FETCHES).where(_is_due(now))
             )
         return counted or 0
+
+    async def parked(self, limit: int) -> list[DictionaryFetch]:
+        fetch = DICTIONARY_FETCHES.c
+        async with self._store.read() as connection:
+            rows = await connection.execute(
+                select(DICTIONARY_FETCHES)
+                .where(fetch.parked_at.is_not(None))
+                .order_by(fetch.parked_at.desc(), fetch.dataset_id)
+                .limit(limit)
+            )
+            return [DictionaryFetch(**row) for row in rows.mappings()]
+
+    async def parked_count(self) -> int:
+        async with self._store.read() as connection:
+            counted = await connection.scalar(
+                select(func.count())
+                .select_from(DICTIONARY_FETCHES)
+                .where(DICTIONARY_FETCHES.c.parked_at.is_not(None))
+            )
+        return counted or 0
+
+    async def release(self, work: UnitOfWork, dataset_id: UUID) -> bool:
+        fetch = DICTIONARY_FETCHES.c
+        released = await work.connection.execute(
+            update(DICTIONARY_FETCHES)
+            .where(fetch.dataset_id == dataset_id, fetch.parked_at.is_not(None))
+            .values(
+                attempts=0,
+                unended_attempts=0,
+                parked_at=None,
+                message=None,
+                next_attempt_at=work.clock.now(),
+            )
+            .returning(fetch.dataset_id)
+        )
+        return bool(released.all())
 
     async def put(self, work: UnitOfWork, fetch: DictionaryFetch) -> None:
         row = {name: getattr(fetch, name) for name in DictionaryFetch.__slots__}

@@ -203,6 +203,8 @@ DICTIONARY_FETCHES = Table(
     Column("message", Text, nullable=True),
     Column("etag", Text, nullable=True),
     Column("last_modified", Text, nullable=True),
+    Column("unended_attempts", Integer, nullable=False),
+    Column("parked_at", UTCDateTime, nullable=True),
 )
 Index("ix_dictionary_fetches_due", DICTIONARY_FETCHES.c.next_attempt_at)
 

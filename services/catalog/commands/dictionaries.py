@@ -1,20 +1,27 @@
 """Fetches data dictionaries that feeds refer to, as jobs of their own: never while a feed is read."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import structlog
 
 from services.catalog.commands.editing import describe_columns
 from services.catalog.domain.dictionary import DICTIONARY_LIMITS, parse_dictionary
 from services.catalog.domain.records import DictionaryFetch
 from services.catalog.ports import CatalogPorts, Downloader, FeedError
 from shared.bounded_json import InvalidJSONError, JSONBoundError, loads
+from shared.errors import TransientError
 from shared.events.catalog import Column
+from shared.parking import DEATHS_MAX, PARKED_BECAUSE
 from shared.store.engine import Store
 
 __all__ = ["DictionaryWorker"]
+
+logger = structlog.get_logger(__name__)
 
 FETCHES_PER_PORTION = 10
 WAITS = (timedelta(minutes=1), timedelta(minutes=15), timedelta(hours=6))
@@ -38,7 +45,18 @@ class DictionaryWorker:
         """Fetch what is due; return how many fetches were made."""
         due = await self._ports.dictionaries.due(self._ports.clock.now(), FETCHES_PER_PORTION)
         for fetch in due:
-            await self._fetch(fetch)
+            if fetch.unended_attempts >= DEATHS_MAX:
+                await self._park(fetch)
+                continue
+            # Written before anything is fetched: a process that dies of it cannot say so.
+            await self._put(replace(fetch, unended_attempts=fetch.unended_attempts + 1))
+            try:
+                await self._fetch(fetch)
+            except BaseException:
+                # This process lives, so that no death may be counted.
+                with suppress(TransientError):
+                    await self._put(fetch)
+                raise
         return len(due)
 
     async def pending(self) -> int:
@@ -68,7 +86,9 @@ class DictionaryWorker:
                 last_modified=fetch.last_modified,
             )
             content = await asyncio.to_thread(path.read_bytes) if download.is_new else b""
-        done = replace(fetch, attempts=fetch.attempts + 1, next_attempt_at=None, message=None)
+        done = replace(
+            fetch, attempts=fetch.attempts + 1, unended_attempts=0, next_attempt_at=None, message=None
+        )
         if not download.is_new:
             return None, done
         try:
@@ -81,12 +101,23 @@ class DictionaryWorker:
             raise FeedError(_NO_DICTIONARY, is_permanent=True)
         return columns, replace(done, etag=download.etag, last_modified=download.last_modified)
 
+    async def _park(self, fetch: DictionaryFetch) -> None:
+        """Put a fetch aside on which processes died."""
+        now = self._ports.clock.now()
+        await self._put(replace(fetch, next_attempt_at=None, message=PARKED_BECAUSE, parked_at=now))
+        logger.error("dictionary parked", dataset_id=str(fetch.dataset_id), url=fetch.url)
+
+    async def _put(self, fetch: DictionaryFetch) -> None:
+        async with self._store.unit_of_work() as work:
+            await self._ports.dictionaries.put(work, fetch)
+
     async def _put_off(self, fetch: DictionaryFetch, message: str, *, is_final: bool) -> None:
         wait = None if is_final or fetch.attempts >= len(WAITS) else WAITS[fetch.attempts]
         async with self._store.unit_of_work() as work:
             put_off = replace(
                 fetch,
                 attempts=fetch.attempts + 1,
+                unended_attempts=0,
                 next_attempt_at=None if wait is None else work.clock.now() + wait,
                 message=message,
             )

@@ -6,9 +6,10 @@ from services.catalog.ports import CatalogPorts
 from shared.parking import JobQueue, ParkedJob
 from shared.store.engine import Store
 
-__all__ = ["harvest_queue"]
+__all__ = ["dictionary_queue", "harvest_queue"]
 
-QUEUE = "catalog.harvest"
+HARVESTS = "catalog.harvest"
+DICTIONARIES = "catalog.dictionaries"
 
 
 def harvest_queue(store: Store, ports: CatalogPorts) -> JobQueue:
@@ -34,4 +35,29 @@ def harvest_queue(store: Store, ports: CatalogPorts) -> JobQueue:
             work.after_commit(ports.wake_harvesting)
         return True
 
-    return JobQueue(QUEUE, parked, ports.harvests.parked_count, release)
+    return JobQueue(HARVESTS, parked, ports.harvests.parked_count, release)
+
+
+def dictionary_queue(store: Store, ports: CatalogPorts) -> JobQueue:
+    """Return the queue of data dictionaries to fetch; a job has the id of its dataset."""
+
+    async def parked(limit: int) -> list[ParkedJob]:
+        return [
+            ParkedJob(
+                job_id=fetch.dataset_id,
+                subject=f"Data dictionary {fetch.url}",
+                reason=fetch.message or "",
+                parked_at=fetch.parked_at,
+            )
+            for fetch in await ports.dictionaries.parked(limit)
+            if fetch.parked_at is not None
+        ]
+
+    async def release(job_id: UUID) -> bool:
+        async with store.unit_of_work() as work:
+            is_released = await ports.dictionaries.release(work, job_id)
+            if is_released:
+                work.after_commit(ports.wake_dictionaries)
+        return is_released
+
+    return JobQueue(DICTIONARIES, parked, ports.dictionaries.parked_count, release)

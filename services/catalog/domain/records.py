@@ -22,7 +22,10 @@ class UseRecord:
 
 @dataclass(frozen=True, slots=True)
 class DictionaryFetch:
-    """One dictionary to fetch; ``next_attempt_at`` is None when nothing more is due."""
+    """One dictionary to fetch; ``next_attempt_at`` is None when nothing more is due.
+
+    ``unended_attempts``: how many in a row began and were never ended; the job is then ``parked_at``.
+    """
 
     dataset_id: UUID
     url: str
@@ -31,6 +34,8 @@ class DictionaryFetch:
     message: str | None = None
     etag: str | None = None
     last_modified: str | None = None
+    unended_attempts: int = 0
+    parked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

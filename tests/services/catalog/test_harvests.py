@@ -4,11 +4,12 @@ import gzip
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
 
-from services.catalog.domain.records import Download
+from services.catalog.domain.records import DictionaryFetch, Download
 from services.catalog.ports import FeedError
 from shared.clock import SimulatedClock
 from shared.events.catalog import (
@@ -18,6 +19,7 @@ from shared.events.catalog import (
     HarvestCompleted,
     HarvestHeld,
 )
+from shared.parking import PARKED_BECAUSE
 from tests.support.catalog_service import RunningCatalog, bearer, dataset, feed_of, running_catalog
 
 NOTHING = {"created": 0, "changed": 0, "unchanged": 0, "retired": 0, "rejected": 0, "rejections": []}
@@ -369,3 +371,24 @@ async def test_a_text_without_end_is_cut_before_work_is_done_on_it(running: Runn
     ]
     assert [cut.field for cut in long.truncated] == ["title"]
     assert len(long.title) <= 1_000
+
+
+async def test_a_dictionary_on_which_two_processes_died_is_fetched_when_an_operator_releases_it(
+    running: RunningCatalog, served: ServedFiles
+) -> None:
+    url = "https://data.example/dictionary.json"
+    served.files[url] = (b'{"fields": [{"name": "town"}]}', "1")
+    await running.harvest(feed_of(dataset("one")))
+    dataset_id = UUID((await ids_by_identifier(running))["one"])
+    ports, store = running.catalog.ports, running.catalog.service.store
+    fetch = DictionaryFetch(dataset_id, url, next_attempt_at=running.clock.now(), unended_attempts=2)
+    async with store.unit_of_work() as work:
+        await ports.dictionaries.put(work, fetch)
+        work.after_commit(ports.wake_dictionaries)
+    await running.idle()
+    (queue,) = [one for one in running.catalog.service.queues if one.name == "catalog.dictionaries"]
+    (parked,) = await queue.parked(10)
+    assert (parked.job_id, parked.reason, served.fetched) == (dataset_id, PARKED_BECAUSE, [])
+    assert await queue.release(dataset_id)
+    await running.idle()
+    assert (await queue.parked_count(), served.fetched) == (0, [url])

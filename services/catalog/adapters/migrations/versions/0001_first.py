@@ -147,6 +147,8 @@ def upgrade() -> None:
     sa.Column('message', sa.Text(), nullable=True),
     sa.Column('etag', sa.Text(), nullable=True),
     sa.Column('last_modified', sa.Text(), nullable=True),
+    sa.Column('unended_attempts', sa.Integer(), nullable=False),
+    sa.Column('parked_at', types.UTCDateTime(timezone=True), nullable=True),
     sa.PrimaryKeyConstraint('dataset_id')
     )
     op.create_index('ix_dictionary_fetches_due', 'dictionary_fetches', ['next_attempt_at'], unique=False)
