@@ -26,7 +26,7 @@ from services.catalog.domain.harvest_job import (
     HarvestSource,
 )
 from services.catalog.ports import CatalogPorts, DirectoryNews, Downloader, Feed, FeedError, FeedShelf
-from shared.errors import NotReadyError
+from shared.errors import NotReadyError, TransientError
 from shared.events.catalog import HarvestCompleted, HarvestHeld, RejectedRecord
 from shared.events.registry import HARVEST_COMPLETED, HARVEST_HELD
 from shared.parking import DEATHS_MAX, PARKED_BECAUSE
