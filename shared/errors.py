@@ -14,6 +14,10 @@ NutmegError
 ├── EventTooLargeError      a payload above the size limit; raised inside the writing transaction
 ├── DeadLetterBudgetError   too many dead letters in a row or in five minutes: the consumer stops, loudly
 ├── DeadLetterUnwritableError  the dead letter could not be written: the consumer stops, loudly, until it can
+├── StateError              a log or database that must not be worked with as it is: one line, with the cure
+│   ├── LostStateError      it is missing or older than the others, which remember what it has lost
+│   ├── DamagedFileError    its file cannot be read as what it is
+│   └── SchemaError         its schema is newer than the program, or was changed halfway
 └── LogBusyError            another process already works for this consumer group or data directory
     └── ReplicaFencedError  another process took this replica's name in its group: this one has to end
 
@@ -28,6 +32,7 @@ from typing import ClassVar
 
 __all__ = [
     "ConflictError",
+    "DamagedFileError",
     "DeadLetterBudgetError",
     "DeadLetterUnwritableError",
     "DomainError",
@@ -35,11 +40,14 @@ __all__ = [
     "InvalidEventError",
     "InvalidInputError",
     "LogBusyError",
+    "LostStateError",
     "NotAllowedError",
     "NotFoundError",
     "NotReadyError",
     "NutmegError",
     "ReplicaFencedError",
+    "SchemaError",
+    "StateError",
     "TransientError",
     "WaitExpiredError",
 ]
@@ -145,6 +153,22 @@ class DeadLetterBudgetError(NutmegError):
 
 class DeadLetterUnwritableError(NutmegError):
     """A dead letter could not be written, so its record must not be passed over."""
+
+
+class StateError(NutmegError):
+    """A log or database that must not be worked with as it is. The message names it and the cure."""
+
+
+class LostStateError(StateError):
+    """It lacks what it once acknowledged: it is missing, or an older copy."""
+
+
+class DamagedFileError(StateError):
+    """Its file is damaged."""
+
+
+class SchemaError(StateError):
+    """Its schema is not one that this program can bring up to date."""
 
 
 class LogBusyError(NutmegError):

@@ -14,11 +14,9 @@ from services.quality.bootstrap import bootstrap_cluster as quality
 from services.quality.settings import QualitySettings
 from services.usage.bootstrap import bootstrap_cluster as usage
 from services.usage.settings import UsageSettings, UsageStreamSettings
-from shared.bus.kafka_log import KafkaEventLog
-from shared.bus.kafka_settings import KafkaSettings
 from shared.clock import SystemClock
 from shared.events.topics import CLUSTER_TOPICS, TOPICS
-from shared.process.ground import BuildService, cluster_ground
+from shared.process.ground import BuildService, cluster_ground, cluster_log
 
 __all__ = [
     "CLUSTER_SERVICES",
@@ -65,7 +63,7 @@ async def migrate(service: str | None = None) -> list[str]:
 
 async def create_topics() -> int:
     """Create the topics that are missing, dead letters included; return how many the registry has."""
-    log = KafkaEventLog(KafkaSettings(), clock=SystemClock())
+    log = cluster_log(SystemClock())
     try:
         await log.ensure_topics(CLUSTER_TOPICS)
     finally:
@@ -75,7 +73,7 @@ async def create_topics() -> int:
 
 async def topic_drift() -> list[str]:
     """Return, in words, where topics of the cluster differ from the registry."""
-    log = KafkaEventLog(KafkaSettings(), clock=SystemClock())
+    log = cluster_log(SystemClock())
     try:
         return await log.drift(CLUSTER_TOPICS)
     finally:

@@ -34,6 +34,7 @@ from shared.events.topics import GROUPS, ConsumerGroup
 from shared.parking import JobQueue
 from shared.runtime import RecurringWork, Service
 from shared.store.engine import Store
+from shared.store.health import store_health
 from shared.telemetry.metrics import Metrics
 
 __all__ = ["ClusterLog", "ClusterOperations"]
@@ -146,10 +147,11 @@ class ClusterOperations:
         for service in self.services:
             for measure in service.extra_metrics:
                 await measure()
-        consumers, outboxes, works = await asyncio.gather(
+        consumers, outboxes, works, storages = await asyncio.gather(
             self._consumers(),
             asyncio.gather(*(self._outbox(name) for name in self._relays)),
             asyncio.gather(*(_work(service, work) for service in self.services for work in service.works)),
+            asyncio.gather(*(store_health(service.store, may_write=False) for service in self.services)),
         )
         waiting = [
             one
@@ -157,7 +159,7 @@ class ClusterOperations:
             if consumer.waiting_records
             for one in await waiting_of(self._stores[consumer.service], consumer.group)
         ]
-        return Readings(consumers, outboxes, works, waiting)
+        return Readings(consumers, outboxes, works, waiting, storages)
 
     async def measure(self) -> None:
         """Set the gauges that only a look from outside can tell; a scrape must not fail with a store."""

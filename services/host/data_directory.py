@@ -2,12 +2,16 @@
 
 import json
 import os
+import stat
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from shared.bus.locks import FileLock, lock_directory
 
 __all__ = ["DataDirectory", "ServerAddress"]
+
+OTHERS = 0o077
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,19 @@ class DataDirectory:
         return self.path / f"{service}.sqlite3"
 
     def create(self) -> None:
-        """Make the directory, for its owner only, unless it is there."""
+        """Make the directory, and let nobody but its owner read what is in it."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in (self.path, *self._entries()):
+            mode = stat.S_IMODE(path.stat().st_mode)
+            # A signing key that others could read is for a person to look into: it may have been read.
+            if mode & OTHERS and path != self.signing_key:
+                path.chmod(mode & ~OTHERS)
+
+    def _entries(self) -> Iterator[Path]:
+        """Yield what stands in the directory and in the log's; what lies deeper is out of reach with them."""
+        for folder in (self.path, self.log):
+            if folder.is_dir():
+                yield from (path for path in folder.iterdir() if not path.is_symlink())
 
     def lock(self) -> FileLock:
         """Take the directory for this process. Raises ``LogBusyError`` naming the process that has it."""

@@ -17,22 +17,26 @@ from shared.clock import Clock
 from shared.errors import NotFoundError
 from shared.parking import JobQueue
 from shared.store.engine import Store
+from shared.store.health import StorageHealth
 from shared.telemetry.metrics import Metrics
 
 __all__ = [
     "ConsumerHealth",
     "DeadLetterCounts",
     "LabelledCount",
+    "LossReading",
     "Operated",
     "OperationsStatus",
     "OutboxHealth",
     "ParkedJobHealth",
     "Readings",
+    "StorageReading",
     "WaitingHealth",
     "WorkHealth",
     "measure_dead_letters",
     "operations_status",
     "release_parked_job",
+    "set_storage_gauges",
     "waiting_of",
 ]
 
@@ -106,6 +110,29 @@ class ParkedJobHealth(BaseModel):
     parked_at: datetime
 
 
+class LossReading(BaseModel):
+    """What an operator decided to go on without: events by topic, or words for what the log has lost."""
+
+    at: datetime
+    by: str
+    reason: str
+    events: dict[str, int]
+    of_the_log: list[str]
+    read_again: list[str]
+    sent_again: int
+
+
+class StorageReading(BaseModel):
+    """The event log or a service's database. ``intact`` is null for what is no file of this installation."""
+
+    name: str
+    writable: bool
+    intact: bool | None
+    checked_at: datetime | None
+    causes: list[str]
+    accepted_losses: list[LossReading]
+
+
 class DeadLetterCounts(BaseModel):
     """Dead letters by what became of them."""
 
@@ -137,6 +164,7 @@ class OperationsStatus(BaseModel):
     works: list[WorkHealth]
     waiting: list[WaitingHealth]
     """The records that have waited longest, at most :data:`WAITING_SHOWN_MAX` of each group."""
+    storages: list[StorageReading]
     dead_letters: DeadLetterCounts
     parked_jobs: list[ParkedJobHealth] = Field(description="The latest hundred of each queue.")
     parked_job_count: int
@@ -148,12 +176,13 @@ class OperationsStatus(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """How consumers, outboxes and recurring work do at one moment."""
+    """How consumers, outboxes, recurring work, the log and the databases do at one moment."""
 
     consumers: Sequence[ConsumerHealth]
     outboxes: Sequence[OutboxHealth]
     works: Sequence[WorkHealth]
     waiting: Sequence[WaitingHealth]
+    storages: Sequence[StorageHealth]
 
 
 class Operated(Protocol):
@@ -211,6 +240,8 @@ async def operations_status(operated: Operated, version: str) -> OperationsStatu
     if parked_count:
         jobs = "1 job is" if parked_count == 1 else f"{parked_count:,} jobs are"
         causes.append(f"{jobs} parked: processes died on it, and it waits for a decision.")
+    causes = [*(cause for storage in found.storages for cause in storage.causes), *causes]
+    set_storage_gauges(operated.metrics, found.storages)
     return OperationsStatus(
         status="attention" if causes else "ok",
         causes=causes,
@@ -221,6 +252,7 @@ async def operations_status(operated: Operated, version: str) -> OperationsStatu
         outboxes=list(found.outboxes),
         works=list(found.works),
         waiting=list(found.waiting),
+        storages=[_storage(storage) for storage in found.storages],
         dead_letters=counts,
         parked_jobs=parked,
         parked_job_count=parked_count,
@@ -285,6 +317,24 @@ async def _parked_jobs(operated: Operated) -> tuple[list[ParkedJobHealth], int]:
         ]
         count += await queue.parked_count()
     return shown, count
+
+
+def set_storage_gauges(metrics: Metrics, storages: Sequence[StorageHealth]) -> None:
+    """Tell a scrape which files and databases can be written, and which are whole."""
+    for storage in storages:
+        metrics.set("nutmeg_storage_writable", float(storage.write_trouble is None), storage=storage.name)
+        metrics.set("nutmeg_storage_intact", float(not storage.damage), storage=storage.name)
+
+
+def _storage(storage: StorageHealth) -> StorageReading:
+    return StorageReading(
+        name=storage.name,
+        writable=storage.write_trouble is None,
+        intact=None if storage.checked_at is None else storage.damage is None,
+        checked_at=storage.checked_at,
+        causes=list(storage.causes),
+        accepted_losses=[LossReading.model_validate(loss) for loss in storage.accepted_losses],
+    )
 
 
 async def _dead_letters(operated: Operated) -> DeadLetterCounts:

@@ -18,12 +18,10 @@ from services.host.cluster_operations import ClusterLog, ClusterOperations
 from services.host.entrypoints.api_docs import build_api_docs
 from services.host.entrypoints.api_operations import build_operations_api
 from services.host.entrypoints.operations_pages import build_operations_pages
-from shared.bus.kafka_log import KafkaEventLog
-from shared.bus.kafka_settings import KafkaSettings
 from shared.errors import TransientError
 from shared.http.app import build_app
 from shared.identity.principals import Authenticator
-from shared.process.ground import Ground
+from shared.process.ground import Ground, cluster_log
 from shared.process.running import serve_until
 from shared.store.engine import Store
 from shared.telemetry.logging import configure_logging
@@ -57,7 +55,7 @@ def bootstrap_operations(ground: Ground, *, authenticator: Authenticator | None 
     catalog = build_for_cluster(ground)
     built = {name: build(ground) for name, build in CLUSTER_SERVICES.items() if name != "catalog"}
     services = [catalog.service, *(each.service for each in built.values())]
-    log = KafkaEventLog(KafkaSettings(), clock=ground.clock)
+    log = cluster_log(ground.clock)
     operations = ClusterOperations(services, log=log, clock=ground.clock, metrics=ground.metrics)
     routers = [
         build_api_docs(),

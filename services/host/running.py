@@ -18,6 +18,7 @@ from services.host.operations import (
     Readings,
     WorkHealth,
     measure_dead_letters,
+    set_storage_gauges,
     waiting_of,
 )
 from services.host.settings import HostSettings
@@ -29,6 +30,7 @@ from shared.bus.working import WorkStatus
 from shared.clock import Clock
 from shared.errors import NotFoundError, TransientError
 from shared.parking import JobQueue
+from shared.store.health import StorageHealth, file_health, store_health
 from shared.telemetry.loop_health import watch_event_loop
 from shared.telemetry.metrics import Metrics
 
@@ -41,6 +43,10 @@ logger = structlog.get_logger(__name__)
 
 PRUNING_SECONDS = 3_600.0
 FACTS_SECONDS = 2.0
+CHECK_SECONDS = 24 * 3_600.0
+INDEXING = "catalog.index"
+INDEX_SECONDS_MAX = 10.0
+INDEX_LOOK_SECONDS = 0.02
 ALL_HANDLED = "all handled"
 
 NextStep = Callable[[], Awaitable[None]]
@@ -72,7 +78,7 @@ class Host:
         """Awaited once all services run: the first operator, the demo."""
         self.demo: Demo | None = None
         self._lock = lock
-        self._file_log = file_log
+        self.file_log = file_log
         self._app: FastAPI | None = None
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -99,7 +105,9 @@ class Host:
         """Open the log, start every service, then do what is to follow. Undone in full if it raises."""
         self._stop.clear()
         try:
-            await self._file_log.open()
+            await self.file_log.open()
+            for runner in self.runners:
+                await runner.prepare()
             for runner in self.runners:
                 await runner.start()
             for step in self.after_start:
@@ -112,6 +120,7 @@ class Host:
             asyncio.create_task(watch_event_loop(self.metrics, self.clock, self._stop), name="event loop"),
             asyncio.create_task(self._every(PRUNING_SECONDS, self.prune_log), name="log pruning"),
             asyncio.create_task(self._every(FACTS_SECONDS, self._refresh_facts), name="footer facts"),
+            asyncio.create_task(self._check_files(), name="file checks"),
         ]
 
     async def stop(self) -> None:
@@ -125,16 +134,26 @@ class Host:
         self._tasks = []
         stop = partial(ServiceRunner.stop, grace_seconds=self.settings.stop_seconds)
         await asyncio.gather(*(stop(runner) for runner in self.runners))
-        await self._file_log.close()
+        await self.file_log.close()
         self._lock.release()
 
     async def wait_until_idle(self, *, timeout_seconds: float = 60.0) -> None:
         """Return once all that was caused is done. Raises ``TimeoutError``, ``NutmegError``."""
         await wait_until_idle(self.runners, timeout_seconds=timeout_seconds)
 
+    async def wait_for_index(self) -> None:
+        """Return once what was committed before can be found, or after a while: the index may be away."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(INDEX_SECONDS_MAX):
+                for runner in self.runners:
+                    for work in runner.works:
+                        # Looked at from outside, as by who asks for a status: the work itself tells nobody.
+                        while work.work.name == INDEXING and await work.busy():  # noqa: ASYNC110
+                            await asyncio.sleep(INDEX_LOOK_SECONDS)
+
     async def prune_log(self) -> int:
         """Let the log forget what is past its retention, and return how many records went."""
-        return await self._file_log.prune()
+        return await self.file_log.prune()
 
     async def statuses(self) -> list[ServiceStatus]:
         """Return how every service is. Raises ``TransientError``."""
@@ -161,6 +180,7 @@ class Host:
                 if each.waiting.records
                 for one in await waiting_of(runner.service.store, each.loop.group)
             ],
+            storages=await self._storages(),
         )
 
     @property
@@ -188,6 +208,7 @@ class Host:
         with suppress(TransientError):
             await self.statuses()
             await measure_dead_letters(self)
+        set_storage_gauges(self.metrics, await self._storages())
 
     async def readiness(self) -> Sequence[str]:
         """Return in words what keeps the process from serving."""
@@ -195,7 +216,8 @@ class Host:
 
     async def troubles(self) -> Sequence[str]:
         """Return in words what does not work beside that: pages are served while a consumer stands still."""
-        return [cause for runner in self.runners for cause in runner.not_working()]
+        causes = [cause for storage in await self._storages() for cause in storage.causes]
+        return [*causes, *(cause for runner in self.runners for cause in runner.not_working())]
 
     def footer_facts(self) -> Sequence[tuple[str, str]]:
         """Return what every page's footer tells."""
@@ -205,6 +227,23 @@ class Host:
     def groups(self) -> list[str]:
         """Every consumer group that runs here."""
         return [group for runner in self.runners for group in runner.loops]
+
+    async def _storages(self) -> list[StorageHealth]:
+        return [
+            await file_health("the event log", self.file_log),
+            *[await store_health(runner.service.store) for runner in self.runners],
+        ]
+
+    async def check_files(self) -> None:
+        """Read every file as a whole, one after the other. Damage is told by ``/readyz`` and ``/ops``."""
+        await self.file_log.check()
+        for runner in self.runners:
+            await runner.service.store.check()
+
+    async def _check_files(self) -> None:
+        # Each was looked at when it was opened.
+        await asyncio.sleep(CHECK_SECONDS)
+        await self._every(CHECK_SECONDS, self.check_files)
 
     def _wake_for_replays(self, group: str) -> None:
         for runner in self.runners:

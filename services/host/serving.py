@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from services.host.running import Host
 from shared.collector import settle_collector
+from shared.process.limits import require_descriptors, sweep_leftovers
 from shared.process.serving import answering, ended_by_signal, first_of
 
 __all__ = ["serve"]
@@ -20,6 +21,8 @@ async def serve(host: Host, bound: socket.socket, *, announce: Announce | None =
     ``announce`` runs once requests are answered. Should it raise, everything stops and the error goes on.
     """
     ended = ended_by_signal()
+    require_descriptors()
+    await asyncio.to_thread(sweep_leftovers)
     port = bound.getsockname()[1]
     base_url = str(host.app.state.http_settings.base_url)
     try:

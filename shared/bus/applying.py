@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.bus.freshness import Arrival, check_version, remember, repeats
+from shared.bus.handled_offsets import note_handled
 from shared.bus.handling import Answer, BoundHandler, Outcome, Subscription
 from shared.bus.measuring import BusMetrics
-from shared.bus.ports import LogRecord
+from shared.bus.ports import LogRecord, TopicPartition
 from shared.bus.replays import settle_waited
 from shared.bus.setting_aside import Handled, Settlement, settle, stands_behind
 from shared.bus.waiting import Place, WaitingRecord, WaitingRecords
@@ -83,11 +84,23 @@ class Applier:
         item.is_last_try = waiting.has_expired(now)
         return item
 
+    async def note_handled(self, epoch: str, next_offsets: Mapping[TopicPartition, int]) -> None:
+        """Write how far the group got where no handler did it. Raises ``TransientError``."""
+        async with self._store.unit_of_work() as unit_of_work:
+            await note_handled(unit_of_work, self._group, epoch, next_offsets)
+
     async def apply(
-        self, items: Sequence[Item], finish: Finish | None = None, answer: NotReadyError | None = None
+        self,
+        items: Sequence[Item],
+        finish: Finish | None = None,
+        answer: NotReadyError | None = None,
+        *,
+        epoch: str = "",
+        next_offsets: Mapping[TopicPartition, int] | None = None,
     ) -> None:
         """Handle ``items`` in one transaction and give each its outcome after the commit.
 
+        ``next_offsets`` of a log's ``epoch`` are written beside what the handlers write.
         ``finish`` is called inside the transaction with the outcome of a single item. ``answer`` is what the
         handler raised for a single item before: that is not handled, but set aside. Whatever a handler
         raises leaves no trace in the store and none in ``items``.
@@ -106,6 +119,8 @@ class Applier:
                 elif answers[place] is None:
                     answers[place] = answer
             settlement = await self._settled(unit_of_work, items, arrivals, answers, before)
+            if next_offsets:
+                await note_handled(unit_of_work, self._group, epoch, next_offsets)
             if finish is not None:
                 await finish(unit_of_work, settlement.outcomes[0])
         for item, outcome in zip(items, settlement.outcomes, strict=True):

@@ -86,6 +86,9 @@ class ConsumerLoop:
         self._handled_count = 0
         self._failures_in_a_row = 0
         self._uncommitted: dict[TopicPartition, int] = {}
+        self._epoch = ""
+        self._noted: dict[TopicPartition, int] = {}
+        """How far the store knows that this group got; see :mod:`shared.bus.handled_offsets`."""
         self._unwritten: set[tuple[TopicPartition, int]] = set()
         """Records whose dead letters are within the budget, and not written yet."""
         self._is_asked_to_look = False
@@ -161,6 +164,7 @@ class ConsumerLoop:
         consumer = await self._log.consumer(group.name, group.topics, start=self._subscription.start)
         self._consumer = consumer
         try:
+            self._epoch = (await self._log.epochs())[0]
             yield consumer
         finally:
             self._consumer = None
@@ -239,6 +243,15 @@ class ConsumerLoop:
     async def _commit(self, consumer: LogConsumer) -> None:
         """Move the offsets. What could not be written is kept for the next turn."""
         if self._uncommitted:
+            # The store first: one that stands before the log's offset has lost something, and only then.
+            unsaid = {
+                place: offset
+                for place, offset in self._uncommitted.items()
+                if self._noted.get(place, -1) < offset
+            }
+            if unsaid:
+                await self._applier.note_handled(self._epoch, unsaid)
+                self._noted.update(unsaid)
             await consumer.commit(self._uncommitted)
             self._uncommitted = {}
 
@@ -246,7 +259,9 @@ class ConsumerLoop:
         wanted = [item for item in items if item.event is not None and item.error is None]
         if wanted:
             try:
-                await self._applier.apply(wanted)
+                offsets = _offsets_after(items)
+                await self._applier.apply(wanted, epoch=self._epoch, next_offsets=offsets)
+                self._noted.update(offsets)
             except TransientError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
@@ -456,6 +471,14 @@ def _next_offsets(items: Sequence[Item]) -> dict[TopicPartition, int]:
         else:
             offsets[place] = item.record.offset + 1
     return offsets
+
+
+def _offsets_after(items: Sequence[Item]) -> dict[TopicPartition, int]:
+    """Return per partition the offset after the last of ``items``, which stand in order.
+
+    Records that were set aside are behind it already.
+    """
+    return {item.record.topic_partition: item.record.offset + 1 for item in items if item.waiting is None}
 
 
 def _unfinished(records: Sequence[LogRecord], items: Sequence[Item]) -> list[LogRecord]:

@@ -19,17 +19,19 @@ from typing import Any
 import structlog
 from sqlalchemy import Row, Select, Table, Update, bindparam, delete, func, select, update
 
+from shared.bus.log_agreement import LogLoss, log_losses, present_marks, replace_marks
 from shared.bus.measuring import BusMetrics, NullBusMetrics
-from shared.bus.ports import EventLog, LogPosition, OutgoingRecord, TopicPartition
+from shared.bus.ports import EventLog, LogPosition, OutgoingRecord
 from shared.bus.shards import AllShards, Shards
 from shared.clock import Clock
 from shared.errors import TransientError
 from shared.events.topics import TOPICS
 from shared.store.bus_tables import OUTBOX_SHARDS
 from shared.store.engine import Store
+from shared.store.high_marks import raise_marks
 from shared.store.membership import any_of_parameter, listed
+from shared.store.notes import write_note
 from shared.store.scrubbing import scrub
-from shared.store.upsert import upsert
 
 __all__ = ["OutboxRelay", "RelaySettings"]
 
@@ -53,15 +55,6 @@ class RelaySettings:
     report_seconds: float = 5.0
     gather_seconds: float = 0.05
     """How soon after one publishing the next begins, at the earliest, so that a trickle goes in portions."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Loss:
-    """A mark that the log does not live up to."""
-
-    topic: str
-    words: str
-    is_truncation: bool
 
 
 class OutboxRelay:
@@ -161,20 +154,7 @@ class OutboxRelay:
         Returns how many rows that is. See :mod:`shared.bus.sqlite_log` for why this is noticed, and why
         sending again is harmless. Raises ``TransientError``.
         """
-        table = self._store.tables.log_marks
-        async with self._store.read() as connection:
-            marks = (await connection.execute(select(table))).all()
-        epochs = await self._log.epochs()
-        losses = []
-        for mark in marks:
-            place = f"{mark.topic}/{mark.partition}"
-            end = await self._end_of(mark.topic, mark.partition)
-            if mark.epoch not in epochs:
-                words = f"{place} was written to another log ({mark.epoch})"
-                losses.append(_Loss(mark.topic, words, is_truncation=False))
-            elif end <= mark.acknowledged_offset:
-                words = f"{place} ends at {end}, but {mark.acknowledged_offset} was acknowledged"
-                losses.append(_Loss(mark.topic, words, is_truncation=True))
+        losses = await log_losses(self._store, self._log)
         return await self._send_again(losses) if losses else 0
 
     async def depth(self) -> int:
@@ -201,6 +181,9 @@ class OutboxRelay:
         async with self._store.unit_of_work() as unit_of_work:
             due = outbox.c.published_at < now - PUBLISHED_KEPT
             deleted = (await unit_of_work.connection.execute(delete(outbox).where(due))).rowcount
+            if deleted:
+                # A log that lost more than a day cannot be made whole from here any more.
+                await write_note(unit_of_work, "outbox_pruned_before", (now - PUBLISHED_KEPT).isoformat())
         async with self._store.read() as connection:
             topics = (await connection.execute(select(inbox.c.topic).distinct())).scalars().all()
         for topic in topics:
@@ -210,13 +193,6 @@ class OutboxRelay:
                 deleted += (await unit_of_work.connection.execute(delete(inbox).where(due))).rowcount
         await scrub(self._store)
         return int(deleted)
-
-    async def _end_of(self, topic: str, partition: int) -> int:
-        try:
-            ends = await self._log.end_offsets(topic)
-        except KeyError:
-            return 0
-        return ends.get(TopicPartition(topic, partition), 0)
 
     async def _unpublished(self, shards: Collection[int]) -> Sequence[Row[Any]]:
         """Return the next rows in id order, few enough to be held in memory."""
@@ -244,18 +220,21 @@ class OutboxRelay:
                 _published(outbox, dialect),
                 {"ids": listed([row.id for row in rows], dialect), "at": self._clock.now()},
             )
-            await upsert(unit_of_work.connection, self._store.tables.log_marks, marks)
+            await raise_marks(
+                unit_of_work.connection, self._store.tables.log_marks, marks, "acknowledged_offset"
+            )
 
-    async def _send_again(self, losses: Sequence[_Loss]) -> int:
-        outbox, marks = self._store.tables.outbox, self._store.tables.log_marks
+    async def _send_again(self, losses: Sequence[LogLoss]) -> int:
+        outbox = self._store.tables.outbox
         topics = sorted({loss.topic for loss in losses})
+        marks = await present_marks(self._log, topics)
         async with self._store.unit_of_work() as unit_of_work:
             recent = outbox.c.published_at >= self._clock.now() - PUBLISHED_KEPT
             result = await unit_of_work.connection.execute(
                 update(outbox).where(outbox.c.topic.in_(topics), recent).values(published_at=None)
             )
-            # Without marks, a crash right here finds nothing to compare, and the rows still unpublished.
-            await unit_of_work.connection.execute(delete(marks).where(marks.c.topic.in_(topics)))
+            # A crash right here finds marks of what is there, and the rows still unpublished.
+            await replace_marks(unit_of_work, topics, marks)
         words = "; ".join(loss.words for loss in losses)
         if any(loss.is_truncation for loss in losses):
             await self._log.begin_epoch(f"{self._store.service}: {words}"[:REASON_CHARACTERS_MAX])

@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from shared.bus.consumer import ConsumerLoop, LoopSettings, LoopStatus
 from shared.bus.handling import Subscription
+from shared.bus.log_agreement import agree
 from shared.bus.measuring import BusMetrics, NullBusMetrics
 from shared.bus.outbox import OutboxRelay, RelaySettings
 from shared.bus.ports import EventLog, Lag, TopicPartition
@@ -119,14 +120,31 @@ class ServiceRunner:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._is_open = False
 
-    async def start(self) -> None:
-        """Open the store and the service, create missing topics, and set everything going."""
-        self._stop.clear()
-        self._stop_relay.clear()
+    async def prepare(self) -> None:
+        """Open the store, create missing topics, and see whether store and log have the same history.
+
+        In one process, every service is prepared before the first one starts: a relay that sends its events
+        again makes the log look younger than it was found. Raises ``StateError``, with the cure, where
+        the service must not run; ``TransientError`` while something is away.
+        """
+        if self._is_open:
+            return
         await self.service.store.open()
         self._is_open = True
         try:
             await self._log.ensure_topics([TOPICS[name] for name in sorted(self._topic_names())])
+            await agree(self.service.store, self._log)
+        except BaseException:
+            await self.service.store.close()
+            self._is_open = False
+            raise
+
+    async def start(self) -> None:
+        """Prepare, open the service, and set everything going. Raises as :meth:`prepare` does."""
+        self._stop.clear()
+        self._stop_relay.clear()
+        await self.prepare()
+        try:
             if self.service.on_log is not None:
                 self.service.on_log(self._log)
             await self.service.open()
@@ -155,7 +173,9 @@ class ServiceRunner:
         self._stop_relay.set()
         await _end([relay] if relay else [], grace_seconds)
         self._tasks.clear()
-        self.service.store.on_arrivals.remove(self._wake_for_waiting)
+        # A service that was only prepared has not told its store yet.
+        if self._wake_for_waiting in self.service.store.on_arrivals:
+            self.service.store.on_arrivals.remove(self._wake_for_waiting)
         if self._locks is not None:
             await self._locks.close()
         await self.service.close()

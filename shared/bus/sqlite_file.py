@@ -19,7 +19,9 @@ import orjson
 
 from shared.bus.ports import LogRecord, TopicPartition
 from shared.bus.sqlite_threads import Operation, ReaderThreads, WriterThread, connect
+from shared.errors import SchemaError, TransientError
 from shared.events.envelope import Headers
+from shared.store.sqlite_integrity import require_whole
 
 T = TypeVar("T")
 
@@ -41,6 +43,8 @@ FETCH_BYTES_MAX = 16 * 1024 * 1024
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+SCHEMA_VERSION = 1
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS epochs (
@@ -80,6 +84,7 @@ CREATE TABLE IF NOT EXISTS consumer_offsets (
   committed_at INTEGER NOT NULL,
   PRIMARY KEY (group_name, topic, partition)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS write_probes (filler BLOB NOT NULL) STRICT;
 """
 
 Row = tuple[int, str, bytes, bytes | None]
@@ -160,7 +165,7 @@ class LogFile:
 
     @classmethod
     async def open(cls, path: Path, *, now: datetime) -> "LogFile":
-        """Open or create the file. Raises ``sqlite3.DatabaseError`` if it is not a log."""
+        """Open or create the file. Raises ``DamagedFileError`` or ``SchemaError`` if it cannot be used."""
         connection = await asyncio.to_thread(_prepare, path, now)
         file = cls(
             path,
@@ -271,13 +276,31 @@ def _checkpoint(path: Path) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
+def _require_known_schema(connection: sqlite3.Connection, path: Path) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > SCHEMA_VERSION:
+        raise SchemaError(
+            f"{path} has schema {version}, and this version knows {SCHEMA_VERSION}: it was written by a "
+            "newer Nutmeg; install that version, or put a backup back (nutmeg restore)"
+        )
+
+
 def _prepare(path: Path, now: datetime) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = connect(path, writes=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    require_whole(path)
     try:
+        connection = connect(path, writes=True)
+    except sqlite3.OperationalError as error:
+        raise TransientError(f"the log {path} cannot be opened: {error}") from error
+    try:
+        _require_known_schema(connection, path)
         connection.executescript(SCHEMA)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         if connection.execute("SELECT 1 FROM epochs LIMIT 1").fetchone() is None:
             insert_epoch(connection, "created", now)
+    except sqlite3.OperationalError as error:
+        connection.close()
+        raise TransientError(f"the log {path} cannot be opened: {error}") from error
     except BaseException:
         connection.close()
         raise

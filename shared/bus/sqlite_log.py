@@ -43,10 +43,14 @@ from shared.clock import Clock
 from shared.errors import TransientError
 from shared.events.envelope import partition_for
 from shared.events.topics import DEAD_LETTER_SUFFIX, Topic, dead_letter_topic
+from shared.store.sqlite_integrity import damage_of
 
 __all__ = ["SQLiteEventLog"]
 
 FILE_NAME = "log.sqlite3"
+PROBE_SECONDS = 10.0
+"""A log that could be written so lately is not tried again."""
+PROBE_BYTES = 20_000
 
 
 class SQLiteEventLog:
@@ -65,12 +69,21 @@ class SQLiteEventLog:
         self._lock = FileLock(directory / "log.lock", what=f"the event log in {directory}")
         self._open_file: LogFile | None = None
         self._consumers: list[SQLiteLogConsumer] = []
+        self._probed_at: float | None = None
+        self.damage: str | None = None
+        """What the last check of the file found; ``None`` if it is whole."""
+        self.checked_at: datetime | None = None
 
     async def open(self) -> None:
-        """Take and open the file. Raises ``LogBusyError`` if another process owns it."""
+        """Take and open the file.
+
+        Raises ``LogBusyError`` if another process owns it, ``DamagedFileError`` or ``SchemaError`` if it
+        cannot be used, and ``TransientError`` if it cannot be opened.
+        """
         await asyncio.to_thread(self._lock.acquire)
         try:
             self._open_file = await LogFile.open(self.path, now=self._clock.now())
+            self.damage, self.checked_at = None, self._clock.now()
         except BaseException:
             self._lock.release()
             raise
@@ -178,6 +191,26 @@ class SQLiteEventLog:
         """
         return await prune(self._file, now or self._clock.now(), compaction_lag)
 
+    async def check(self) -> None:
+        """Read the whole file, beside everything else, and keep what is found in ``damage``."""
+        try:
+            self.damage = await asyncio.to_thread(damage_of, self.path, thorough=True)
+        except sqlite3.OperationalError as error:
+            raise TransientError(f"the log cannot be read: {error}") from error
+        self.checked_at = self._clock.now()
+
+    async def write_trouble(self) -> str | None:
+        """Return why nothing can be written, in words; ``None`` if it can. Not every call tries it."""
+        now = self._clock.monotonic_seconds()
+        if self._probed_at is not None and now < self._probed_at + PROBE_SECONDS:
+            return None
+        try:
+            await self._file.write(_probe)
+        except TransientError as error:
+            return str(error)
+        self._probed_at = now
+        return None
+
     async def verify(self) -> list[str]:
         """Check the file; return what is wrong with it, nothing if it is whole. Reads all of it."""
         return await self._file.read(_verify)
@@ -209,6 +242,12 @@ def _ensure(connection: sqlite3.Connection, topics: Sequence[Topic], partitions:
                 "INSERT INTO partitions (topic, number) VALUES (?, ?)",
                 [(topic.name, number) for number in range(partitions)],
             )
+
+
+def _probe(connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM write_probes")
+    connection.execute("INSERT INTO write_probes (filler) VALUES (zeroblob(?))", (PROBE_BYTES,))
+    connection.execute("DELETE FROM write_probes")
 
 
 def _verify(connection: sqlite3.Connection) -> list[str]:

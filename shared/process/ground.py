@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from pydantic_settings import BaseSettings
 
@@ -21,6 +21,9 @@ from shared.process.environment import check_environment, prefixes_of_services
 from shared.process.settings import ClusterSettings
 from shared.runtime import Service
 from shared.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from shared.bus.kafka_log import KafkaEventLog
 
 __all__ = [
     "BuildService",
@@ -132,7 +135,7 @@ def cluster_ground(
     )
 
 
-def cluster_log(clock: Clock) -> EventLog:
+def cluster_log(clock: Clock) -> "KafkaEventLog":
     """Return the log of a cluster: Kafka, by its settings.
 
     Raises ``SettingMissingError`` where the client is not installed.

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 from fastapi import APIRouter, FastAPI
 from pydantic_settings import BaseSettings
-from sqlalchemy import select
 
 from shared.bus.consumer import LoopSettings
 from shared.bus.outbox import RelaySettings
@@ -22,6 +21,7 @@ from shared.collector import settle_collector
 from shared.errors import NutmegError, TransientError
 from shared.event_loop import run_in_loop
 from shared.http.app import build_app
+from shared.http.probes import Readiness, no_troubles
 from shared.process.ground import (
     BuildService,
     Ground,
@@ -30,8 +30,12 @@ from shared.process.ground import (
     cluster_ground,
     cluster_log,
 )
+from shared.process.limits import keep_to_owner, require_descriptors, sweep_leftovers
 from shared.process.serving import answering, ended_by_signal, first_of, listening_socket
 from shared.runtime import Service
+from shared.store.engine import Store
+from shared.store.health import store_health
+from shared.store.notes import read_note
 from shared.telemetry.bus_metrics import PrometheusBusMetrics
 from shared.telemetry.logging import configure_logging
 from shared.telemetry.loop_health import watch_event_loop
@@ -70,6 +74,9 @@ def run_process(
     """Await ``serve`` with the ground and an event that a signal sets. Ends with 1 if it can't begin."""
 
     async def main() -> None:
+        keep_to_owner()
+        require_descriptors()
+        await asyncio.to_thread(sweep_leftovers)
         await serve(cluster_ground(own_settings=settings), ended_by_signal())
 
     try:
@@ -107,13 +114,16 @@ async def _serve_api(ground: Ground, built: ServedService, ended: asyncio.Event)
             return [f"{service.name} is not open yet"]
         try:
             async with service.store.read() as connection:
-                await connection.execute(select(1))
+                refusal = await read_note(connection, service.store.tables, "refusal")
         except TransientError as error:
             return [str(error)]
-        return []
+        return [refusal] if refusal else []
+
+    async def troubles() -> Sequence[str]:
+        return await _storage_causes(service.store) if is_open.is_set() else ()
 
     try:
-        app = _app(ground, built, service.routers, readiness)
+        app = _app(ground, built, service.routers, readiness, troubles)
         await serve_until(ended, ground, app, service.name, open_service)
     finally:
         if is_open.is_set():
@@ -139,14 +149,14 @@ async def _serve_worker(ground: Ground, built: ServedService, ended: asyncio.Eve
     )
 
     async def readiness() -> Sequence[str]:
-        return runner.not_working()
+        return [*runner.not_working(), *await _storage_causes(built.service.store)]
 
     async def measure() -> None:
         with contextlib.suppress(TransientError):
             await runner.status()
 
     try:
-        app = _app(ground, built, (), readiness, measure)
+        app = _app(ground, built, (), readiness, no_troubles, measure)
         await serve_until(ended, ground, app, built.service.name, runner.start, runner.fenced)
     finally:
         await runner.stop(grace_seconds=ground.settings.stop_seconds)
@@ -203,6 +213,11 @@ def _settled(task: "asyncio.Task[None]", gave_up: asyncio.Event) -> None:
     settle_collector()
 
 
+async def _storage_causes(store: Store) -> Sequence[str]:
+    """Return, in words, whether the database takes writes. While it is not open, others say so."""
+    return [] if not store.is_open else (await store_health(store)).causes
+
+
 async def _close(log: EventLog) -> None:
     with contextlib.suppress(TransientError):
         await log.close()
@@ -212,7 +227,8 @@ def _app(
     ground: Ground,
     built: ServedService,
     routers: Sequence[APIRouter],
-    readiness: Callable[[], Awaitable[Sequence[str]]],
+    readiness: Readiness,
+    troubles: Readiness,
     *before_scrape: Start,
 ) -> FastAPI:
     name = ground.settings.installation_name
@@ -226,6 +242,7 @@ def _app(
         installation=name,
         settings=ground.http,
         readiness=readiness,
+        troubles=troubles,
         before_scrape=[*built.service.extra_metrics, *before_scrape],
         trusted_proxies=ground.settings.trusted_proxies,
     )

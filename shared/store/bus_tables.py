@@ -1,4 +1,4 @@
-"""The six tables that every service's database has, so that state and events are one transaction."""
+"""The tables that every service's database has, so that state and events are one transaction."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,8 @@ class BusTables:
     """Outbox (events to publish), inbox and applied versions (events handled), log marks (what was acked),
     dead-letter replays (what an operator asked to be handled again, and what became of it), dead-letter acts
     (who decided what about a dead letter, and why),
-    waiting events (records set aside until data that they need is here)."""
+    waiting events (records set aside until data that they need is here), handled offsets (how far each group
+    got, written in the transaction that handled) and notes about the store itself."""
 
     outbox: Table
     inbox: Table
@@ -27,6 +28,8 @@ class BusTables:
     dead_letter_replays: Table
     dead_letter_acts: Table
     waiting_events: Table
+    handled_offsets: Table
+    store_notes: Table
 
 
 def bus_tables(metadata: MetaData) -> BusTables:
@@ -70,14 +73,7 @@ def bus_tables(metadata: MetaData) -> BusTables:
         Column("key", Text, primary_key=True),
         Column("version", BigInteger, nullable=False),
     )
-    log_marks = Table(
-        "log_marks",
-        metadata,
-        Column("topic", String(120), primary_key=True),
-        Column("partition", Integer, primary_key=True),
-        Column("epoch", String(40), nullable=False),
-        Column("acknowledged_offset", BigInteger, nullable=False),
-    )
+    log_marks = _log_marks(metadata)
     dead_letter_replays = Table(
         "dead_letter_replays",
         metadata,
@@ -95,7 +91,25 @@ def bus_tables(metadata: MetaData) -> BusTables:
     dead_letter_acts = _dead_letter_acts(metadata)
     waiting_events = _waiting_events(metadata)
     return BusTables(
-        outbox, inbox, applied_versions, log_marks, dead_letter_replays, dead_letter_acts, waiting_events
+        outbox,
+        inbox,
+        applied_versions,
+        log_marks,
+        dead_letter_replays,
+        dead_letter_acts,
+        waiting_events,
+        *_marks_of_the_store(metadata),
+    )
+
+
+def _log_marks(metadata: MetaData) -> Table:
+    return Table(
+        "log_marks",
+        metadata,
+        Column("topic", String(120), primary_key=True),
+        Column("partition", Integer, primary_key=True),
+        Column("epoch", String(40), nullable=False),
+        Column("acknowledged_offset", BigInteger, nullable=False),
     )
 
 
@@ -142,3 +156,23 @@ def _waiting_events(metadata: MetaData) -> Table:
     Index("ix_waiting_events_key", table.c.group_name, table.c.topic, table.c.key)
     Index("ix_waiting_events_waits_for", table.c.waits_for)
     return table
+
+
+def _marks_of_the_store(metadata: MetaData) -> tuple[Table, Table]:
+    handled_offsets = Table(
+        "handled_offsets",
+        metadata,
+        Column("group_name", String(120), primary_key=True),
+        Column("topic", String(120), primary_key=True),
+        Column("partition", Integer, primary_key=True),
+        Column("epoch", String(40), nullable=False),
+        Column("next_offset", BigInteger, nullable=False),
+    )
+    store_notes = Table(
+        "store_notes",
+        metadata,
+        Column("name", String(60), primary_key=True),
+        Column("value", JSONDocument, nullable=False),
+        Column("noted_at", UTCDateTime, nullable=False),
+    )
+    return handled_offsets, store_notes

@@ -6,27 +6,30 @@ error, design section 3), and a separate engine for reads.
 """
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from socket import gaierror
 from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import MetaData, event, text
+from sqlalchemy import MetaData, delete, event, insert, make_url, select, text
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from shared.clock import Clock
-from shared.errors import TransientError
+from shared.errors import DamagedFileError, SchemaError, TransientError
 from shared.store.bus_tables import BusTables
 from shared.store.migrations import upgrade
 from shared.store.passing_errors import is_passing
 from shared.store.sqlite_driver import ThriftyConnection, open_connection
+from shared.store.sqlite_integrity import damage_of, require_whole
 from shared.store.unit_of_work import UnitOfWork
 
 __all__ = ["Store", "sqlite_url"]
@@ -35,6 +38,11 @@ BUSY_TIMEOUT_MS = 10_000
 READ_CONNECTIONS_MAX = 4
 CONNECTIONS_MAX = 10
 CONNECT_SECONDS_MAX = 10.0
+PROBE_SECONDS = 10.0
+"""A store that could be written so lately is not tried again."""
+PROBE_NAME = "write-probe"
+PROBE_CHARACTERS = 20_000
+"""More than fits into what is left of a page: it needs room that a full disk does not have."""
 FRESH_SECONDS = 1.0
 """For so long after its use a connection counts as alive without being asked."""
 _NOTICE_A_LOST_CLIENT = text(
@@ -77,14 +85,38 @@ class Store:
         self._write_lock = asyncio.Lock()
         self._writer: AsyncEngine | None = None
         self._reader: AsyncEngine | None = None
+        self._probed_at: float | None = None
+        self.version_floor = 0
+        """Added to every version that is told: above all that were told by rows which were lost."""
+        self.damage: str | None = None
+        """What the last check of the file found; ``None`` if it is whole."""
+        self.checked_at: datetime | None = None
+        """When the file was last checked; ``None`` for a database that is no file."""
 
     @property
     def is_shared(self) -> bool:
         """Tell whether other processes may work on this database at the same time."""
         return not self._is_sqlite
 
+    @property
+    def is_open(self) -> bool:
+        """Tell whether it was opened and not closed again."""
+        return self._writer is not None
+
+    @property
+    def path(self) -> Path | None:
+        """The database's file; ``None`` where it has none of its own."""
+        name = make_url(self.url).database
+        return Path(name) if self._is_sqlite and name and name != ":memory:" else None
+
     async def open(self) -> None:
-        """Connect and bring the schema up to date."""
+        """Connect and bring the schema up to date.
+
+        Raises ``DamagedFileError``, ``SchemaError``, or ``TransientError`` if it cannot be reached.
+        """
+        if self.path is not None:
+            await asyncio.to_thread(require_whole, self.path)
+            self.damage, self.checked_at = None, self.clock.now()
         if self._is_sqlite:
             self._writer = _sqlite_engine(self.url, writes=True)
             self._reader = _sqlite_engine(self.url, writes=False)
@@ -96,10 +128,62 @@ class Store:
             )
         try:
             async with self.translating():
-                await upgrade(self._writer, self._migrations)
+                await self._migrate(self._writer)
         except BaseException:
             await self.close()
             raise
+
+    async def _migrate(self, engine: AsyncEngine) -> None:
+        name = self.path or f"the database of {self.service}"
+        try:
+            await upgrade(engine, self._migrations, tables=self.metadata.tables.keys())
+            async with engine.connect() as connection:
+                notes = self.tables.store_notes
+                floor = select(notes.c.value).where(notes.c.name == "version_floor")
+                self.version_floor = (await connection.execute(floor)).scalar_one_or_none() or 0
+        except SchemaError as error:
+            raise SchemaError(f"{name} cannot be used: {error}") from error
+        except DBAPIError as error:
+            if is_passing(error):
+                raise
+            raise DamagedFileError(
+                f"{name} cannot be brought up to date ({error.orig}); put a backup back (nutmeg restore)"
+            ) from error
+
+    async def check(self) -> None:
+        """Read the whole file, beside everything else, and keep what is found in ``damage``.
+
+        Does nothing for a database that is no file: PostgreSQL looks after its own.
+        """
+        if self.path is None:
+            return
+        try:
+            self.damage = await asyncio.to_thread(damage_of, self.path, thorough=True)
+        except sqlite3.OperationalError as error:
+            raise TransientError(f"the store of {self.service} is away: {error}") from error
+        self.checked_at = self.clock.now()
+
+    async def write_trouble(self) -> str | None:
+        """Return why nothing can be written, in words; ``None`` if it can. Tries it, but not at every call.
+
+        Whoever writes just now finds out by itself, so nobody waits behind them for an answer.
+        """
+        now = self.clock.monotonic_seconds()
+        if self._write_lock.locked() or (
+            self._probed_at is not None and now < self._probed_at + PROBE_SECONDS
+        ):
+            return None
+        notes = self.tables.store_notes
+        filler = {"name": PROBE_NAME, "value": "." * PROBE_CHARACTERS, "noted_at": self.clock.now()}
+        try:
+            async with self.unit_of_work() as work:
+                await work.connection.execute(delete(notes).where(notes.c.name == PROBE_NAME))
+                await work.connection.execute(insert(notes), [filler])
+                await work.connection.execute(delete(notes).where(notes.c.name == PROBE_NAME))
+        except TransientError as error:
+            return str(error)
+        self._probed_at = now
+        return None
 
     async def close(self) -> None:
         """Release the connections. Idempotent."""
@@ -117,7 +201,7 @@ class Store:
         if self._writer is None:
             raise TransientError(f"the store of {self.service} is not open")
         async with self._write_gate(), self._reached(self._writer.begin()) as connection:
-            work = UnitOfWork(connection, self.tables, self.clock)
+            work = UnitOfWork(connection, self.tables, self.clock, version_floor=self.version_floor)
             yield work
             await work.flush_outbox()
         work.committed()

@@ -27,7 +27,9 @@ class UnitOfWork:
     rows just before it commits, and wakes the relay once afterwards.
     """
 
-    def __init__(self, connection: AsyncConnection, tables: BusTables, clock: Clock) -> None:
+    def __init__(
+        self, connection: AsyncConnection, tables: BusTables, clock: Clock, *, version_floor: int = 0
+    ) -> None:
         self.connection = connection
         self.tables = tables
         self.clock = clock
@@ -37,6 +39,7 @@ class UnitOfWork:
         """False where the event being handled has waited for missing data as long as it may."""
         self.has_arrivals = False
         """Whether records that were set aside can be tried again once this is committed."""
+        self._version_floor = version_floor
         self._rows: list[dict[str, Any]] = []
         self._after_commit: list[Callable[[], None]] = []
 
@@ -63,7 +66,7 @@ class UnitOfWork:
             data,
             subject=subject,
             time=self.clock.now(),
-            subjectversion=subjectversion,
+            subjectversion=self._raised(subjectversion),
             cause=cause,
             traceparent=(cause.traceparent if cause else None) or self.traceparent,
             event_id=event_id,
@@ -86,11 +89,15 @@ class UnitOfWork:
             subject=subject,
             partition_key=partition_key,
             time=self.clock.now(),
-            subjectversion=subjectversion,
+            subjectversion=self._raised(subjectversion),
             cause=cause or self.cause,
         )
         self._append(event_type, event)
         return event
+
+    def _raised(self, version: int | None) -> int | None:
+        """Return a version above all that were told before this store lost its rows, if it ever did."""
+        return None if version is None else version + self._version_floor
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once the transaction is durable; never if it rolls back."""

@@ -53,6 +53,8 @@ GaugeName = Literal[
     "nutmeg_outbox_records",
     "nutmeg_waiting_oldest_age_seconds",
     "nutmeg_waiting_records",
+    "nutmeg_storage_intact",
+    "nutmeg_storage_writable",
     "nutmeg_work_pending",
 ]
 
@@ -183,6 +185,13 @@ GAUGES: Mapping[GaugeName, MetricDefinition] = {
     ),
     "nutmeg_waiting_records": MetricDefinition(
         "Records that a group has set aside until data that they need is here.", ("group",)
+    ),
+    "nutmeg_storage_intact": MetricDefinition(
+        "Whether the last check of a file found it whole, 1 or 0; 1 for a database that is no file.",
+        ("storage",),
+    ),
+    "nutmeg_storage_writable": MetricDefinition(
+        "Whether the log or database takes writes: 0 where its disk is full or read-only.", ("storage",)
     ),
     "nutmeg_work_pending": MetricDefinition("Items of recurring work that are due now.", ("service", "work")),
 }

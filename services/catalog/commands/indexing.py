@@ -20,6 +20,7 @@ from services.catalog.domain.search import RebuildReport
 from services.catalog.ports import CatalogIndex, CatalogIndexError, IndexLedger
 from shared.clock import Clock
 from shared.store.engine import Store
+from shared.store.notes import NoteName, read_note
 from shared.telemetry.metrics import Metrics
 
 __all__ = ["IndexWorker"]
@@ -27,6 +28,8 @@ __all__ = ["IndexWorker"]
 DOCUMENTS_PER_BATCH = 2_000
 PURGED_AFTER = timedelta(seconds=60)
 """A retired document is forgotten no earlier: a write that is still under way could bring it back."""
+
+_NOTES_OF_A_LOSS: tuple[NoteName, ...] = ("loss_accepted", "refusal")
 
 _log = structlog.get_logger(__name__)
 
@@ -117,7 +120,16 @@ class IndexWorker:
             _log.warning("index_away")
 
     async def _survey(self) -> Reconciliation:
-        return await survey(self.index, self._ledger, self._clock.now() - PURGED_AFTER)
+        found = await survey(self.index, self._ledger, self._clock.now() - PURGED_AFTER)
+        # Lost rows have left their documents. Only who builds the index anew means to lose those too.
+        return found.keeping_unknown() if await self._has_lost_rows() else found
+
+    async def _has_lost_rows(self) -> bool:
+        async with self._store.read() as connection:
+            for name in _NOTES_OF_A_LOSS:
+                if await read_note(connection, self._store.tables, name) is not None:
+                    return True
+        return False
 
     async def _rebuild_if_needed(self) -> None:
         status = await self.index.status()

@@ -1,7 +1,7 @@
 """How the search index differs from the catalogue's rows, and what mends it. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -37,6 +37,12 @@ class Reconciliation:
     drift: IndexDrift
     to_purge: frozenset[UUID]
     to_index: frozenset[UUID]
+    unknown: frozenset[UUID] = frozenset()
+    """Those of ``to_purge`` that have no row, not even of something that ended."""
+
+    def keeping_unknown(self) -> "Reconciliation":
+        """Return the same without forgetting documents that no row is known for."""
+        return replace(self, to_purge=self.to_purge - self.unknown)
 
     @classmethod
     def nothing(cls) -> "Reconciliation":
@@ -77,4 +83,4 @@ def reconcile(
     # The index refuses what is not newer than it holds: a document that is ahead of its row goes first.
     ahead = {key for key in to_index & held.keys() if held[key].revision >= expected[key].revision}
     drift = IndexDrift(len(live), len(visible), len(missing), len(extra), len(stale))
-    return Reconciliation(drift, frozenset(gone | done | ahead), frozenset(to_index))
+    return Reconciliation(drift, frozenset(gone | done | ahead), frozenset(to_index), frozenset(gone))

@@ -16,11 +16,13 @@ from services.host.entrypoints.cli_demo import add_demo
 from services.host.entrypoints.cli_errors import FAILED, CommandError
 from services.host.entrypoints.cli_insight import add_insight
 from services.host.entrypoints.cli_jobs import add_jobs
+from services.host.entrypoints.cli_keeping import add_keeping
 from services.host.entrypoints.cli_moving import add_export
 from services.host.entrypoints.cli_operations import add_operations
 from services.host.entrypoints.cli_people import add_people
 from services.host.entrypoints.cli_serving import add_serving
 from shared.collector import ease_collector
+from shared.process.limits import keep_to_owner
 
 __all__ = ["app", "main"]
 
@@ -59,11 +61,13 @@ add_people(app)
 add_jobs(app)
 add_cluster(app)
 add_export(app)
+add_keeping(app)
 
 
 def main() -> None:
     """Run the command line; the installed script calls it."""
     ease_collector()
+    keep_to_owner()
     try:
         app()
     except CommandError as error:

@@ -172,6 +172,8 @@ async def _in_process(settings: "HostSettings", lock: FileLock) -> AsyncIterator
         host = bootstrap_host(settings, lock=lock, is_passing=demo is None)
         stack.push_async_callback(host.stop)
         await host.start()
+        # A process that was killed may have left some of that to this one.
+        await host.wait_for_index()
         if demo is not None:
             # The sample's files are fetched over HTTP from the addresses that the feed names.
             bound = stack.enter_context(listening_socket(settings))

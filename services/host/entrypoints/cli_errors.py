@@ -11,6 +11,7 @@ __all__ = ["FAILED", "IN_PART", "CommandError", "run", "told_in_one_line"]
 T = TypeVar("T")
 
 FAILED = 1
+CLUSTER_MODULES = frozenset({"aiokafka", "asyncpg", "elastic_transport", "elasticsearch", "faust"})
 IN_PART = 3
 """Done, but some records or rows were refused, or a person has to confirm."""
 
@@ -36,6 +37,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 @contextmanager
 def told_in_one_line() -> Iterator[None]:
     """Turn expected errors into ``CommandError``."""
+    import sqlite3
+
     from pydantic import ValidationError
 
     try:
@@ -44,5 +47,9 @@ def told_in_one_line() -> Iterator[None]:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise CommandError(f"{name}: {first['msg']}") from error
-    except (NutmegError, OSError, TimeoutError) as error:
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in CLUSTER_MODULES:
+            raise
+        raise CommandError(f"{error.name} is not installed: install nutmeg[cluster]") from error
+    except (NutmegError, OSError, TimeoutError, sqlite3.Error) as error:
         raise CommandError(" ".join(str(error).split()) or type(error).__name__) from error

@@ -23,6 +23,7 @@ from services.host.moving.records import dump_records, groups_behind, load_recor
 from services.host.moving.tables import MOVED_LIMITS, dump_store, load_store
 from services.host.settings import HostSettings
 from shared.bounded_json import loads
+from shared.bus.log_agreement import take_for_known
 from shared.bus.ports import EventLog
 from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import SystemClock
@@ -88,13 +89,16 @@ async def import_installation(folder: Path) -> Imported:
     async with AsyncExitStack() as stack:
         log = cluster_log(ground.clock)
         stack.push_async_callback(log.close)
-        for name, store in _cluster_stores(ground, catalog).items():
+        stores = _cluster_stores(ground, catalog)
+        for name, store in stores.items():
             await store.open()
             stack.push_async_callback(store.close)
             await load_store(store, folder / name, manifest.tables.get(name, {}))
         await log.ensure_topics(CLUSTER_TOPICS)
         await load_records(log, folder / LOG_FOLDER, manifest.records)
         await start_groups_at_the_end(log)
+        for store in stores.values():
+            await take_for_known(store, log)
         await catalog.service.open()
         stack.push_async_callback(catalog.service.close)
         await catalog.indexing.reindex()

@@ -23,7 +23,7 @@ __all__ = ["MOVED_LIMITS", "carried_tables", "dump_store", "load_store"]
 ROWS_PER_BATCH = 500
 MOVED_LIMITS = JSONLimits(bytes_max=64 * 1024 * 1024, elements_max=5_000_000)
 """Of one row or record: far more than any service writes."""
-LEFT_BEHIND = frozenset({"outbox", "log_marks"})
+LEFT_BEHIND = frozenset({"outbox", "log_marks", "handled_offsets"})
 """They speak of the old log; the outbox is empty of all that is unpublished."""
 
 

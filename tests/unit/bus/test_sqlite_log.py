@@ -13,7 +13,7 @@ import pytest
 from shared.bus.ports import LogPosition, OutgoingRecord, TopicPartition
 from shared.bus.sqlite_log import FILE_NAME, SQLiteEventLog
 from shared.clock import SimulatedClock
-from shared.errors import LogBusyError, TransientError
+from shared.errors import DamagedFileError, LogBusyError, TransientError
 from shared.events.topics import Freshness, Topic
 
 STATES = Topic(
@@ -261,7 +261,7 @@ async def test_a_closed_log_is_away_and_names_the_cure(log: SQLiteEventLog) -> N
 async def test_a_file_that_is_no_log_is_refused_and_left_alone(tmp_path: Path, clock: SimulatedClock) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"something else entirely " * 100)
     log = SQLiteEventLog(tmp_path, clock=clock)
-    with pytest.raises(sqlite3.DatabaseError):
+    with pytest.raises(DamagedFileError, match="not a database"):
         await log.open()
     assert (tmp_path / FILE_NAME).read_bytes() == b"something else entirely " * 100
 

@@ -161,6 +161,20 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('group_name', 'source', 'event_id')
     )
     op.create_index('ix_inbox_handled_at', 'inbox', ['topic', 'handled_at'], unique=False)
+    op.create_table('handled_offsets',
+    sa.Column('group_name', sa.String(length=120), nullable=False),
+    sa.Column('topic', sa.String(length=120), nullable=False),
+    sa.Column('partition', sa.Integer(), nullable=False),
+    sa.Column('epoch', sa.String(length=40), nullable=False),
+    sa.Column('next_offset', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('group_name', 'topic', 'partition')
+    )
+    op.create_table('store_notes',
+    sa.Column('name', sa.String(length=60), nullable=False),
+    sa.Column('value', types.JSONDocument(), nullable=False),
+    sa.Column('noted_at', types.UTCDateTime(), nullable=False),
+    sa.PrimaryKeyConstraint('name')
+    )
     op.create_table('log_marks',
     sa.Column('topic', sa.String(length=120), nullable=False),
     sa.Column('partition', sa.Integer(), nullable=False),
@@ -287,6 +301,8 @@ def downgrade() -> None:
     op.drop_table('outbox')
     op.drop_table('measurements')
     op.drop_table('log_marks')
+    op.drop_table('store_notes')
+    op.drop_table('handled_offsets')
     op.drop_index('ix_inbox_handled_at', table_name='inbox')
     op.drop_table('inbox')
     op.drop_index('ix_dictionary_fetches_due', table_name='dictionary_fetches')

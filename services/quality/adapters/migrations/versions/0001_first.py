@@ -143,6 +143,20 @@ def upgrade() -> None:
     )
     op.create_index(op.f('ix_known_datasets_agency_id'), 'known_datasets', ['agency_id'], unique=False)
     op.create_index(op.f('ix_known_datasets_steward_id'), 'known_datasets', ['steward_id'], unique=False)
+    op.create_table('handled_offsets',
+    sa.Column('group_name', sa.String(length=120), nullable=False),
+    sa.Column('topic', sa.String(length=120), nullable=False),
+    sa.Column('partition', sa.Integer(), nullable=False),
+    sa.Column('epoch', sa.String(length=40), nullable=False),
+    sa.Column('next_offset', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('group_name', 'topic', 'partition')
+    )
+    op.create_table('store_notes',
+    sa.Column('name', sa.String(length=60), nullable=False),
+    sa.Column('value', types.JSONDocument(), nullable=False),
+    sa.Column('noted_at', types.UTCDateTime(), nullable=False),
+    sa.PrimaryKeyConstraint('name')
+    )
     op.create_table('log_marks',
     sa.Column('topic', sa.String(length=120), nullable=False),
     sa.Column('partition', sa.Integer(), nullable=False),
@@ -246,6 +260,8 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_measurement_history_measured_at'), table_name='measurement_history')
     op.drop_table('measurement_history')
     op.drop_table('log_marks')
+    op.drop_table('store_notes')
+    op.drop_table('handled_offsets')
     op.drop_index(op.f('ix_known_datasets_steward_id'), table_name='known_datasets')
     op.drop_index(op.f('ix_known_datasets_agency_id'), table_name='known_datasets')
     op.drop_table('known_datasets')
