@@ -31,4 +31,4 @@ def follow(base_url: str, place: Path) -> Iterator[dict[str, Any]]:
 if __name__ == "__main__":
     for event in follow(sys.argv[1], Path(sys.argv[2])):
         title = event.get("data", {}).get("dataset", {}).get("title", event["subject"])
-        print(event["sequence"], event["type"], title, flush=True)  # noqa: T201
+        print(event["time"], event["type"], title, flush=True)  # noqa: T201

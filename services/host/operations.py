@@ -15,6 +15,7 @@ from shared.bus.standing import LoopState
 from shared.bus.waiting import WaitingRecords
 from shared.clock import Clock
 from shared.errors import NotFoundError
+from shared.http.local_clients import UNANNOUNCED_PROXY
 from shared.parking import JobQueue
 from shared.store.engine import Store
 from shared.store.health import StorageHealth
@@ -152,10 +153,14 @@ class LabelledCount(BaseModel):
 
 
 class OperationsStatus(BaseModel):
-    """``status`` is ok or attention; ``causes`` say in words what needs a person."""
+    """``status`` is ok or attention.
+
+    ``causes`` say in words what needs a person, ``notices`` what an operator may want to set.
+    """
 
     status: Literal["ok", "attention"]
     causes: list[str]
+    notices: list[str] = []
     version: str
     now: datetime
     started_at: datetime
@@ -231,7 +236,9 @@ class Operated(Protocol):
         ...
 
 
-async def operations_status(operated: Operated, version: str) -> OperationsStatus:
+async def operations_status(
+    operated: Operated, version: str, *, notices: Sequence[str] = ()
+) -> OperationsStatus:
     """Return the reading of this moment. Raises ``TransientError`` if a store or the log is away."""
     found = await operated.readings()
     counts = await _dead_letters(operated)
@@ -242,9 +249,12 @@ async def operations_status(operated: Operated, version: str) -> OperationsStatu
         causes.append(f"{jobs} parked: processes died on it, and it waits for a decision.")
     causes = [*(cause for storage in found.storages for cause in storage.causes), *causes]
     set_storage_gauges(operated.metrics, found.storages)
+    if operated.metrics.value("nutmeg_http_unannounced_proxy"):
+        causes.append(UNANNOUNCED_PROXY)
     return OperationsStatus(
         status="attention" if causes else "ok",
         causes=causes,
+        notices=list(notices),
         version=version,
         now=operated.clock.now(),
         started_at=operated.started_at,

@@ -5,15 +5,18 @@ Layers, from the outside in; each is there for those inside it:
 1. client, scheme and host as a trusted proxy tells them, where there is one
 2. security headers (on every answer, errors too)
 3. request id, trace, access log, metrics, and the answer to what nobody handled
-4. Host header
-5. compression
-6. body size
-7. who looks (token or cookie)
-8. rate limit (it counts per token, so it comes after 7)
-9. problems made of exceptions, then the routes, each behind its declared access (CSRF included)
+4. HEAD wherever there is GET, and what has not been modified
+5. Host header
+6. compression
+7. body size
+8. who looks (token or cookie)
+9. rate limit (it counts per token, so it comes after 8)
+10. what pages of other sites may read
+11. problems made of exceptions, then the routes, each behind its declared access (CSRF included)
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -29,15 +32,19 @@ from shared.http.cursors import CursorCodec
 from shared.http.forms import form_shown_again, remember_form
 from shared.http.gates import BodyLimitMiddleware, BodyLimitOverride, HostMiddleware, RateLimitMiddleware
 from shared.http.json_bodies import JSONBodyMiddleware, RawBodyRoute
+from shared.http.local_clients import LocalClients
 from shared.http.networks import Network
 from shared.http.probes import Readiness, no_troubles, probe_router
 from shared.http.problem_pages import problem_page
 from shared.http.problems import ProblemDocument, install_problem_handlers, problem_responses
 from shared.http.proxies import TrustedProxyMiddleware
 from shared.http.query_parameters import QueryParameters, refuse_unknown_parameters
+from shared.http.reading import CrossOriginMiddleware, ReadableRoute, ReadingMiddleware
 from shared.http.request_context import RequestContextMiddleware
+from shared.http.security_contact import security_contact_router
 from shared.http.security_headers import SecurityHeadersMiddleware
 from shared.http.settings import HTTPSettings
+from shared.http.streams import EventStreams
 from shared.http.texts import refuse_nul_characters
 from shared.http.viewing import Access, ViewerMiddleware, declared_access
 from shared.identity.principals import Authenticator
@@ -77,8 +84,8 @@ def build_app(
     networks whose forwarding headers count.
     """
     csrf_tokens = CSRFTokens(signing_key)
-    overrides: list[BodyLimitOverride] = []
-    raw_routes: list[RawBodyRoute] = []
+    local_clients = LocalClients(settings, trusted_proxies, metrics)
+    facts = _RouteFacts()
     app = FastAPI(
         title=title,
         version=version,
@@ -94,7 +101,7 @@ def build_app(
         responses=problem_responses(400, 401, 403, 404, 422, 429, 503),
         middleware=[
             *([Middleware(TrustedProxyMiddleware, networks=trusted_proxies)] if trusted_proxies else []),
-            *_layers(authenticator, csrf_tokens, metrics, settings, overrides, raw_routes),
+            *_layers(authenticator, csrf_tokens, metrics, settings, facts, local_clients),
         ],
     )
     app.state.http_settings = settings
@@ -103,23 +110,38 @@ def build_app(
     app.state.csrf_tokens = csrf_tokens
     app.state.metrics = metrics
     app.state.cursors = CursorCodec(signing_key)
+    app.state.event_streams = EventStreams(settings, authenticator, metrics)
+    app.state.trusted_proxies = tuple(trusted_proxies)
     app.state.idempotent_requests_running = set()
     app.state.render_problem_page = problem_page(build_templates())
     app.state.show_form_again = form_shown_again
     install_problem_handlers(app)
-    for router in (*routers, probe_router(metrics, readiness, before_scrape, troubles)):
+    for router in (
+        *routers,
+        security_contact_router(settings, clock),
+        probe_router(metrics, readiness, before_scrape, local_clients, troubles),
+    ):
         app.include_router(router)
     mount_static(app)
     _describe_problems(app)
-    if undeclared := routes_without_access(app):
-        raise ValueError(
-            "these routes do not say who may call them, or say it twice; give each (or its router) "
-            f'dependencies=[access("public")] or access(Role.…): {", ".join(undeclared)}'
-        )
-    overrides.extend(_body_limits(app))
-    raw_routes.extend(_raw_body_routes(app))
+    _refuse_undeclared(app)
+    facts.learn(app)
     app.state.query_parameters = QueryParameters(app)
     return app
+
+
+@dataclass(frozen=True, slots=True)
+class _RouteFacts:
+    """What layers know of the routes. They are built before the routes are there, and learn it then."""
+
+    overrides: list[BodyLimitOverride] = field(default_factory=list)
+    raw_routes: list[RawBodyRoute] = field(default_factory=list)
+    reads: list[ReadableRoute] = field(default_factory=list)
+
+    def learn(self, app: FastAPI) -> None:
+        self.overrides.extend(_body_limits(app))
+        self.raw_routes.extend(_raw_body_routes(app))
+        self.reads.extend(_readable_routes(app))
 
 
 def routes_without_access(app: FastAPI) -> list[str]:
@@ -129,6 +151,14 @@ def routes_without_access(app: FastAPI) -> list[str]:
         for route in iter_route_contexts(app.routes)
         if _is_ours(route) and len(_access_of(route)) != 1
     ]
+
+
+def _refuse_undeclared(app: FastAPI) -> None:
+    if undeclared := routes_without_access(app):
+        raise ValueError(
+            "these routes do not say who may call them, or say it twice; give each (or its router) "
+            f'dependencies=[access("public")] or access(Role.…): {", ".join(undeclared)}'
+        )
 
 
 def _is_ours(route: RouteContext) -> bool:
@@ -141,6 +171,24 @@ def _is_ours(route: RouteContext) -> bool:
 def _access_of(route: RouteContext) -> list[Access]:
     dependant = getattr(route, "dependant", None)
     return [] if dependant is None else list(declared_access(dependant))
+
+
+def _readable_routes(app: FastAPI) -> list[ReadableRoute]:
+    return [
+        ReadableRoute(
+            route.path_regex,
+            frozenset(route.methods or ()),
+            is_public=route.path == OPENAPI_PATH
+            or (any(access.is_public for access in _access_of(route)) and not _is_probe(route)),
+        )
+        for route in iter_route_contexts(app.routes)
+        if route.methods
+    ]
+
+
+def _is_probe(route: RouteContext) -> bool:
+    # What they tell is for machines of the installation: no page of another site may read it.
+    return "operations" in (getattr(route, "tags", None) or ())
 
 
 def _body_limits(app: FastAPI) -> list[BodyLimitOverride]:
@@ -165,21 +213,22 @@ def _layers(
     csrf_tokens: CSRFTokens,
     metrics: Metrics,
     settings: HTTPSettings,
-    overrides: Sequence[BodyLimitOverride],
-    raw_routes: Sequence[RawBodyRoute],
+    facts: _RouteFacts,
+    local_clients: LocalClients,
 ) -> list[Middleware]:
     layers = [
         Middleware(SecurityHeadersMiddleware, is_https=settings.is_https),
         Middleware(RequestContextMiddleware, metrics=metrics),
+        Middleware(ReadingMiddleware),
         Middleware(HostMiddleware, hosts=settings.hosts, metrics=metrics),
         Middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES_MIN, compresslevel=5),
         Middleware(
             BodyLimitMiddleware,
             bytes_max=settings.body_bytes_max,
-            overrides=overrides,
+            overrides=facts.overrides,
             metrics=metrics,
         ),
-        Middleware(JSONBodyMiddleware, raw_routes=raw_routes, metrics=metrics),
+        Middleware(JSONBodyMiddleware, raw_routes=facts.raw_routes, metrics=metrics),
         Middleware(
             ViewerMiddleware,
             authenticator=authenticator,
@@ -192,11 +241,11 @@ def _layers(
             Middleware(
                 RateLimitMiddleware,
                 limit=parse(settings.rate_limit),
-                exempt_networks=settings.rate_limit_exempt_networks,
+                local_clients=local_clients,
                 metrics=metrics,
             )
         )
-    return layers
+    return [*layers, Middleware(CrossOriginMiddleware, reads=facts.reads)]
 
 
 def _add_usual_answers(method: str, responses: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from re import Pattern
 
 from limits import RateLimitItem
@@ -14,6 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.http.local_clients import LocalClients
+from shared.http.networks import client_group
 from shared.http.problems import FieldProblem, ProblemError, problem_response
 from shared.telemetry.metrics import Metrics
 
@@ -22,11 +23,9 @@ __all__ = [
     "BodyLimitOverride",
     "HostMiddleware",
     "RateLimitMiddleware",
-    "is_direct_client_in",
 ]
 
 CLIENTS_TRACKED_MAX = 50_000
-_FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 
 class HostMiddleware:
@@ -39,25 +38,26 @@ class HostMiddleware:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._is_ours(Headers(scope=scope).get("host", "")):
+        if scope["type"] == "http" and (problem := self._problem(Headers(scope=scope).getlist("host"))):
             self._metrics.count("nutmeg_http_refusals_total", reason="host")
-            problem = ProblemError(
-                400,
-                "unknown-host",
-                "This name is not served here",
-                "The Host header names no host of this installation.",
-                errors=[
-                    FieldProblem(
-                        "unknown host",
-                        "Use the installation's own address, or add the name to NUTMEG_HTTP_ALLOWED_HOSTS.",
-                        header="Host",
-                        code="unknown_host",
-                    )
-                ],
-            )
             await problem_response(Request(scope, receive), problem)(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+    def _problem(self, hosts: Sequence[str]) -> ProblemError | None:
+        if len(hosts) != 1:
+            # RFC 9112, section 3.2: who stands before us may have read the other one.
+            return _wrong_host(
+                "host", "A request has exactly one Host header", "Send one Host header.", "one_host"
+            )
+        if not self._is_ours(hosts[0]):
+            return _wrong_host(
+                "unknown-host",
+                "This name is not served here",
+                "Use the installation's own address, or add the name to NUTMEG_HTTP_ALLOWED_HOSTS.",
+                "unknown_host",
+            )
+        return None
 
     def _is_ours(self, host: str) -> bool:
         name = host.lower()
@@ -77,6 +77,12 @@ class HostMiddleware:
         except ValueError:
             return False
         return any(address in network for network in self._networks)
+
+
+def _wrong_host(slug: str, title: str, cure: str, code: str) -> ProblemError:
+    problem = FieldProblem(code.replace("_", " "), cure, header="Host", code=code)
+    detail = "The Host header names no host of this installation." if code == "unknown_host" else cure
+    return ProblemError(400, slug, title, detail, errors=[problem])
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,19 +162,19 @@ class RateLimitMiddleware:
         app: ASGIApp,
         *,
         limit: RateLimitItem,
-        exempt_networks: Sequence[IPv4Network | IPv6Network],
+        local_clients: LocalClients,
         metrics: Metrics,
     ) -> None:
         self._app = app
         self._limit = limit
-        self._exempt_networks = tuple(exempt_networks)
+        self._local_clients = local_clients
         self._metrics = metrics
         self._storage = MemoryStorage()
         self._limiter = FixedWindowRateLimiter(self._storage)
         self._policy = f'"default";q={limit.amount};w={limit.get_expiry()}'
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or is_direct_client_in(scope, self._exempt_networks):
+        if scope["type"] != "http" or self._local_clients.is_exempt(scope):
             await self._app(scope, receive, send)
             return
         client = _client_key(scope)
@@ -200,32 +206,8 @@ class RateLimitMiddleware:
         await problem_response(Request(scope, receive), problem)(scope, receive, send_with_standing)
 
 
-def is_direct_client_in(scope: Scope, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
-    """Tell whether the client is in one of ``networks`` and no proxy stands between.
-
-    A forwarding header makes the answer no, so that nobody seems local because a proxy is.
-    """
-    headers = Headers(scope=scope)
-    client = scope.get("client")
-    if client is None or any(name in headers for name in _FORWARDING_HEADERS):
-        return False
-    try:
-        address = ip_address(client[0])
-    except ValueError:
-        return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return any(address in network for network in networks if address.version == network.version)
-
-
 def _client_key(scope: Scope) -> str:
     viewer = scope.get("state", {}).get("viewer")
     if viewer is not None and viewer.token_id is not None:
         return f"token:{viewer.token_id}"
-    host = (scope.get("client") or ("unknown",))[0]
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return f"address:{host}"
-    # One subscriber holds a whole IPv6 /64.
-    return f"address:{ip_network((address, 64), strict=False) if address.version == 6 else address}"
+    return f"address:{client_group((scope.get('client') or ('',))[0])}"

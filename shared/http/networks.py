@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
-__all__ = ["Address", "Network", "is_allowed", "unwrapped"]
+__all__ = ["Address", "Network", "client_group", "is_allowed", "unwrapped"]
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -70,3 +70,14 @@ def is_allowed(text: str, allowed_networks: Sequence[Network]) -> bool:
     return not is_reserved and not any(
         address in network for network in _NEVER_ALLOWED if network.version == address.version
     )
+
+
+def client_group(text: str) -> str:
+    """Return what limits count a client by: its address, or the /64 that one IPv6 subscriber holds."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return text or "unknown"
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
+        return str(ip_network((address, 64), strict=False))
+    return str(unwrapped(address))

@@ -1,7 +1,6 @@
 """What machines ask of a process: is it alive, can it serve, and how does it do."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from ipaddress import ip_network
 from typing import Literal, TypeAlias
 
 from fastapi import APIRouter
@@ -9,7 +8,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from shared.http.gates import is_direct_client_in
+from shared.http.local_clients import LocalClients
 from shared.http.viewing import ViewerDependency, access, require
 from shared.identity.viewer import Role, TokenScope
 from shared.telemetry.metrics import METRICS_CONTENT_TYPE, Metrics
@@ -20,8 +19,6 @@ Readiness: TypeAlias = Callable[[], Awaitable[Sequence[str]]]
 """Returns in words why the process cannot serve; empty when it can."""
 
 Status: TypeAlias = Literal["ok", "degraded", "unavailable"]
-
-_LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 class Health(BaseModel):
@@ -40,9 +37,12 @@ def probe_router(
     metrics: Metrics,
     readiness: Readiness,
     before_scrape: Sequence[Callable[[], Awaitable[None]]],
+    local_clients: LocalClients,
     troubles: Readiness = no_troubles,
 ) -> APIRouter:
     """Return ``/healthz``, ``/readyz`` (503 with its causes) and ``/metrics``.
+
+    ``local_clients`` tells who may read the metrics without a token.
 
     ``troubles`` are told with a 200: what does not work in a process that can serve nevertheless.
     """
@@ -63,8 +63,8 @@ def probe_router(
 
     @router.get("/metrics", include_in_schema=False)
     async def show_metrics(request: Request, viewer: ViewerDependency) -> Response:
-        """Show all metrics to clients on this machine, and to operators and the scope *metrics* elsewhere."""
-        if not is_direct_client_in(request.scope, _LOOPBACK):
+        """Show all metrics to programs of this machine, to operators, and to the scope *metrics*."""
+        if not local_clients.is_of_this_machine(request.scope):
             require(viewer, Role.OPERATOR, scope=TokenScope.METRICS)
         for prepare in before_scrape:
             await prepare()

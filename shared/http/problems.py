@@ -270,7 +270,10 @@ async def _handle_http_error(request: Request, error: HTTPException) -> Response
         cure = _CURES["json_invalid"]
         detail = f"The body cannot be read as JSON. {cure}"
         errors = [FieldProblem("This is no JSON that can be read.", cure, pointer="#", code="json_invalid")]
-    problem = ProblemError(error.status_code, slug, title, detail, headers=error.headers, errors=errors)
+    headers = dict(error.headers or {})
+    if "GET" in (methods := headers.get("Allow", "").split(", ")) and "HEAD" not in methods:
+        headers["Allow"] = ", ".join([*methods, "HEAD", "OPTIONS"])
+    problem = ProblemError(error.status_code, slug, title, detail, headers=headers, errors=errors)
     return await _answer(request, problem)
 
 

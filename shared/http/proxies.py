@@ -42,7 +42,8 @@ class TrustedProxyMiddleware:
         seen: Scope = {**scope, "client": peer, "headers": list(scope["headers"])}
         headers = MutableHeaders(scope=seen)
         # A proxy that passes on what the one before it wrote adds to the end.
-        if host := headers.get(FORWARDED_HOST, "").rpartition(",")[2].strip():
+        host = headers.get(FORWARDED_HOST, "").rpartition(",")[2].strip()
+        if host and len(headers.getlist("host")) == 1:  # of several, none is taken: the request is refused
             headers["host"] = host
         await self._forwarded(seen, receive, send)
 

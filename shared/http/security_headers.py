@@ -52,6 +52,22 @@ class SecurityHeadersMiddleware:
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
+                if _is_personal(scope, headers):
+                    headers["Cache-Control"] = "no-store"
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _is_personal(scope: Scope, headers: MutableHeaders) -> bool:
+    """Whether the answer was made for one person's browser, or gives it a cookie.
+
+    Not even that browser keeps it: after a sign-out, the next person at it must not go back to it.
+    """
+    if "set-cookie" in headers:
+        return True
+    viewer = scope.get("state", {}).get("viewer")
+    if viewer is None or not viewer.is_signed_in or headers["cache-control"].startswith("public"):
+        return False
+    is_page = headers.get("content-type", "").startswith("text/html")
+    return is_page or not scope["state"]["is_bearer"]

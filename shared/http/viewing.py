@@ -27,7 +27,7 @@ from shared.errors import TransientError
 from shared.http.csrf import CSRFTokens, check_csrf, is_same_site
 from shared.http.problems import FieldProblem, ProblemError, away_problem, is_page_request
 from shared.identity.principals import Authenticator
-from shared.identity.sessions import SESSION_COOKIE, clear_session
+from shared.identity.sessions import clear_session, session_cookie
 from shared.identity.tokens import AuthenticationError
 from shared.identity.viewer import ANONYMOUS, Role, TokenScope, Viewer
 
@@ -49,10 +49,13 @@ AccessWord: TypeAlias = Literal["public", "signed-in"]
 class ViewerMiddleware:
     """Finds out once per request who looks, from a Bearer token or the session cookie.
 
-    Sets ``request.state.viewer``, ``.is_bearer`` and ``.csrf_token`` (blank without a cookie session). A
-    bad Bearer token is a 401 on every route; a bad cookie is one on the API, and on pages it is dropped.
-    The 401 is raised by the route's access, so that a stream of bad tokens meets the rate limit first; so is
-    the 503 where the store that knows the person is away.
+    Sets ``request.state.viewer``, ``.is_bearer`` and ``.csrf_token`` (blank without a cookie session), and
+    for streams ``.presented_token`` and ``.presenter``, whose token it is.
+
+    A Bearer token that is not valid is a 401 on every route, whatever cookie comes with it: it never lifts
+    the cookie's checks. A bad cookie is one on the API, and on pages it is dropped. The 401 is raised by the
+    route's access, so that a stream of bad tokens meets the rate limit first; so is the 503 where the store
+    that knows the person is away.
     """
 
     def __init__(
@@ -62,32 +65,38 @@ class ViewerMiddleware:
         self._authenticator = authenticator
         self._csrf_tokens = csrf_tokens
         self._is_https = is_https
+        self._cookie = session_cookie(is_https=is_https)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        bearer = _bearer_token(request.headers)
-        token = bearer or request.cookies.get(SESSION_COOKIE)
         state = scope.setdefault("state", {})
         state.update(
-            viewer=ANONYMOUS, is_bearer=bearer is not None, csrf_token="", authentication_problem=None
+            viewer=ANONYMOUS,
+            is_bearer=False,
+            has_credentials=bool(request.cookies) or "authorization" in request.headers,
+            csrf_token="",
+            authentication_problem=None,
+            presented_token=None,
+            presenter=ANONYMOUS,
         )
-        if token:
-            try:
+        try:
+            bearer = _bearer_token(request.headers)
+            if token := bearer or request.cookies.get(self._cookie):
                 viewer = await self._authenticator.authenticate(token)
-            except TransientError as error:
-                state["authentication_problem"] = away_problem(error)
-            except AuthenticationError as error:
-                if bearer is not None or request.url.path.startswith("/api/"):
-                    state["authentication_problem"] = _bad_token(error)
-                else:
-                    send = self._dropping_the_cookie(send)
-            else:
-                state["viewer"] = viewer
+                state.update(viewer=viewer, is_bearer=bearer is not None)
+                state.update(presented_token=token, presenter=viewer)
                 if bearer is None and viewer.token_id is not None:
                     state["csrf_token"] = self._csrf_tokens.issue(viewer.token_id)
+        except TransientError as error:
+            state["authentication_problem"] = away_problem(error)
+        except AuthenticationError as error:
+            if _names_a_token(request.headers) or request.url.path.startswith("/api/"):
+                state["authentication_problem"] = _bad_token(error)
+            else:
+                send = self._dropping_the_cookie(send)
         await self._app(scope, receive, send)
 
     def _dropping_the_cookie(self, send: Send) -> Send:
@@ -99,7 +108,7 @@ class ViewerMiddleware:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 is_signing_in = any(
-                    value.startswith(f"{SESSION_COOKIE}=") for value in headers.getlist("set-cookie")
+                    value.startswith(f"{self._cookie}=") for value in headers.getlist("set-cookie")
                 )
                 if not is_signing_in:
                     headers.append("set-cookie", dropped)
@@ -235,9 +244,27 @@ def scope_missing(viewer: Viewer, scopes: frozenset[TokenScope]) -> ProblemError
     )
 
 
+_SCHEMES_OF_OTHERS = frozenset({"basic", "digest", "negotiate", "ntlm"})
+"""What a proxy in front asks of browsers, which then send it to us too. It changes nothing here."""
+
+
+def _names_a_token(headers: Headers) -> bool:
+    values = headers.getlist("authorization")
+    return any(value.partition(" ")[0].lower() not in _SCHEMES_OF_OTHERS for value in values)
+
+
 def _bearer_token(headers: Headers) -> str | None:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
+    """Return the token that a program sends; ``None`` where it sends none.
+
+    Raises ``AuthenticationError`` for an ``Authorization`` that is no Bearer token, or is not the only one.
+    """
+    if not _names_a_token(headers):
+        return None
+    values = headers.getlist("authorization")
+    scheme, _, token = values[0].partition(" ")
+    if len(values) > 1 or scheme.lower() != "bearer" or not token.strip():
+        raise AuthenticationError("malformed", "The Authorization header is not: Bearer and a token.")
+    return token.strip()
 
 
 def _bad_token(error: AuthenticationError) -> ProblemError:

@@ -4,10 +4,19 @@ from datetime import timedelta
 
 from starlette.responses import Response
 
-__all__ = ["SESSION_COOKIE", "SESSION_LIFETIME", "clear_session", "set_session"]
+__all__ = ["SESSION_LIFETIME", "clear_session", "session_cookie", "set_session"]
 
-SESSION_COOKIE = "nutmeg_session"
 SESSION_LIFETIME = timedelta(hours=12)
+_NAME = "nutmeg_session"
+
+
+def session_cookie(*, is_https: bool) -> str:
+    """Return the cookie's name.
+
+    Under https a browser takes a ``__Host-`` cookie from this very host alone, by https (RFC 6265bis, section
+    4.1.3.2): no neighbor below the same domain can plant one.
+    """
+    return f"__Host-{_NAME}" if is_https else _NAME
 
 
 def set_session(
@@ -15,7 +24,7 @@ def set_session(
 ) -> None:
     """Sign the browser in for ``lifetime``, the token's. SameSite=Lax: links from mails arrive signed in."""
     response.set_cookie(
-        SESSION_COOKIE,
+        session_cookie(is_https=is_https),
         token,
         max_age=int(lifetime.total_seconds()),
         path="/",
@@ -27,4 +36,6 @@ def set_session(
 
 def clear_session(response: Response, *, is_https: bool) -> None:
     """Sign the browser out."""
-    response.delete_cookie(SESSION_COOKIE, path="/", secure=is_https, httponly=True, samesite="lax")
+    response.delete_cookie(
+        session_cookie(is_https=is_https), path="/", secure=is_https, httponly=True, samesite="lax"
+    )

@@ -5,19 +5,22 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
+from functools import partial
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
 
 from shared.errors import NutmegError
+from shared.http.connections import ConnectionGuard, GuardedProtocol, room_for_connections
+from shared.http.settings import HTTPSettings
+from shared.http.streams import EventStreams
 from shared.process.settings import ProcessSettings
 
 __all__ = ["CannotListenError", "answering", "ended_by_signal", "first_of", "listening_socket"]
 
 BACKLOG = 2_048
 OPEN_REQUESTS_SECONDS = 5
-KEEP_ALIVE_SECONDS = 75
-"""Proxies keep idle connections for 60 s. One that we ended just as it is used would fail that request."""
 
 
 class CannotListenError(NutmegError):
@@ -61,27 +64,48 @@ def ended_by_signal() -> asyncio.Event:
 
 @asynccontextmanager
 async def answering(app: FastAPI, bound: socket.socket) -> AsyncIterator["asyncio.Task[None]"]:
-    """Answer requests on ``bound`` for the length of the block; yield the server's task."""
-    server = _Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            timeout_graceful_shutdown=OPEN_REQUESTS_SECONDS,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            proxy_headers=False,
-        )
+    """Answer requests on ``bound`` for the length of the block; yield the server's task.
+
+    ``app`` was built by :func:`shared.http.app.build_app`: it says what a connection is held to.
+    """
+    settings: HTTPSettings = app.state.http_settings
+    streams: EventStreams = app.state.event_streams
+    guard = ConnectionGuard(
+        settings,
+        app.state.metrics,
+        connections_max=room_for_connections(settings),
+        trusted_proxies=app.state.trusted_proxies,
     )
+    server = _Server(_configuration(app, settings, guard))
     serving = asyncio.create_task(server.serve(sockets=[bound]), name="http server")
+    watching = asyncio.create_task(guard.watch(), name="http connections")
     try:
         await _until_started(server, serving)
         yield serving
     finally:
+        streams.close()
         server.should_exit = True
         with suppress(asyncio.CancelledError):
             await serving
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+
+def _configuration(app: FastAPI, settings: HTTPSettings, guard: ConnectionGuard) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        # uvicorn calls it to make one protocol for each connection, which is all it asks of a class.
+        http=cast("type[asyncio.Protocol]", partial(GuardedProtocol, guard=guard)),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=OPEN_REQUESTS_SECONDS,
+        timeout_keep_alive=int(settings.idle_seconds) + 1,  # the guard ends idle connections, a moment before
+        proxy_headers=False,
+    )
 
 
 async def first_of(*events: asyncio.Event, serving: "asyncio.Task[None]") -> None:

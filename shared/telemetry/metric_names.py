@@ -45,6 +45,9 @@ GaugeName = Literal[
     "nutmeg_consumer_running",
     "nutmeg_dead_letters_waiting",
     "nutmeg_event_loop_delay_seconds",
+    "nutmeg_http_connections",
+    "nutmeg_http_streams",
+    "nutmeg_http_unannounced_proxy",
     "nutmeg_index_documents",
     "nutmeg_index_drift_documents",
     "nutmeg_index_reconcile_age_seconds",
@@ -106,11 +109,13 @@ COUNTERS: Mapping[CounterName, MetricDefinition] = {
         ("outcome",),
     ),
     "nutmeg_http_refusals_total": MetricDefinition(
-        "Requests turned away before a handler saw them, by reason (rate, size, json, host, csrf).",
+        "Requests and connections turned away before a handler saw them, by reason (rate, size, json, host, "
+        "csrf; head: too large; slow: head, body or answer; malformed; connections, streams: too many open).",
         ("reason",),
     ),
     "nutmeg_http_requests_total": MetricDefinition(
-        "Requests answered, by method, route template and status.", ("method", "route", "status")
+        "Requests answered, by method, route template and status (499: the client left before).",
+        ("method", "route", "status"),
     ),
     "nutmeg_index_drift_found_total": MetricDefinition(
         "Documents found by reconciles to differ from the catalogue (missing, extra, stale), mended or not.",
@@ -162,6 +167,11 @@ GAUGES: Mapping[GaugeName, MetricDefinition] = {
     ),
     "nutmeg_event_loop_delay_seconds": MetricDefinition(
         "How late the process's event loop woke up, at worst, since the last reading."
+    ),
+    "nutmeg_http_connections": MetricDefinition("Connections that clients have open."),
+    "nutmeg_http_streams": MetricDefinition("Event streams that clients have open."),
+    "nutmeg_http_unannounced_proxy": MetricDefinition(
+        "1 once a proxy on this machine was noticed that sends no X-Forwarded-For."
     ),
     "nutmeg_index_documents": MetricDefinition("Documents in the search index.", ("engine",)),
     "nutmeg_index_drift_documents": MetricDefinition(

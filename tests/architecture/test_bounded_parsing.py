@@ -11,6 +11,7 @@ JSON_OF_OUR_OWN = {
     "services/catalog/adapters/elasticsearch_schema.py": "a field that the index stores for us",
     "services/catalog/adapters/tantivy_generations.py": "the index's own note of its generation",
     "services/catalog/adapters/tantivy_schema.py": "a field that the index stores for us",
+    "services/catalog/domain/cursor.py": "what was sealed here, found unaltered",
     "services/host/data_directory.py": "the address that a running server wrote",
     "services/host/demo/state.py": "the demonstration's own note",
     "services/host/entrypoints/event_tail.py": "lines of an installation's own stream",
@@ -20,6 +21,7 @@ JSON_OF_OUR_OWN = {
     "services/quality/adapters/duckdb_profiler.py": "answers of our own process, bounded by its pipe",
     "shared/bus/sqlite_file.py": "headers that the log packed itself",
     "shared/events/contracts.py": "committed schemas",
+    "shared/http/cursors.py": "what was sealed here, found unaltered",
     "shared/store/engine.py": "columns that were written as JSON here",
     "shared/store/types.py": "columns that were written as JSON here",
 }

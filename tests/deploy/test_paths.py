@@ -16,7 +16,9 @@ from services.host.entrypoints.api_operations import build_operations_api
 from services.host.entrypoints.operations_pages import build_operations_pages
 from services.host.operations import Operated
 from shared.http.app import OPENAPI_PATH
+from shared.http.local_clients import LocalClients
 from shared.http.probes import probe_router
+from shared.http.settings import HTTPSettings
 from shared.process.ground import cluster_ground
 from shared.process.settings import ClusterSettings
 from shared.telemetry.metrics import Metrics
@@ -130,7 +132,7 @@ async def _ready() -> list[str]:
 
 def test_probes_ask_what_every_process_answers() -> None:
     app = FastAPI(openapi_url=None)
-    app.include_router(probe_router(Metrics(), _ready, ()))
+    app.include_router(probe_router(Metrics(), _ready, (), LocalClients(HTTPSettings(), (), Metrics())))
     answered = {one.path for one in iter_route_contexts(app.routes)}
     for process in kubernetes_processes():
         container = process.definition["container"]

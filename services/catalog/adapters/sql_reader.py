@@ -327,7 +327,7 @@ async def _alerts(connection: AsyncConnection, dataset: Any, viewer: Viewer) -> 
 def _change(row: Any) -> ChangeView:
     dataset = row.data["dataset"]
     return ChangeView(
-        sequence=row.sequence,
+        event_id=row.event_id,
         dataset_id=row.dataset_id,
         title=dataset["title"],
         agency_name=dataset.get("agency_name"),

@@ -1,4 +1,4 @@
-"""Where the next page begins, as an opaque signed text that belongs to one query of one viewer.
+"""Where the next page begins, as a sealed text that belongs to one query of one viewer.
 
 Within the first :data:`~services.catalog.domain.search.RESCORE_WINDOW` results the place is our score and the
 dataset id; after them it is whatever the engine needs to go on in its own order (design, section 5).
@@ -9,9 +9,8 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from itsdangerous import BadData, URLSafeSerializer
-
 from services.catalog.domain.search import InvalidSearchError, SearchQuery
+from shared.identity.sealing import Seal, UnsealableError
 
 CURSOR_CHARACTERS_MAX = 4_096
 
@@ -34,15 +33,12 @@ class CursorCodec:
     """Writes and reads cursors. ``secret`` is shared by all processes that answer one installation."""
 
     def __init__(self, secret: str) -> None:
-        self._serializer = URLSafeSerializer(
-            secret, salt="nutmeg.catalog.search.cursor", signer_kwargs={"digest_method": hashlib.sha256}
-        )
+        self._seal = Seal(secret.encode(), "nutmeg.catalog.search.cursor")
 
     def encode(self, query: SearchQuery, position: CursorPosition) -> str:
         """The cursor of the page after ``position``."""
-        body = [query_hash(query), position.phase, list(position.after), position.step]
-        text = self._serializer.dumps(body)
-        return text if isinstance(text, str) else text.decode("ascii")
+        body = [position.phase, list(position.after), position.step]
+        return self._seal.seal(json.dumps(body).encode(), query_hash(query).encode())
 
     def decode(self, query: SearchQuery) -> CursorPosition | None:
         """The position of ``query.cursor``; None without one.
@@ -53,12 +49,11 @@ class CursorCodec:
         if query.cursor is None:
             return None
         try:
-            issued_for, phase, after, step = self._serializer.loads(query.cursor[:CURSOR_CHARACTERS_MAX])
-        except (BadData, ValueError, TypeError) as error:
-            raise InvalidSearchError("cursor", f"This cursor was not issued here. {_RESTART}") from error
-        if issued_for != query_hash(query):
-            told = "This cursor belongs to another query, order or viewer."
-            raise InvalidSearchError("cursor", f"{told} {_RESTART}")
+            body = self._seal.unseal(query.cursor[:CURSOR_CHARACTERS_MAX], query_hash(query).encode())
+            phase, after, step = json.loads(body)
+        except (UnsealableError, ValueError) as error:
+            told = "This cursor was not issued here, or belongs to another query, order or viewer."
+            raise InvalidSearchError("cursor", f"{told} {_RESTART}") from error
         return CursorPosition(phase, tuple(after), step)
 
 

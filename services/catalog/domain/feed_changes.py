@@ -163,7 +163,7 @@ def cloud_event(line: FeedLine) -> dict[str, Any]:
     """The line as a CloudEvent in structured JSON form (CloudEvents 1.0, JSON event format).
 
     The data is brought into its public form here too: what was stored under a wider one does not leave.
-    ``sequence`` is the CloudEvents extension of that name: the line's number as text.
+    The line's number is not told: between the numbers of two lines lie those that the reader may not see.
     """
     told: dict[str, Any] = {
         "specversion": "1.0",
@@ -172,7 +172,6 @@ def cloud_event(line: FeedLine) -> dict[str, Any]:
         "source": line.event_source,
         "subject": line.subject,
         "time": line.happened_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        "sequence": str(line.sequence),
         "subjectversion": line.subjectversion,
     }
     if line.event_type != WITHDRAWN:

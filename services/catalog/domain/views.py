@@ -102,7 +102,7 @@ class ChangeView:
     above 1 where one line stands for several changes.
     """
 
-    sequence: int
+    event_id: str
     dataset_id: UUID
     title: str
     agency_name: str | None

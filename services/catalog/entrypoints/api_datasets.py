@@ -75,7 +75,7 @@ def build_datasets_api(
     async def export_catalogue(request: Request) -> Response:
         """Give the public catalogue as DCAT-US 1.1 (non-federal)."""
         path, etag = await exports.catalogue()
-        headers = {"ETag": etag, "Cache-Control": "public, no-cache", "Access-Control-Allow-Origin": "*"}
+        headers = {"ETag": etag, "Cache-Control": "public, no-cache"}
         if matches(request.headers.get("if-none-match"), etag):
             return Response(status_code=304, headers=headers)
         return FileResponse(path, media_type="application/json", headers=headers)

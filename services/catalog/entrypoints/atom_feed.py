@@ -32,7 +32,7 @@ def atom_feed(view: DatasetView, installation: Installation) -> bytes:
     for change in view.history:
         entry = _put(feed, "entry")
         fields = field_words(change.changed_fields)
-        _put(entry, "id", f"urn:nutmeg:change:{state.dataset_id}:{change.sequence}")
+        _put(entry, "id", f"urn:nutmeg:change:{state.dataset_id}:{change.event_id}")
         _put(entry, "title", f"{_WORDS[change.kind]}: {fields}" if fields else _WORDS[change.kind])
         _put(entry, "updated", _moment(change.happened_at))
         ET.SubElement(entry, "link", {"rel": "alternate", "type": "text/html", "href": f"{page}#history"})

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.host.dead_letter_words import outcome_words
@@ -25,6 +25,7 @@ from shared.events.envelope import EVENT_LIMITS
 from shared.events.topics import topic_named
 from shared.http.pages import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, Page
 from shared.http.problems import FieldProblem, ProblemError
+from shared.http.security_contact import operator_notices
 from shared.http.viewing import ViewerDependency, access
 from shared.identity.viewer import Role
 
@@ -170,9 +171,11 @@ def build_operations_api(operated: Operated) -> APIRouter:
 
 def _add_status(router: APIRouter, operated: Operated) -> None:
     @router.get("/status")
-    async def tell_status() -> OperationsStatus:
+    async def tell_status(request: Request) -> OperationsStatus:
         """Is it well? Lags, outboxes, recurring work, dead letters, index and deliveries in one answer."""
-        return await operations_status(operated, version("nutmeg"))
+        return await operations_status(
+            operated, version("nutmeg"), notices=operator_notices(request.app.state.http_settings)
+        )
 
     @router.post("/drain")
     async def wait_until_done(

@@ -227,7 +227,7 @@ def _add_events(app: typer.Typer) -> None:
     def tail(
         follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Wait for new ones.")] = True,
         cursor: Annotated[
-            str | None, typer.Option("--cursor", help="Start after this one; 0 is the beginning.")
+            str | None, typer.Option("--cursor", help="Go on from where a listing ended; 0 is the beginning.")
         ] = None,
         event_type: Annotated[str | None, typer.Option("--type", help="Only events of this type.")] = None,
         dataset: Annotated[str | None, typer.Option("--dataset", help="Only of this dataset.")] = None,
@@ -245,6 +245,7 @@ def _add_events(app: typer.Typer) -> None:
 
             tail = EventTail(connection, start, event_type=event_type, dataset=dataset, complain=tell)
             await _tail(tail, follow=follow, as_json=as_json)
+            tell(f"Go on from here with --cursor {tail.position}")
 
         answer_of(Target(data_dir, api, token), act)
 

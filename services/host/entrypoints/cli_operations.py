@@ -83,7 +83,7 @@ def _add_status(app: typer.Typer) -> None:
             for record in found["waiting"]:
                 words = f"{record['key']} waits for {record['waits_for']}"
                 say(f"{record['group']}: {words} since {exact_time(record['since'])}")
-            for cause in found["causes"] or ["All is well."]:
+            for cause in [*(found["causes"] or ["All is well."]), *found.get("notices", [])]:
                 say(cause)
         if found["status"] != "ok":
             raise typer.Exit(FAILED)

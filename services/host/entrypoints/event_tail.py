@@ -47,6 +47,11 @@ class EventTail:
         self._complain = complain
         self._pause = pause
 
+    @property
+    def position(self) -> str:
+        """The cursor behind the last event that was given."""
+        return self._position or "0"
+
     async def known(self) -> AsyncIterator[Event]:
         """Give the events that there are by now. Raises ``CommandError``."""
         is_last = False
@@ -82,7 +87,9 @@ class EventTail:
                 pause_seconds = min(pause_seconds * 2, PAUSE_SECONDS_MAX)
 
     async def _streamed(self) -> AsyncIterator[tuple[str, Event]]:
-        headers = {"Accept": "text/event-stream", "Last-Event-ID": self._position or "0"}
+        headers = {"Accept": "text/event-stream"}
+        if self._position is not None:
+            headers["Last-Event-ID"] = self._position
         given = {name: value for name, value in self._narrowed.items() if value is not None}
         timeout = httpx.Timeout(10.0, read=SILENCE_SECONDS_MAX)
         async with self._connection.client.stream(

@@ -24,6 +24,7 @@ from shared.bus.dead_letters import DeadLetterPage
 from shared.errors import NotFoundError
 from shared.http.forms import NEW_FORM, FormState, shown_again, uuid_in
 from shared.http.problems import ProblemError
+from shared.http.security_contact import operator_notices
 from shared.http.viewing import ViewerDependency, access
 from shared.identity.viewer import Role
 from shared.web.templating import Templates, build_templates
@@ -66,7 +67,9 @@ def _add_overview(router: APIRouter, operated: Operated, indexing: IndexWorker, 
             request,
             "operations.html",
             status_code=form.status_code,
-            status=await operations_status(operated, version("nutmeg")),
+            status=await operations_status(
+                operated, version("nutmeg"), notices=operator_notices(request.app.state.http_settings)
+            ),
             letters=await _letters(operated, cursor),
             kinds=STATE_KINDS,
             index_words=index_words,

@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 
 from services.catalog.adapters.sql_changes import SqlChangesFeed
-from services.catalog.entrypoints.api_changes import Bell, stream_changes
+from services.catalog.entrypoints.api_changes import FEED, Bell, stream_changes
 from shared.clock import SimulatedClock
 from shared.identity.viewer import ANONYMOUS
 from tests.support.catalog_service import RunningCatalog, dataset, feed_of
@@ -32,11 +32,22 @@ async def read_all(running: RunningCatalog, limit: int, **params: Any) -> list[d
             return found
 
 
+def place(running: RunningCatalog, number: int) -> str:
+    cursor: str = running.app.state.cursors.encode_place(number, FEED)
+    return cursor
+
+
+def place_of(running: RunningCatalog, cursor: str) -> int:
+    number: int = running.app.state.cursors.decode_place(cursor, FEED)
+    return number
+
+
 async def test_pages_of_any_size_give_every_change_once_in_order(running: RunningCatalog) -> None:
     await running.harvest(feed_of(*(dataset(f"d{number}") for number in range(7))))
     await running.harvest(feed_of(*(dataset(f"d{number}", title="New") for number in range(7))))
     whole = await read_all(running, 500)
-    assert [int(event["sequence"]) for event in whole] == list(range(1, 15))
+    assert len({event["id"] for event in whole}) == 14
+    assert not any("sequence" in event for event in whole)
     assert [await read_all(running, limit) for limit in (1, 4, 7, 14)] == [whole] * 4
     kinds = [event["type"].split(".")[3] for event in whole]
     assert kinds == ["registered"] * 7 + ["changed"] * 7
@@ -62,7 +73,7 @@ async def test_the_latest_cursor_gives_only_what_comes_from_now_on(running: Runn
     assert [event["data"]["dataset"]["identifier"] for event in page["events"]] == ["b"]
 
 
-@pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "9" * 30])
+@pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "9" * 30, "0", "1"])
 async def test_a_cursor_that_was_not_given_out_is_refused(running: RunningCatalog, cursor: str) -> None:
     answer = await running.get("/api/v1/events", cursor=cursor)
     assert answer.status_code == 400
@@ -77,9 +88,9 @@ async def test_a_cursor_before_what_is_kept_is_answered_gone(
     await running.harvest(feed_of(dataset("a", title="New"), dataset("b"), dataset("c")))
     upkeep = next(work for work in running.catalog.service.works if work.name == "catalog.upkeep")
     await upkeep.run_once()
-    assert (await running.get("/api/v1/events", cursor="1")).status_code == 410
+    assert (await running.get("/api/v1/events", cursor=place(running, 1))).status_code == 410
     kept = (await running.get("/api/v1/events")).json()["events"]
-    assert [event["sequence"] for event in kept] == ["4"]
+    assert [event["type"].split(".")[3] for event in kept] == ["changed"]
 
 
 async def test_a_feed_whose_lines_are_all_pruned_goes_on_where_it_was(
@@ -89,26 +100,26 @@ async def test_a_feed_whose_lines_are_all_pruned_goes_on_where_it_was(
     clock.advance(timedelta(days=91))
     upkeep = next(work for work in running.catalog.service.works if work.name == "catalog.upkeep")
     await upkeep.run_once()
-    assert (await running.get("/api/v1/events", cursor="1")).status_code == 410
+    assert (await running.get("/api/v1/events", cursor=place(running, 1))).status_code == 410
     page = (await running.get("/api/v1/events", cursor="latest")).json()
-    assert (page["events"], page["next_cursor"]) == ([], "2")
+    assert (page["events"], place_of(running, page["next_cursor"])) == ([], 2)
     await running.harvest(feed_of(dataset("a", title="New"), dataset("b")))
     page = (await running.get("/api/v1/events", cursor=page["next_cursor"])).json()
-    assert [event["sequence"] for event in page["events"]] == ["3"]
+    assert [event["data"]["dataset"]["title"] for event in page["events"]] == ["New"]
 
 
 async def test_a_cursor_that_the_feed_has_not_reached_is_answered_gone(running: RunningCatalog) -> None:
     await running.harvest(feed_of(dataset("a")))
-    assert (await running.get("/api/v1/events", cursor="1")).status_code == 200
-    answer = await running.get("/api/v1/events", cursor="2")
+    assert (await running.get("/api/v1/events", cursor=place(running, 1))).status_code == 200
+    answer = await running.get("/api/v1/events", cursor=place(running, 2))
     assert answer.status_code == 410
     assert "cursor=latest" in answer.json()["detail"]
 
 
-def parsed(chunk: bytes) -> tuple[int, dict[str, Any]] | None:
-    """The id and the data of one server-sent event; None for a comment or a retry."""
+def parsed(running: RunningCatalog, chunk: bytes) -> tuple[int, dict[str, Any]] | None:
+    """The place and the data of one server-sent event; None for a comment or a retry."""
     lines = dict(line.split(": ", 1) for line in chunk.decode().strip().splitlines() if ": " in line)
-    return (int(lines["id"]), orjson.loads(lines["data"])) if "id" in lines else None
+    return (place_of(running, lines["id"]), orjson.loads(lines["data"])) if "id" in lines else None
 
 
 async def test_a_stream_gives_what_was_and_then_what_comes(running: RunningCatalog) -> None:
@@ -116,12 +127,12 @@ async def test_a_stream_gives_what_was_and_then_what_comes(running: RunningCatal
     changes = running.catalog.ports.changes
     assert isinstance(changes, SqlChangesFeed)
     bell = Bell()
-    stream = stream_changes(changes, bell, ANONYMOUS, after=1)
+    stream = stream_changes(changes, running.app.state.cursors, bell, ANONYMOUS, after=1)
     told: list[tuple[int, str]] = []
 
     async def listen() -> None:
         async for chunk in stream:
-            event = parsed(chunk)
+            event = parsed(running, chunk)
             if event is not None:
                 told.append((event[0], event[1]["data"]["dataset"]["identifier"]))
             if len(told) == 2:
@@ -136,7 +147,9 @@ async def test_a_stream_gives_what_was_and_then_what_comes(running: RunningCatal
 
 async def test_a_stream_ends_when_the_service_closes(running: RunningCatalog) -> None:
     bell = Bell()
-    stream = stream_changes(running.catalog.ports.changes, bell, ANONYMOUS, after=0)
+    stream = stream_changes(
+        running.catalog.ports.changes, running.app.state.cursors, bell, ANONYMOUS, after=0
+    )
     assert (await anext(stream)).startswith(b"retry")
     bell.close()
     assert [chunk async for chunk in stream] == []
@@ -154,7 +167,7 @@ async def test_a_real_server_pushes_changes_to_who_asks_for_an_event_stream(
     try:
         while not server.started:  # noqa: ASYNC110 - the server has no event for it
             await asyncio.sleep(0.01)
-        headers = {"Accept": "text/event-stream", "Last-Event-ID": "1"}
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": place(running, 1)}
         url = f"http://127.0.0.1:{unused_tcp_port}/api/v1/events"
         async with (
             httpx.AsyncClient(timeout=20) as client,
@@ -164,7 +177,7 @@ async def test_a_real_server_pushes_changes_to_who_asks_for_an_event_stream(
             chunk = b""
             async for piece in answer.aiter_bytes():
                 *whole, chunk = (chunk + piece).split(b"\n\n")
-                events += [event for event in map(parsed, whole) if event is not None]
+                events += [event for one in whole if (event := parsed(running, one)) is not None]
                 if len(events) == 2:
                     await running.harvest(feed_of(dataset("a"), dataset("b", title="New"), dataset("c")))
                 if len(events) >= 3:

@@ -1,11 +1,13 @@
 """An attack: planted hidden records are looked for everywhere, by everyone who may not see them."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from services.catalog.entrypoints.api_changes import Bell, stream_changes
 from shared.events.alerts import AlertOpened, AlertState
 from shared.events.catalog import Visibility
 from shared.events.governance import (
@@ -24,6 +26,7 @@ from shared.events.registry import (
     SHARING_REQUEST_SUBMITTED,
     STEWARDSHIP_CHANGED,
 )
+from shared.identity.viewer import ANONYMOUS
 from tests.support.catalog_service import (
     AGENCY_A,
     AGENCY_B,
@@ -199,9 +202,8 @@ async def withdrawn_from(
     """Read on for every viewer; return the subjects that each is told to be withdrawn."""
     told: dict[str | None, list[str]] = {}
     for viewer in EVERYONE:
-        page = (
-            await running.get("/api/v1/events", viewer, cursor=cursors.get(viewer, "0"), limit=500)
-        ).json()
+        cursor = {"cursor": cursors[viewer]} if viewer in cursors else {}
+        page = (await running.get("/api/v1/events", viewer, limit=500, **cursor)).json()
         cursors[viewer] = page["next_cursor"]
         gone = [event for event in page["events"] if event["type"] == "nutmeg.catalog.dataset.withdrawn.v1"]
         for event in gone:
@@ -212,7 +214,6 @@ async def withdrawn_from(
                 "source",
                 "subject",
                 "time",
-                "sequence",
                 "subjectversion",
             }
         if gone:
@@ -302,3 +303,41 @@ async def test_alerts_are_for_people_of_the_agency_and_requests_for_their_partie
                 readers[subject].add(viewer)
     assert readers["alert"] == {"steward-a", "officer", "operator"}
     assert readers["sharing-request"] == {"requester", "steward-a", "officer"}
+
+
+async def change_hidden(running: RunningCatalog, title: str) -> None:
+    """Change each hidden record, and nothing else."""
+    changed = [{**planted(name), "title": title} for name in PLANTED]
+    await running.harvest(feed_of(dataset("public"), *changed))
+
+
+async def test_a_cursor_says_nothing_of_what_its_reader_may_not_see(running: RunningCatalog) -> None:
+    await plant(running)
+    numbered = await running.catalog.ports.changes.last_sequence()
+    first = (await running.get("/api/v1/events", cursor="latest")).json()
+    still = (await running.get("/api/v1/events", cursor=first["next_cursor"])).json()
+    await change_hidden(running, "Once")
+    after = (await running.get("/api/v1/events", cursor=still["next_cursor"])).json()
+    assert await running.catalog.ports.changes.last_sequence() > numbered
+    assert (first["events"], still["events"], after["events"]) == ([], [], [])
+    cursors = [page["next_cursor"] for page in (first, still, after)]
+    # Another text at each answer, of one length: that it changes is no sign of a hidden change.
+    assert len({*cursors}) == 3
+    assert len({len(cursor) for cursor in cursors}) == 1
+
+
+async def test_a_hidden_change_is_no_sign_of_life_in_a_stream(running: RunningCatalog) -> None:
+    await plant(running)
+    changes, cursors, bell = running.catalog.ports.changes, running.app.state.cursors, Bell()
+    start = await changes.last_sequence()
+    stream = stream_changes(changes, cursors, bell, ANONYMOUS, after=start)
+    assert (await anext(stream)).startswith(b"retry")
+    coming = asyncio.ensure_future(anext(stream, b"the end"))
+    for title in ("Once", "Twice"):
+        await change_hidden(running, title)
+        bell.ring()
+        done, _ = await asyncio.wait({coming}, timeout=0.2)
+        assert not done
+    assert await changes.last_sequence() > start
+    bell.close()
+    assert await coming == b"the end"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from starlette.requests import Request
 
-from shared.http.gates import is_direct_client_in
+from shared.http.local_clients import LocalClients
 from shared.http.settings import HTTPSettings
 from shared.http.viewing import access
 from shared.telemetry.metrics import Metrics
@@ -173,7 +173,7 @@ async def test_this_machine_s_own_clients_are_not_limited_unless_a_proxy_speaks_
 @given(st.text(max_size=50))
 def test_no_client_address_makes_the_check_fail(address: str) -> None:
     scope = {"type": "http", "headers": [], "client": (address, 1)}
-    assert is_direct_client_in(scope, HTTPSettings().rate_limit_exempt_networks) in (True, False)
+    assert LocalClients(HTTPSettings(), (), Metrics()).is_exempt(scope) in (True, False)
 
 
 @pytest.mark.parametrize(

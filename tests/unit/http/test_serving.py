@@ -5,10 +5,11 @@ import socket
 
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter
 
 from shared.process.serving import answering, listening_socket
 from shared.process.settings import ProcessSettings
+from tests.unit.http.application import build
 
 
 class Taken(asyncio.Protocol):
@@ -47,7 +48,7 @@ async def test_an_idle_connection_is_kept_longer_than_a_proxy_keeps_it(
 
     monkeypatch.setattr(uvicorn.Server, "__init__", noting)
     with listening_socket(ProcessSettings(port=0)) as bound:
-        async with answering(FastAPI(), bound):
+        async with answering(build(APIRouter()), bound):
             pass
 
     # nginx, its ingress controller and the load balancers of the large clouds keep one for 60 s.
