@@ -8,10 +8,12 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 
-from services.catalog.domain.feed_changes import FeedLine, cloud_event
+from services.catalog.domain.feed_changes import WITHDRAWN, FeedLine, cloud_event
 from services.catalog.entrypoints.change_documents import ChangesDocument
 from services.catalog.ports import ChangesFeed
+from shared.events.public import PUBLIC_MODELS
 from shared.http.cursors import CursorCodec, CursorDependency
+from shared.http.known_values import require_known_values
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.streams import EVENT_STREAM, LastEventID, open_stream
 from shared.http.viewing import ViewerDependency, access
@@ -80,6 +82,8 @@ def build_changes_api(changes: ChangesFeed, bell: Bell) -> APIRouter:
         another text at each answer, also where nothing changed. With
         ``Accept: text/event-stream`` new changes are pushed; ``Last-Event-ID`` goes on after that one.
         """
+        if type is not None:
+            require_known_values("type", [type], [*PUBLIC_MODELS, WITHDRAWN])
         after = await _position(changes, cursors, last_event_id or cursor)
         if EVENT_STREAM in request.headers.get("accept", ""):
             lines = stream_changes(

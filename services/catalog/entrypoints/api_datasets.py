@@ -24,6 +24,7 @@ from services.catalog.domain.search import (
 )
 from services.catalog.entrypoints.answers import index_away, not_found, shown, wrong_search
 from services.catalog.entrypoints.documents import agency_document, dataset_document, search_document
+from services.catalog.entrypoints.filter_values import refuse_unknown_values
 from services.catalog.ports import CatalogIndexError, CatalogPorts, CatalogReader
 from shared.bounded_json import InvalidJSONError, JSONBoundError, loads
 from shared.events.catalog import AccessLevel, Column, Visibility
@@ -147,6 +148,7 @@ def _add_search(router: APIRouter, reader: CatalogReader) -> None:
             raise wrong_search(error) from error
         except CatalogIndexError as error:
             raise index_away() from error
+        await refuse_unknown_values(reader, query, viewer, view)
         document = search_document(view)
         if not explain:
             for result in document["results"]:

@@ -17,6 +17,7 @@ from services.catalog.entrypoints import words
 from services.catalog.entrypoints.answers import index_away, not_found, shown
 from services.catalog.entrypoints.atom_feed import ATOM_MEDIA_TYPE, atom_feed
 from services.catalog.entrypoints.dataset_page import dataset_page, ways_to_get
+from services.catalog.entrypoints.filter_values import refuse_unknown_values
 from services.catalog.entrypoints.search_address import PAGE_SIZE, SORTS, SearchAddress
 from services.catalog.ports import CatalogIndexError, CatalogReader
 from shared.events.catalog import DatasetState
@@ -99,8 +100,12 @@ def _add_finding(
             "license": license,
         }
         address = SearchAddress.read(q[:QUERY_CHARACTERS_MAX], chosen, sort, lists_more=more == "1")
+        query = address.query(cursor)
         try:
-            view = await reader.search(address.query(cursor), viewer)
+            view = await reader.search(query, viewer)
+            plain = SearchAddress.read(address.text, {}, sort).href()
+            steps = [("Search without filters", plain)]
+            await refuse_unknown_values(reader, query, viewer, view, next_steps=steps)
         except InvalidSearchError as error:
             raise _page_is_gone(address, error) from error
         except CatalogIndexError as error:

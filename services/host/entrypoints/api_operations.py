@@ -22,7 +22,8 @@ from shared.bus.dead_letters import DeadLetterView
 from shared.bus.replays import ReplayState
 from shared.errors import NutmegError
 from shared.events.envelope import EVENT_LIMITS
-from shared.events.topics import topic_named
+from shared.events.topics import GROUPS, TOPICS, topic_named
+from shared.http.known_values import require_known_values
 from shared.http.pages import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, Page
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.security_contact import operator_notices
@@ -212,6 +213,14 @@ def _add_parked_jobs(router: APIRouter, operated: Operated) -> None:
         await release_parked_job(operated, queue, job_id)
 
 
+def _check_place(topic: str | None, group: str | None) -> None:
+    """Raise the 422 problem for a topic or group that there is not."""
+    if topic is not None:
+        require_known_values("topic", [topic], TOPICS)
+    if group is not None:
+        require_known_values("group", [group], GROUPS)
+
+
 def _add_dead_letters(router: APIRouter, operated: Operated) -> None:
     @router.get("/dead-letters")
     async def list_dead_letters(
@@ -222,6 +231,7 @@ def _add_dead_letters(router: APIRouter, operated: Operated) -> None:
         cursor: Annotated[UUID | None, Query()] = None,
     ) -> Page[DeadLetterSummary]:
         """Records that could not be handled, the latest first."""
+        _check_place(topic, group)
         page = await operated.dead_letters.list(
             topic=topic,
             group=group,
@@ -250,6 +260,7 @@ def _add_dead_letters(router: APIRouter, operated: Operated) -> None:
     @router.post("/dead-letters/replay", status_code=202)
     async def replay(order: ReplayOrder, viewer: ViewerDependency) -> ReplayAnswer:
         """Have dead letters handled again, by the group that failed and by no other."""
+        _check_place(order.topic, order.group)
         requested = await operated.dead_letters.replay(
             None if order.ids is None else [str(one) for one in order.ids],
             topic=order.topic,

@@ -21,6 +21,7 @@ from services.quality.adapters.sql_reading import (
 from services.quality.adapters.sql_standings import read_standing
 from services.quality.adapters.tables import IDEMPOTENCY
 from services.quality.commands.measuring import accept_baseline, measure_now
+from services.quality.domain.findings import AlertKind
 from services.quality.entrypoints.documents import (
     alert_document,
     dataset_document,
@@ -98,7 +99,7 @@ def _add_alerts(router: APIRouter, store: Store) -> None:
         viewer: ViewerDependency,
         cursors: CursorDependency,
         state: Annotated[AlertStateWord | None, Query()] = None,
-        kind: Annotated[str | None, Query(max_length=40)] = None,
+        kind: Annotated[AlertKind | None, Query()] = None,
         agency: Annotated[UUID | None, Query()] = None,
         limit: Annotated[int, Query(ge=1, le=ALERTS_PER_PAGE_MAX)] = 50,
         cursor: Annotated[str | None, Query()] = None,

@@ -30,6 +30,7 @@ __all__ = [
     "dataset_use",
     "most_used",
     "report_rows",
+    "reported_agencies",
 ]
 
 Granularity: TypeAlias = Literal["hour", "day"]
@@ -169,6 +170,14 @@ async def report_rows(
         is_known = since is not None and days.any_within(max(first, since), last)
         rows.append(_report_row(row, counts_of(row) if is_known else None))
     return rows
+
+
+async def reported_agencies(connection: AsyncConnection, viewer: Viewer) -> list[str]:
+    """Return the names of agencies, else of publishers, whose datasets ``viewer`` may see."""
+    known = KNOWN_DATASETS
+    name = func.coalesce(known.c.agency_name, known.c.publisher_name)
+    names = await connection.scalars(select(name).where(visible_to(viewer, known)).distinct().order_by(name))
+    return [one for one in names if one]
 
 
 def _per_dataset(viewer: Viewer, first: date, last: date, *, is_outer: bool) -> Select[Any]:

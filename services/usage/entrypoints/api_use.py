@@ -17,12 +17,14 @@ from services.usage.adapters.sql_reading import (
     dataset_use,
     most_used,
     report_rows,
+    reported_agencies,
 )
 from services.usage.domain.counter import COUNT_NAMES, Counts
 from services.usage.ports import UsagePorts
 from shared.http.conditional import conditional_response
 from shared.http.csv_answers import csv_response
 from shared.http.cursors import CursorDependency
+from shared.http.known_values import require_known_values
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.viewing import ViewerDependency, access
 from shared.store.engine import Store
@@ -122,6 +124,8 @@ def _add_report(router: APIRouter, store: Store, ports: UsagePorts) -> None:
                 rows_max=limit + 1,
             )
             counted = await counted_days(connection)
+            if agency is not None and not rows and after is None:
+                require_known_values("agency", [agency], await reported_agencies(connection, viewer))
         next_cursor = None
         if len(rows) > limit:
             rows = rows[:limit]

@@ -86,7 +86,6 @@ def test_a_line_is_a_cloud_event_with_its_number_as_text() -> None:
         "subject": "subject",
         "time": "2026-03-02T09:00:00Z",
         "datacontenttype": "application/json",
-        "sequence": "7",
         "subjectversion": 3,
         "data": data,
     }
