@@ -20,7 +20,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 BUILD_REQUIRES := $(BIN)/python -c 'import tomllib; \
 	print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")'
 
-.PHONY: help setup demo dev test lint types check-fast format servers bench soak schemas lock clean
+.PHONY: help setup demo dev test lint types check-fast format servers bench soak schemas lock audit clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ lock: dev ## resolve the dependencies of pyproject.toml into requirements/, with
 		--constraints requirements/requirements-dev.txt --output-file requirements/requirements-cluster.txt
 	$(BUILD_REQUIRES) | $(COMPILE) $(ARGS) pyproject.toml - \
 		--constraints requirements/requirements-dev.txt --output-file requirements/requirements.txt
+
+audit: dev ## look for known weaknesses and unwanted licenses of the locked packages; 2: could not be asked
+	@$(BIN)/python -m tests.audit
 
 clean: ## remove the environment and every cache; data directories stay
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
