@@ -24,7 +24,6 @@ class ChangeDocument(BaseModel):
     source: str
     subject: str
     time: datetime
-    sequence: str
     subjectversion: int | None = None
     datacontenttype: str | None = None
     correlationid: str | None = None

@@ -174,7 +174,7 @@ def use() -> UseView:
 
 def change(number: int, **changes: object) -> ChangeView:
     line: dict[str, object] = {
-        "sequence": number,
+        "event_id": f"event-{number}",
         "dataset_id": FULL,
         "title": TITLE,
         "agency_name": "Office of the Chief Medical Examiner",
