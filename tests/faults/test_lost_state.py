@@ -168,7 +168,11 @@ async def test_a_log_that_lost_more_than_the_outboxes_hold_is_refused_until_the_
     data_dir = copy_of(installation[0], tmp_path / "data")
     async with run_host(data_dir, clock=SimulatedClock(datetime.now(UTC) + timedelta(days=2))) as running:
         for runner in running.host.runners:
-            assert await runner.relay.prune() > 0
+            await runner.relay.prune()  # the runner's own may have been first
+            name = runner.service.name
+            assert await running.rows(name, "SELECT count(*) FROM outbox WHERE published_at IS NOT NULL") == [
+                (0,)
+            ]
     lose(data_dir, LOG)
     words = await refusal(data_dir, LostStateError)
     assert "the event log is missing or older than the database of" in words
