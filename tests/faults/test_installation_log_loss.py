@@ -76,11 +76,13 @@ def do_day(installation: Installation, day: int) -> None:
     """New datasets with a steward, hits on them, and a request for each; all of it handled."""
     names = [f"d{day}-{number}" for number in range(PER_DAY)]
     with installation.client() as client:
-        rows = "".join(f"{name},{STEWARD}\n" for name in names)
-        imported = client.post(
-            "/api/v1/directory/imports/stewardships", content=f"identifier,steward_email\n{rows}"
-        )
-        assert imported.json()["refused"] == 0, imported.text
+        rows = "".join(f"{name},ROADS,{STEWARD}\n" for name in names)
+        for kind, text in (
+            ("agencies", "code,name\nROADS,Department of Roads\n"),
+            ("stewardships", f"identifier,agency_code,steward_email\n{rows}"),
+        ):
+            imported = client.post(f"/api/v1/directory/imports/{kind}", content=text)
+            assert imported.json()["refused"] == 0, imported.text
         installation.wait_until_idle()
         feed = feed_of(*names, accessLevel="restricted public", rights="Ask.")
         done = client.post("/api/v1/harvests", params={"source": f"day {day}", "wait": "true"}, json=feed)

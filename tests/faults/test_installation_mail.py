@@ -18,8 +18,9 @@ from tests.support.mail_server import run_mail_server
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 STEWARDS = 3
-STEWARDSHIPS = "identifier,steward_email\n" + "".join(
-    f"d{number},steward{number}@example.gov\n" for number in range(STEWARDS)
+AGENCIES = "code,name\nROADS,Department of Roads\n"
+STEWARDSHIPS = "identifier,agency_code,steward_email\n" + "".join(
+    f"d{number},ROADS,steward{number}@example.gov\n" for number in range(STEWARDS)
 )
 FIRST_WAIT = timedelta(seconds=40)
 LATER_WAIT = timedelta(minutes=6)
@@ -38,6 +39,7 @@ async def test_a_mail_server_that_is_down_then_refuses_then_is_slow_costs_only_t
         monkeypatch.setenv(f"NUTMEG_NOTIFY_{name}", value)
     async with run_host(tmp_path / "data", clock=clock) as running:
         with run_mail_server(port) as server:
+            await running.import_csv("agencies", AGENCIES)
             await running.import_csv("stewardships", STEWARDSHIPS)
             await running.idle()
             names = [f"d{number}" for number in range(STEWARDS)]
