@@ -117,5 +117,7 @@ def test_compose_builds_the_image_once_and_before_it_is_used() -> None:
         direct = set(services[name].get("depends_on", {}))
         return direct.union(*(waits_for(one) for one in direct))
 
-    ours = [name for name, one in services.items() if one["image"].startswith("nutmeg") and name != "migrate"]
+    # A profile's containers are begun by hand, once the others are up.
+    begun = {name: one for name, one in services.items() if "profiles" not in one}
+    ours = [name for name, one in begun.items() if one["image"].startswith("nutmeg") and name != "migrate"]
     assert [name for name in ours if "migrate" not in waits_for(name)] == []

@@ -189,7 +189,7 @@ def _add_dataset(
 
     @router.get("/datasets/{dataset_id}/get/{number}", dependencies=[access("public")])
     async def get_data(
-        dataset_id: UUID, number: Annotated[int, PathParameter(ge=1, le=1_000_000)], viewer: ViewerDependency
+        dataset_id: UUID, number: Annotated[int, PathParameter(ge=0, le=1_000_000)], viewer: ViewerDependency
     ) -> Response:
         view = shown(await found(dataset_id, viewer), dataset_id)
         for way in ways_to_get(view.state):

@@ -46,7 +46,8 @@ async def test_a_harvested_dataset_can_be_found_read_got_and_followed(running: R
     got = await running.get(f"{found[1]}/get/0")
     assert got.headers["location"] == "https://files.example.gov/bridges.csv"
     feed = ET.fromstring((await running.get(f"{found[1]}/changes.atom")).content)
-    assert len(feed.findall("{http://www.w3.org/2005/Atom}entry")) == 1
+    # How the dataset stands, and its registration.
+    assert len(feed.findall("{http://www.w3.org/2005/Atom}entry")) == 2
     home = (await running.get("/")).text
     assert "1 dataset." in home
     assert 'href="/search?theme=Transport"' in home

@@ -17,7 +17,7 @@ from services.usage.adapters.tables import WATCHED_DATASETS
 from services.usage.domain.windows import DayRow, row_key
 from services.usage.ports import Watch
 from shared.bus.dead_letter_record import read_dead_letter
-from shared.bus.ports import EventLog, LogPosition, LogRecord, OutgoingRecord
+from shared.bus.ports import EventLog, Lag, LogPosition, LogRecord, OutgoingRecord, TopicPartition
 from shared.bus.replays import ReplayQueue, ReplayState
 from shared.bus.standing import LoopState
 from shared.errors import TransientError
@@ -74,6 +74,9 @@ class Windows:
 
     def ours(self, events: Sequence["Event"]) -> list["Event"]:
         return [event for event in events if event.message.partition in self.owned]
+
+    async def measure(self) -> Mapping[TopicPartition, Lag]:
+        return {}
 
     async def assign(self, rows: Mapping[str, tuple[int, DayRow]]) -> None:
         if self.failures:

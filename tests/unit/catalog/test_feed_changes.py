@@ -10,7 +10,7 @@ import pytest
 from services.catalog.domain.feed_changes import FeedLine, cloud_event, feed_line
 from services.catalog.handlers import CHANGES_HANDLERS
 from shared.events.envelope import Event, decode
-from shared.events.registry import EVENT_TYPES
+from shared.events.registry import EVENT_TYPES, SHARING_REQUEST_REDACTED
 from shared.events.usage import Rollup, RollupUpdated
 
 EXAMPLES = Path(__file__).parents[3] / "shared" / "events" / "examples"
@@ -54,7 +54,9 @@ def test_no_line_holds_an_id_of_a_person(name: str) -> None:
 def test_every_type_of_the_groups_topics_is_numbered() -> None:
     topics = {"catalog.datasets", "usage.rollups", "usage.alerts", "quality.measurements"}
     topics |= {"quality.alerts", "sharing.requests"}
-    assert set(CHANGES_HANDLERS) == {name for name, kind in EVENT_TYPES.items() if kind.topic.name in topics}
+    told = {name for name, kind in EVENT_TYPES.items() if kind.topic.name in topics}
+    # That words of a person were taken out concerns who has the words, and lines of the feed have none.
+    assert set(CHANGES_HANDLERS) == told - {SHARING_REQUEST_REDACTED.name}
 
 
 @pytest.mark.parametrize(("granularity", "is_told"), [("day", True), ("hour", False)])
