@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import orjson
 import pytest
 
 from services.usage.bootstrap import bootstrap
@@ -13,6 +14,8 @@ from shared.bus.ports import OutgoingRecord, TopicPartition
 from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import SimulatedClock
 from shared.errors import LostStateError
+from shared.events.contracts import EXAMPLES
+from shared.events.registry import ROLLUP_UPDATED
 from shared.events.topics import TOPICS
 from shared.store.health import store_health
 from shared.store.notes import read_note
@@ -29,6 +32,15 @@ def record(topic: str, number: int) -> OutgoingRecord:
     return OutgoingRecord(topic, str(number), str(number), headers, b"{}")
 
 
+def rollup(number: int, *, value: bytes | None = None) -> OutgoingRecord:
+    """A count as usage tells it, or with another ``value`` what nobody can read as one."""
+    example = orjson.loads((EXAMPLES / f"{ROLLUP_UPDATED.name}.json").read_bytes())
+    data = orjson.dumps(example.pop("data")) if value is None else value
+    told = example | {"id": str(number), "subjectversion": VERSION}
+    headers = [(f"ce_{name}", str(text).encode()) for name, text in told.items()]
+    return OutgoingRecord(ROLLUP_UPDATED.topic.name, str(number), str(number), headers, data)
+
+
 async def test_a_lost_or_old_database_is_refused_and_tells_it_until_the_loss_is_accepted(
     databases: Databases, tmp_path: Path, clock: SimulatedClock
 ) -> None:
@@ -40,8 +52,11 @@ async def test_a_lost_or_old_database_is_refused_and_tells_it_until_the_loss_is_
     try:
         await log.ensure_topics(list(TOPICS.values()))
         assert (await agree(store, log)).refusal is None
+        # Somebody's rubbish on a topic of ours is no sign of another database.
+        await log.publish([record("usage.rollups", 0), rollup(1, value=b'{"rollup": {}}')])
+        assert (await agree(store, log)).refusal is None
         # What another database of the same service once told and heard.
-        await log.publish([record("usage.rollups", number) for number in range(3)])
+        await log.publish([rollup(number) for number in range(3)])
         ((_, last),) = await log.publish([record(PLACE.topic, 9)])
         consumer = await log.consumer(GROUP, ["catalog.datasets", "directory.people"])
         await consumer.commit({PLACE: last + 1})

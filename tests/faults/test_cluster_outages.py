@@ -39,7 +39,7 @@ from tests.support.installation_facts import once_each
 from tests.support.journeys import answer_of, eventually
 from tests.support.made_up_feed import made_up_records, write_made_up_feed
 from tests.support.mail_server import MailServer, run_mail_server
-from tests.support.traffic import Traffic, small_feed, stewardships
+from tests.support.traffic import Traffic, agencies, small_feed, stewardships
 
 pytestmark = [
     pytest.mark.faults,
@@ -82,9 +82,9 @@ def agencies_of_the_feed() -> list[str]:
 
 
 def import_directory(admin: httpx.Client) -> None:
-    agencies = [f"A{number},{name}" for number, name in enumerate(agencies_of_the_feed())]
+    others = [f"A{number},{name}" for number, name in enumerate(agencies_of_the_feed())]
     for kind, text in (
-        ("agencies", "\n".join(["code,name", *agencies, ""])),
+        ("agencies", agencies(*others)),
         ("stewardships", stewardships(PAIRS, STEWARDS)),
     ):
         answer = answer_of(

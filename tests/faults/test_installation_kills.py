@@ -29,7 +29,7 @@ from tests.support.file_server import FileServer, run_file_server
 from tests.support.installation import Installation, run_installation
 from tests.support.installation_facts import events_of, once_each, rows_of, unpublished
 from tests.support.mail_server import MailServer, run_mail_server
-from tests.support.traffic import Traffic, small_feed, stewardships
+from tests.support.traffic import Traffic, agencies, small_feed, stewardships
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
@@ -89,9 +89,12 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         ) as installation,
     ):
         with installation.client() as client:
-            rows = stewardships(WATCHED, STEWARDS)
-            imported = client.post("/api/v1/directory/imports/stewardships", content=rows)
-            assert imported.json()["refused"] == 0, imported.text
+            for kind, rows in (
+                ("agencies", agencies()),
+                ("stewardships", stewardships(WATCHED, STEWARDS)),
+            ):
+                imported = client.post(f"/api/v1/directory/imports/{kind}", content=rows)
+                assert imported.json()["refused"] == 0, imported.text
             installation.wait_until_idle()
             params = {"source": "first", "wait": "true"}
             feed = small_feed(portal, WATCHED)
@@ -114,7 +117,16 @@ def kill_ten_times(installation: Installation) -> list[tuple[str, int]]:
         statement = "SELECT status, processed FROM harvests WHERE source_id = 'large'"
         reached += rows_of(installation.data_dir, "catalog", statement)
         installation.start()
+        release_parked_jobs(installation)
     return reached
+
+
+def release_parked_jobs(installation: Installation) -> None:
+    """Do what an operator does once a process has died on the same job twice: let it be tried again."""
+    with installation.client() as client:
+        for job in client.get("/api/v1/ops/parked-jobs").json()["items"]:
+            path = f"/api/v1/ops/parked-jobs/{job['queue']}/{job['job_id']}/release"
+            assert client.post(path).status_code == 204
 
 
 def test_ten_kills_of_a_whole_installation_under_load_lose_nothing_and_tell_nothing_twice(

@@ -14,13 +14,14 @@ import httpx
 
 from tests.support.file_server import FileServer, csv_of
 
-__all__ = ["ROWS", "ROWS_LEFT", "VISITORS_PER_BATCH", "Traffic", "small_feed", "stewardships"]
+__all__ = ["ROWS", "ROWS_LEFT", "VISITORS_PER_BATCH", "Traffic", "agencies", "small_feed", "stewardships"]
 
 VISITORS_PER_BATCH = 10
 ROWS, ROWS_LEFT = 100, 10
 SERVER_ERROR = 500
 IN_PROGRESS = 409
 ANSWER_SECONDS_MAX = 300.0
+AGENCY = "ROADS"
 
 
 def small_feed(portal: FileServer, pairs: int) -> dict[str, Any]:
@@ -51,14 +52,19 @@ def small_feed(portal: FileServer, pairs: int) -> dict[str, Any]:
     return {"conformsTo": "https://project-open-data.cio.gov/v1.1/schema", "dataset": [*watched, *guarded]}
 
 
+def agencies(*others: str) -> str:
+    """The agency of the datasets, and ``others`` as code and name, as a file for the directory."""
+    return "\n".join(["code,name", f"{AGENCY},Department of Roads", *others, ""])
+
+
 def stewardships(pairs: int, stewards: int) -> str:
-    """Who answers for the datasets of :func:`small_feed`, as a file for the directory."""
+    """Who answers for the datasets of :func:`small_feed`, all of one agency, as a file for the directory."""
     rows = [
-        f"{kind}-{number},steward{number % stewards}@example.gov"
+        f"{kind}-{number},{AGENCY},steward{number % stewards}@example.gov"
         for kind in ("watched", "asked")
         for number in range(pairs)
     ]
-    return "\n".join(["identifier,steward_email", *rows, ""])
+    return "\n".join(["identifier,agency_code,steward_email", *rows, ""])
 
 
 @dataclass
