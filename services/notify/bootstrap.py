@@ -9,6 +9,7 @@ from services.notify.adapters.maildir import MaildirMailTransport
 from services.notify.adapters.smtp import TIMEOUTS_PER_TRY, SMTPMailTransport
 from services.notify.adapters.sql_kept_mail import SQLKeptMail
 from services.notify.adapters.sql_matters import SqlMatterBook
+from services.notify.adapters.sql_parked import SQLParkedDeliveries, delivery_queue
 from services.notify.adapters.sql_people import SqlPeopleBook
 from services.notify.adapters.sql_workload import SQLFreshnessRepository
 from services.notify.adapters.tables import BUS, KNOWN_DATASETS, METADATA, PRINCIPALS
@@ -150,6 +151,7 @@ def bootstrap(
         ],
         open=take_up,
         close=office.transport.rest,
+        queues=(delivery_queue(SQLParkedDeliveries(store, office.lease)),),
     )
     return Notify(service, ports, office)
 

@@ -1,5 +1,6 @@
 """What is done beside events: send what is due, take charge of a matter, pass on, put away."""
 
+import asyncio
 import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
@@ -130,7 +131,12 @@ class MessageOffice:
         tried = 0
         while sending is not None:
             tried += 1
-            attempt = await self._try(sending)
+            try:
+                attempt = await self._try(sending)
+            except asyncio.CancelledError:
+                async with self.store.unit_of_work() as work:
+                    await self.book.give_back(work, sending.delivery_id)
+                raise
             async with self.store.unit_of_work() as work:
                 await self._settle(work, sending, attempt)
                 following = await self._lease(work) if tried < MESSAGES_PER_TURN else None

@@ -219,6 +219,10 @@ class MatterBook(Protocol):
         """Write the real result of an attempt and release the lease."""
         ...
 
+    async def give_back(self, work: UnitOfWork, delivery_id: UUID) -> None:
+        """Release the lease of an attempt that was begun and not made: no process died on it."""
+        ...
+
 
 class FreshnessRepository(Protocol):
     """Keeps which datasets are late or out of date."""

@@ -29,6 +29,7 @@ from services.notify.domain.matters import ALERT_TOPICS, READ_ONCE_KINDS, Change
 from services.notify.domain.routing import Recipient
 from services.notify.ports import Telling
 from shared.errors import NotFoundError
+from shared.parking import DEATHS_MAX
 from shared.store.moments import has_come, has_come_by
 from shared.store.types import UTCDateTime
 from shared.store.unit_of_work import UnitOfWork
@@ -304,6 +305,13 @@ class SqlMatterBook:
             },
         )
 
+    async def give_back(self, work: UnitOfWork, delivery_id: UUID) -> None:
+        await work.connection.execute(
+            update(DELIVERIES)
+            .where(DELIVERIES.c.delivery_id == delivery_id)
+            .values(leased_until=None, deaths=DELIVERIES.c.deaths - 1)
+        )
+
     async def count_due(self, connection: AsyncConnection, now: datetime, *, lease_for: timedelta) -> int:
         """Return how many tellings may be gathered and messages may be tried at ``now``."""
         tellings = await connection.scalar(select(func.count()).select_from(TELLINGS).where(_is_to_tell(now)))
@@ -336,6 +344,7 @@ def _is_to_send() -> ColumnElement[bool]:
     wait_latest = case(latest, value=message.attempts, else_=now)
     return and_(
         message.state.in_(OPEN_DELIVERIES),
+        message.deaths < DEATHS_MAX,
         has_come_by(message.next_attempt_at, now, latest=wait_latest),
         or_(message.leased_until.is_(None), has_come_by(message.leased_until, now, latest=lease_latest)),
     )
@@ -360,7 +369,7 @@ _NEXT_TO_SEND = (
 _LEASE = (
     update(DELIVERIES)
     .where(DELIVERIES.c.delivery_id == bindparam("leased"))
-    .values(leased_until=bindparam("until"))
+    .values(leased_until=bindparam("until"), deaths=DELIVERIES.c.deaths + 1)
 )
 _SETTLE = (
     update(DELIVERIES)
@@ -371,6 +380,7 @@ _SETTLE = (
         result=bindparam("words"),
         next_attempt_at=bindparam("again_at"),
         leased_until=None,
+        deaths=0,
         finished_at=bindparam("at"),
     )
 )
@@ -437,6 +447,7 @@ def _delivery_row(delivery_id: UUID, person_id: UUID, now: datetime, channel: st
         "created_at": now,
         "next_attempt_at": now if channel else None,
         "leased_until": None,
+        "deaths": 0,
         "finished_at": None if channel else now,
     }
 

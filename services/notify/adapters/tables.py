@@ -99,8 +99,10 @@ DELIVERIES = Table(
     Column("created_at", UTCDateTime, nullable=False),
     Column("next_attempt_at", UTCDateTime, nullable=True),
     Column("leased_until", UTCDateTime, nullable=True),
+    Column("deaths", Integer, nullable=False),
     Column("finished_at", UTCDateTime, nullable=True),
 )
+"""``deaths`` counts tries begun since the last one that ended: so many processes said nothing any more."""
 Index("ix_deliveries_due", DELIVERIES.c.state, DELIVERIES.c.next_attempt_at)
 Index("ix_deliveries_finished", DELIVERIES.c.finished_at)
 

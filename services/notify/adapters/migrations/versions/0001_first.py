@@ -79,6 +79,7 @@ def upgrade() -> None:
     sa.Column('created_at', types.UTCDateTime(timezone=True), nullable=False),
     sa.Column('next_attempt_at', types.UTCDateTime(timezone=True), nullable=True),
     sa.Column('leased_until', types.UTCDateTime(timezone=True), nullable=True),
+    sa.Column('deaths', sa.Integer(), nullable=False),
     sa.Column('finished_at', types.UTCDateTime(timezone=True), nullable=True),
     sa.PrimaryKeyConstraint('delivery_id')
     )
