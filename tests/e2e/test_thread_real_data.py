@@ -158,7 +158,8 @@ def test_each_dataset_falls_on_its_agency_and_each_steward_gets_one_summary_and_
     state: State, real_data: Path
 ) -> None:
     with (real_data / "ct" / "agencies.csv").open(newline="") as lines:
-        names = {one["code"]: one["name"] for one in csv.DictReader(lines)}
+        agencies = list(csv.DictReader(lines))
+    names = {one["code"]: one["name"] for one in agencies}
     expected = Counter(names[one["agency_code"]] for one in state.overlay)
     with state.installation.client() as admin:
         facet = answer_of(admin.get("/api/v1/datasets", params={"limit": 1}))["facets"]["agency"]
@@ -169,9 +170,14 @@ def test_each_dataset_falls_on_its_agency_and_each_steward_gets_one_summary_and_
     assert sorted(str(one["To"]) for one in summaries) == sorted(
         {one["steward_email"] for one in state.overlay}
     )
-    # Those who answer for agencies, here the operator, got one of all of them; and nobody got a second mail.
+    # Whoever answers for an agency got one of all its datasets, the chief data officer of all; none got two.
     overviews = sent_about(state.mail.accepted, "First quality check")
-    assert len(overviews) <= 1
+    held = {one["agency_code"] for one in state.overlay}
+    officers = {one["data_officer_email"] for one in agencies if one["code"] in held}
+    recipients = Counter(str(one["To"]) for one in overviews)
+    assert set(recipients.values()) == {1}
+    assert officers <= recipients.keys()
+    assert len(recipients.keys() - officers) <= 1
     assert len(state.mail.accepted) == len(summaries) + len(overviews)
 
 
