@@ -1,9 +1,9 @@
-"""Runs a part of the tests, and what failed of it once more: for tests that kill servers or drive a browser.
+"""Runs a part of the tests, and what failed of it once more: for tests that stand on whole servers.
 
 Such tests run into their time-outs on a machine that is busy with other things. ``python -m tests.reruns run
 ARGUMENTS`` hands the arguments to pytest and repeats what failed, one test at a time, in a process of its
 own. All that ran twice stands in a list for the closing lines: ``python -m tests.reruns told`` prints it, and
-fails where it is longer than ``RERUNS_MAX``. Tests of anything else never run twice.
+fails where it is longer than ``RERUNS_MAX``.
 """
 
 import subprocess
