@@ -21,7 +21,7 @@ from tests.support.file_server import FileServer, csv_of, run_file_server
 from tests.support.made_up_feed import SCHEMA, made_up_records
 from tests.support.mail_server import MailServer, run_mail_server
 from tests.support.stepped_clock import set_back
-from tests.support.traffic import ROWS_LEFT, small_feed, stewardships
+from tests.support.traffic import ROWS_LEFT, agencies, small_feed, stewardships
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -62,6 +62,7 @@ async def scene(
             allowed_networks=["127.0.0.0/8"],
             allowed_ports=[portal.port],
         ) as cluster:
+            await send(cluster, "/api/v1/directory/imports/agencies", agencies())
             await send(cluster, "/api/v1/directory/imports/stewardships", stewardships(PAIRS, STEWARDS))
             await cluster.idle()
             await send(cluster, "/api/v1/harvests?source=small", small_feed(portal, PAIRS))
