@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -23,13 +23,13 @@ from shared.clock import SimulatedClock
 from shared.errors import NotReadyError
 from shared.events.envelope import Event
 from shared.events.topics import TOPICS
-from tests.conformance.event_log_fixtures import LogFactory, clock, open_log
+from tests.conformance.event_log_fixtures import LogFactory, open_log
 from tests.support.bus_bench import QUICK, RecordingMetrics, until
 from tests.support.databases import Databases
 from tests.support.ledger_service import COUNTING, Ledger, dataset_id, open_ledger
-from tests.support.stepped_clock import set_back
+from tests.support.stepped_clock import SteppedClock, set_back
 
-__all__ = ["clock", "open_log"]
+__all__ = ["open_log"]
 
 PATIENCE = timedelta(minutes=10)
 SETTINGS = replace(QUICK, waiting_interval_seconds=0.05, waiting_seconds_min=0.02)
@@ -126,6 +126,15 @@ class Table:
             for record in await self.log.read(place, from_offset=0, records_max=1_000)
         ]
         return [read_dead_letter(record) for record in records]
+
+
+@pytest.fixture
+def clock() -> SteppedClock:
+    """Starts now, like the log's own machine, and stands still: a wait ends where a test says so.
+
+    The first wait is one second. On a clock that runs, a slow log lets it end before the test has looked.
+    """
+    return SteppedClock(datetime.now(UTC))
 
 
 @pytest.fixture
