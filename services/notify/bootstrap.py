@@ -98,8 +98,7 @@ def bootstrap(
     store = Store(
         database_url, service="notify", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock
     )
-    book, kept_mail = SqlMatterBook(), SQLKeptMail()
-    is_alone = database_url.startswith("sqlite")
+    book, kept_mail, is_alone = SqlMatterBook(), SQLKeptMail(), not store.is_shared
     ports = NotifyPorts(
         clock=clock,
         datasets=KnownDatasets(KNOWN_DATASETS),
@@ -151,7 +150,7 @@ def bootstrap(
         ],
         open=take_up,
         close=office.transport.rest,
-        queues=(delivery_queue(SQLParkedDeliveries(store, office.lease)),),
+        queues=[delivery_queue(SQLParkedDeliveries(store, office.lease))],
     )
     return Notify(service, ports, office)
 

@@ -84,7 +84,8 @@ class RunningCatalog:
 
     async def get(self, path: str, viewer: str | None = None, **params: Any) -> httpx.Response:
         """GET as a viewer; None is anybody."""
-        return await self.client.get(path, params=params, headers=bearer(viewer) if viewer else {})
+        # Empty parameters would take the place of those in the path.
+        return await self.client.get(path, params=params or None, headers=bearer(viewer) if viewer else {})
 
     async def search(self, viewer: str | None = None, **params: Any) -> dict[str, Any]:
         """Search as a viewer."""

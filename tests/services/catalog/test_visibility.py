@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import pytest
@@ -116,7 +117,6 @@ async def test_no_list_count_facet_suggestion_export_or_feed_tells_of_a_hidden_r
         {"q": SECRET},
         {"q": f'"{SECRET} agency-a"'},
         {"sort": "title"},
-        {"theme": [f"{SECRET} theme {name}" for name in PLANTED]},
         {"keyword": [f"{SECRET}-{name}" for name in PLANTED]},
         {"agency": [str(AGENCY_A), str(AGENCY_B)]},
     ):
@@ -124,6 +124,11 @@ async def test_no_list_count_facet_suggestion_export_or_feed_tells_of_a_hidden_r
         assert_tells_nothing(str(found["results"]), hidden, ids)
         counted = {one["value"] for facet in found["facets"].values() for one in facet if one["count"]}
         assert_tells_nothing(str(counted), hidden, ids)
+    for name in PLANTED:
+        theme = f"{SECRET} theme {name}"
+        answer = await running.get(f"/api/v1/datasets?theme={quote(theme)}", viewer)
+        assert answer.status_code == (422 if name in hidden else 200)
+        assert_tells_nothing(answer.text.replace(theme, ""), hidden, ids)
     everything = await running.search(viewer)
     assert everything["total"] == 1 + len(PLANTED) - len(hidden)
     for path in (

@@ -408,7 +408,7 @@ async def test_what_has_served_its_purpose_is_deleted_and_daily_counts_stay(
     await system.runner.relay.prune()
     assert (await system.rollups("hour"), len(await system.rollups("day"))) == ({}, 1)
     kept = {"rollups", "counted_days", "watched_datasets", "known_datasets", "dataset_names", "principals"}
-    kept |= {BUS.log_marks.name, BUS.applied_versions.name}
+    kept |= {BUS.log_marks.name, BUS.applied_versions.name, BUS.handled_offsets.name, BUS.store_notes.name}
     async with system.usage.service.store.read() as connection:
         for table in METADATA.tables.values():
             count = (await connection.execute(text(f"SELECT count(*) FROM {table.name}"))).scalar_one()

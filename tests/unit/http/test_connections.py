@@ -121,9 +121,11 @@ def problem_of(answer: bytes) -> tuple[int, dict[str, Any]]:
 
 async def test_half_open_connections_end_by_themselves_while_others_are_answered() -> None:
     async with served(SHORT.model_copy(update={"connections_per_address_max": 400})) as server:
-        halves = [await server.connect() for _ in range(300)]
-        for half in halves[::2]:
-            await half.send(b"GET / HT")
+        halves = []
+        for number in range(300):
+            halves.append(await server.connect())
+            if number % 2 == 0:
+                await halves[-1].send(b"GET / HT")
         assert await (await server.connect()).asked() == 200
         answers = await asyncio.gather(*(half.rest() for half in halves))
         assert {problem_of(answer)[0] for answer in answers[::2]} == {408}
