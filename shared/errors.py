@@ -64,9 +64,10 @@ class TransientError(NutmegError):
 class NotReadyError(NutmegError):
     """This record, or portion of work, waits for data that is on its way, and for nothing that is broken.
 
-    ``waits_for`` names the data as whoever brings it does (:func:`shared.bus.waiting.wake_waiting`), like
-    ``person 4be0…``. ``patience`` is how long the record may wait before it is given up;
-    None is for recurring work, which tries for ever, and for what waits behind another record.
+    ``waits_for`` names the data as whoever brings it does, like ``person 4be0…``
+    (:func:`shared.consuming.waiting_events.wake_waiting`). ``patience`` is how long the
+    record may wait before it is given up; None is for recurring work, which tries for ever,
+    and for what waits behind another record.
     """
 
     def __init__(self, waits_for: str, *, patience: timedelta | None) -> None:

@@ -39,15 +39,16 @@ from services.catalog.entrypoints.pages import build_pages
 from services.catalog.handlers import CHANGES_HANDLERS, DIRECTORY_HANDLERS, ENRICHMENT_HANDLERS
 from services.catalog.ports import CatalogIndex, CatalogIndexError, CatalogPorts, CatalogReader, Downloader
 from services.catalog.settings import CatalogSettings
-from shared.bus.handling import Subscription, bind
 from shared.clock import Clock
+from shared.consuming.handling import Subscription, bind
 from shared.events.topics import GROUPS
 from shared.http.fetching import GuardedFetcher
 from shared.identity.principals import Authenticator, Principals, TokenAuthenticator
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import Tokens
-from shared.process.ground import Ground, ServedService
-from shared.runtime import RecurringWork, Service
+from shared.jobs.recurring_work import RecurringWork
+from shared.process.context import ProcessContext, ServedService
+from shared.process.service import Service
 from shared.store.engine import Store
 from shared.telemetry.metrics import Metrics
 
@@ -129,7 +130,7 @@ def bootstrap(
     downloader: Downloader | None = None,
     open_index: Callable[[], Awaitable[CatalogIndex]] | None = None,
 ) -> Catalog:
-    """Build catalog. Nothing is opened yet; see :class:`shared.runtime.Service`.
+    """Build catalog. Nothing is opened yet; see :class:`shared.process.service.Service`.
 
     ``data_dir`` holds the index, feeds on their way and the exported catalogue. ``fetcher_for`` makes the
     guarded fetcher for a size limit in bytes.
@@ -184,7 +185,7 @@ def bootstrap(
     return Catalog(service, ports, parts.reader, parts.harvesting, parts.indexing, authenticator)
 
 
-def build_for_cluster(ground: Ground) -> Catalog:
+def build_for_cluster(ground: ProcessContext) -> Catalog:
     """Build catalog for a process of its own, by the settings of its environment."""
     return bootstrap(
         CatalogSettings(),
@@ -198,7 +199,7 @@ def build_for_cluster(ground: Ground) -> Catalog:
     )
 
 
-def bootstrap_cluster(ground: Ground) -> ServedService:
+def bootstrap_cluster(ground: ProcessContext) -> ServedService:
     """Return what an api or a worker needs of it."""
     built = build_for_cluster(ground)
     return ServedService(built.service, built.authenticator)

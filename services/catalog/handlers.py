@@ -10,7 +10,7 @@ from services.catalog.domain.entry import CatalogEntry
 from services.catalog.domain.feed_changes import feed_line
 from services.catalog.domain.records import UseRecord
 from services.catalog.ports import CatalogPorts
-from shared.bus.handling import Handlers, Outcome
+from shared.consuming.handling import Handlers, Outcome
 from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved, AlertState
 from shared.events.envelope import Event
 from shared.events.governance import AgencyChanged, AgencyState, StewardshipChanged, StewardshipState

@@ -21,16 +21,17 @@ from services.governance.entrypoints.sign_in_pages import build_sign_in_pages
 from services.governance.handlers import EVENT_HANDLERS
 from services.governance.ports import GovernancePorts
 from services.governance.settings import GovernanceSettings
-from shared.bus.handling import Subscription, bind
 from shared.clock import Clock
+from shared.consuming.handling import Subscription, bind
 from shared.datasets.read_model import KnownDatasets
 from shared.events.topics import GROUPS
 from shared.http.idempotency import prune_idempotency_keys
 from shared.identity.principals import Authenticator, Principals, TokenAuthenticator
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import Tokens
-from shared.process.ground import Ground, ServedService
-from shared.runtime import RecurringWork, Service
+from shared.jobs.recurring_work import RecurringWork
+from shared.process.context import ProcessContext, ServedService
+from shared.process.service import Service
 from shared.store.engine import Store
 
 __all__ = ["Governance", "bootstrap", "bootstrap_cluster"]
@@ -57,7 +58,7 @@ def bootstrap(
     signing_key: SigningKey,
     jurisdiction_words: Collection[str] | None = None,
 ) -> Governance:
-    """Build governance. Nothing is opened yet; see :class:`shared.runtime.Service`."""
+    """Build governance. Nothing is opened yet; see :class:`shared.process.service.Service`."""
     store = Store(
         database_url,
         service="governance",
@@ -107,7 +108,7 @@ def bootstrap(
     return Governance(service, ports, sign_in, authenticator)
 
 
-def bootstrap_cluster(ground: Ground) -> ServedService:
+def bootstrap_cluster(ground: ProcessContext) -> ServedService:
     """Build governance for a process of its own, by the settings of its environment."""
     built = bootstrap(
         GovernanceSettings(),

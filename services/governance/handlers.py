@@ -6,7 +6,7 @@ from services.governance.commands.directory import publish_agency
 from services.governance.domain.agencies import reconcile_publisher
 from services.governance.domain.auditing import AuditLine, DirectoryAct
 from services.governance.ports import GovernancePorts
-from shared.bus.handling import Handlers, Outcome
+from shared.consuming.handling import Handlers, Outcome
 from shared.datasets.read_model import dataset_of
 from shared.events.catalog import DatasetChanged
 from shared.events.envelope import Event

@@ -30,19 +30,19 @@ from services.quality.bootstrap import bootstrap as bootstrap_quality
 from services.quality.settings import QualitySettings
 from services.usage.bootstrap import bootstrap as bootstrap_usage
 from services.usage.settings import UsageSettings
-from shared.bus.locks import FileLock
-from shared.bus.running import ServiceRunner
-from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import Clock, SystemClock
 from shared.http.app import build_app
 from shared.http.fetching import GuardedFetcher
 from shared.http.networks import Network
 from shared.http.settings import HTTPSettings
 from shared.identity.signing_key import SigningKey
+from shared.log.sqlite.event_log import SQLiteEventLog
+from shared.log.sqlite.file_lock import FileLock
 from shared.process.environment import check_environment
-from shared.runtime import Service
+from shared.process.service import Service
+from shared.process.service_runner import ServiceRunner
 from shared.store.engine import sqlite_url
-from shared.telemetry.bus_metrics import PrometheusBusMetrics
+from shared.telemetry.delivery_metrics import PrometheusDeliveryMetrics
 from shared.telemetry.metrics import Metrics
 
 __all__ = ["bootstrap_host"]
@@ -124,7 +124,7 @@ def bootstrap_host(
         ]
         file_log = SQLiteEventLog(directory.log, clock=ground.clock)
         log = ObservedLog(file_log, ground.clock)
-        bus_metrics = PrometheusBusMetrics(ground.metrics)
+        bus_metrics = PrometheusDeliveryMetrics(ground.metrics)
         host = Host(
             settings=settings,
             directory=directory,

@@ -16,7 +16,7 @@ from services.usage.bootstrap import bootstrap_cluster as usage
 from services.usage.settings import UsageSettings, UsageStreamSettings
 from shared.clock import SystemClock
 from shared.events.topics import CLUSTER_TOPICS, TOPICS
-from shared.process.ground import BuildService, cluster_ground, cluster_log
+from shared.process.context import BuildService, cluster_context, cluster_log
 
 __all__ = [
     "CLUSTER_SERVICES",
@@ -51,7 +51,7 @@ async def migrate(service: str | None = None) -> list[str]:
 
     Raises ``NutmegError`` where all are meant, but the settings name one database.
     """
-    ground = cluster_ground(own_settings=SERVICE_SETTINGS)
+    ground = cluster_context(own_settings=SERVICE_SETTINGS)
     names = [service] if service else list(CLUSTER_SERVICES)
     ground.settings.check_databases_of(names)
     for name in names:
@@ -85,7 +85,7 @@ async def issue_operator_token(email: str) -> str:
 
     The other services know the token once governance's worker has told them.
     """
-    ground = cluster_ground(own_settings=SERVICE_SETTINGS)
+    ground = cluster_context(own_settings=SERVICE_SETTINGS)
     built = bootstrap_governance(
         GovernanceSettings(),
         database_url=ground.settings.database_url_of("governance"),

@@ -21,18 +21,19 @@ from services.host.operations import (
     measure_dead_letters,
     waiting_of,
 )
-from shared.bus.dead_letters import DeadLetters
-from shared.bus.kafka_groups import GroupStanding
-from shared.bus.outbox import OutboxRelay
-from shared.bus.ports import EventLog, Lag, TopicPartition
-from shared.bus.replays import ReplayQueue
-from shared.bus.standing import LoopState
-from shared.bus.waiting import WaitingRecords
 from shared.clock import Clock
+from shared.consuming.consumer_state import LoopState
+from shared.consuming.dead_letters import DeadLetters
+from shared.consuming.replays import ReplayQueue
+from shared.consuming.waiting_events import WaitingRecords
 from shared.errors import ConflictError, NotFoundError, TransientError
 from shared.events.topics import GROUPS, ConsumerGroup
-from shared.parking import JobQueue
-from shared.runtime import RecurringWork, Service
+from shared.jobs.parking import JobQueue
+from shared.jobs.recurring_work import RecurringWork
+from shared.log.kafka.groups import GroupProgress
+from shared.log.port import EventLog, Lag, TopicPartition
+from shared.outbox.relay import OutboxRelay
+from shared.process.service import Service
 from shared.store.engine import Store
 from shared.store.health import store_health
 from shared.telemetry.metrics import Metrics
@@ -47,7 +48,7 @@ NOBODY_THERE = "nobody is in the group; the worker's /readyz and its log say why
 class ClusterLog(EventLog, Protocol):
     """A log whose groups can be looked at from outside."""
 
-    async def standings(self, groups: Iterable[str]) -> Mapping[str, GroupStanding]:
+    async def standings(self, groups: Iterable[str]) -> Mapping[str, GroupProgress]:
         """Return how groups stand. Raises ``TransientError``."""
         ...
 
@@ -204,7 +205,7 @@ class ClusterOperations:
     async def _consumer(
         self,
         group: ConsumerGroup,
-        standing: GroupStanding,
+        standing: GroupProgress,
         ends: Mapping[str, Mapping[TopicPartition, int]],
     ) -> ConsumerHealth:
         lags = [

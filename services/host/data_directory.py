@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from shared.bus.locks import FileLock, lock_directory
+from shared.log.sqlite.file_lock import FileLock, lock_directory
 
 __all__ = ["DataDirectory", "ServerAddress"]
 

@@ -1,8 +1,8 @@
 """What became of a dead letter, in words: the same on the page, in the API and in the command line."""
 
-from shared.bus.dead_letters import DeadLetterView
-from shared.bus.handling import Outcome
-from shared.bus.replays import ReplayState
+from shared.consuming.dead_letters import DeadLetterView
+from shared.consuming.handling import Outcome
+from shared.consuming.replays import ReplayState
 
 __all__ = ["outcome_words"]
 

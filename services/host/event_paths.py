@@ -12,10 +12,10 @@ from typing import Literal
 from uuid import UUID
 
 from services.host.observed_log import ObservedLog, PublishedRecord, describe_record
-from shared.bus.ports import TopicPartition
 from shared.errors import InvalidInputError
 from shared.events.registry import EVENT_TYPES
 from shared.events.topics import DEAD_LETTER_SUFFIX, GROUPS, TOPICS
+from shared.log.port import TopicPartition
 from shared.web.elements import Hop
 
 __all__ = ["EventPath", "Handling", "PathEvent", "correlation_id_in", "hops_of", "path_of", "path_of_records"]

@@ -1,4 +1,4 @@
-"""Accepting a loss, in a data directory or in a cluster. See :mod:`shared.bus.loss_acceptance`."""
+"""Accepting a loss, in a data directory or in a cluster. See :mod:`shared.outbox.loss_acceptance`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -7,11 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from services.host.bootstrap import bootstrap_host
 from services.host.data_directory import DataDirectory
 from services.host.settings import HostSettings
-from shared.bus.log_agreement import LOG
-from shared.bus.loss_acceptance import AcceptedLoss, accept_loss
-from shared.bus.ports import EventLog
-from shared.bus.sqlite_log import SQLiteEventLog
+from shared.consuming.log_agreement import LOG
 from shared.events.topics import CLUSTER_TOPICS, TOPICS
+from shared.log.port import EventLog
+from shared.log.sqlite.event_log import SQLiteEventLog
+from shared.outbox.loss_acceptance import AcceptedLoss, accept_loss
 from shared.store.engine import Store
 
 __all__ = ["accept_in_cluster", "accept_in_directory"]
@@ -29,9 +29,9 @@ async def accept_in_cluster(what: str, *, by: str, reason: str) -> list[Accepted
     """Accept it in a cluster, by the settings of the environment. No worker of the service may run."""
     # Imported here: an installation without a cluster has no client for Kafka.
     from services.host.cluster import CLUSTER_SERVICES, SERVICE_SETTINGS
-    from shared.process.ground import cluster_ground, cluster_log
+    from shared.process.context import cluster_context, cluster_log
 
-    ground = cluster_ground(own_settings=SERVICE_SETTINGS)
+    ground = cluster_context(own_settings=SERVICE_SETTINGS)
     ground.settings.check_databases_of(CLUSTER_SERVICES.keys())
     stores = [build(ground).service.store for build in CLUSTER_SERVICES.values()]
     async with AsyncExitStack() as stack:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from services.host.passing_log import PassingConsumer, PassingLog
-from shared.bus.dead_letter_record import PREFIX as DEAD_LETTER_PREFIX
-from shared.bus.ports import (
+from shared.clock import Clock
+from shared.consuming.dead_letter_record import PREFIX as DEAD_LETTER_PREFIX
+from shared.events.envelope import Headers, header
+from shared.log.port import (
     EventLog,
     LogConsumer,
     LogPosition,
@@ -21,8 +23,6 @@ from shared.bus.ports import (
     StartAt,
     TopicPartition,
 )
-from shared.clock import Clock
-from shared.events.envelope import Headers, header
 
 __all__ = ["ObservedLog", "PublishedRecord", "describe_record"]
 
@@ -77,7 +77,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 class ObservedLog(PassingLog):
-    """An :class:`~shared.bus.ports.EventLog` that passes everything on and takes note of it."""
+    """An :class:`~shared.log.port.EventLog` that passes everything on and takes note of it."""
 
     def __init__(self, log: EventLog, clock: Clock) -> None:
         super().__init__(log)
@@ -107,7 +107,7 @@ class ObservedLog(PassingLog):
             self._commits[group, place].append((offset, now))
 
     async def publish(self, records: Sequence[OutgoingRecord]) -> list[LogPosition]:
-        """See :class:`~shared.bus.ports.EventLog`."""
+        """See :class:`~shared.log.port.EventLog`."""
         positions = await super().publish(records)
         now = self._clock.now()
         for record, (partition, offset) in zip(records, positions, strict=True):
@@ -118,7 +118,7 @@ class ObservedLog(PassingLog):
     async def consumer(
         self, group: str, topics: Sequence[str], *, start: StartAt = "beginning"
     ) -> LogConsumer:
-        """See :class:`~shared.bus.ports.EventLog`."""
+        """See :class:`~shared.log.port.EventLog`."""
         return _ObservedConsumer(await super().consumer(group, topics, start=start), group, self)
 
 

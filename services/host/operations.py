@@ -9,14 +9,14 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from services.host.observed_log import ObservedLog
-from shared.bus.dead_letters import DeadLetters
-from shared.bus.replays import ReplayState
-from shared.bus.standing import LoopState
-from shared.bus.waiting import WaitingRecords
 from shared.clock import Clock
+from shared.consuming.consumer_state import LoopState
+from shared.consuming.dead_letters import DeadLetters
+from shared.consuming.replays import ReplayState
+from shared.consuming.waiting_events import WaitingRecords
 from shared.errors import NotFoundError
 from shared.http.local_clients import UNANNOUNCED_PROXY
-from shared.parking import JobQueue
+from shared.jobs.parking import JobQueue
 from shared.store.engine import Store
 from shared.store.health import StorageHealth
 from shared.telemetry.metrics import Metrics

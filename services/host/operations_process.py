@@ -21,7 +21,7 @@ from services.host.entrypoints.operations_pages import build_operations_pages
 from shared.errors import TransientError
 from shared.http.app import build_app
 from shared.identity.principals import Authenticator
-from shared.process.ground import Ground, cluster_log
+from shared.process.context import ProcessContext, cluster_log
 from shared.process.running import serve_until
 from shared.store.engine import Store
 from shared.telemetry.logging import configure_logging
@@ -46,7 +46,9 @@ class OperationsProcess:
             await self.log.close()
 
 
-def bootstrap_operations(ground: Ground, *, authenticator: Authenticator | None = None) -> OperationsProcess:
+def bootstrap_operations(
+    ground: ProcessContext, *, authenticator: Authenticator | None = None
+) -> OperationsProcess:
     """Build it; ``authenticator`` by default knows whom governance knows.
 
     Raises ``NutmegError`` unless the settings name each service's database.
@@ -72,7 +74,7 @@ def bootstrap_operations(ground: Ground, *, authenticator: Authenticator | None 
     return OperationsProcess(operations, app, log)
 
 
-async def serve_operations(ground: Ground, ended: asyncio.Event) -> None:
+async def serve_operations(ground: ProcessContext, ended: asyncio.Event) -> None:
     """Answer operators until ``ended`` is set."""
     configure_logging(NAME, level=ground.settings.log_level)
     process = bootstrap_operations(ground)
@@ -83,7 +85,7 @@ async def serve_operations(ground: Ground, ended: asyncio.Event) -> None:
 
 
 def _app(
-    ground: Ground,
+    ground: ProcessContext,
     operations: ClusterOperations,
     authenticator: Authenticator,
     routers: Sequence[APIRouter],

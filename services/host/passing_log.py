@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from shared.bus.ports import (
+from shared.events.topics import Topic
+from shared.log.port import (
     EventLog,
     Lag,
     LogConsumer,
@@ -13,13 +14,12 @@ from shared.bus.ports import (
     StartAt,
     TopicPartition,
 )
-from shared.events.topics import Topic
 
 __all__ = ["PassingConsumer", "PassingLog"]
 
 
 class PassingLog:
-    """An :class:`~shared.bus.ports.EventLog` in front of another; see there for what each method does."""
+    """An :class:`~shared.log.port.EventLog` in front of another; see there for what each method does."""
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
@@ -55,7 +55,7 @@ class PassingLog:
 
 
 class PassingConsumer:
-    """A :class:`~shared.bus.ports.LogConsumer` in front of another."""
+    """A :class:`~shared.log.port.LogConsumer` in front of another."""
 
     def __init__(self, consumer: LogConsumer) -> None:
         self._consumer = consumer

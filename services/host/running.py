@@ -22,14 +22,14 @@ from services.host.operations import (
     waiting_of,
 )
 from services.host.settings import HostSettings
-from shared.bus.dead_letters import DeadLetters
-from shared.bus.locks import FileLock
-from shared.bus.running import ServiceRunner, ServiceStatus, SubscriptionStatus, wait_until_idle
-from shared.bus.sqlite_log import SQLiteEventLog
-from shared.bus.working import WorkStatus
 from shared.clock import Clock
+from shared.consuming.dead_letters import DeadLetters
 from shared.errors import NotFoundError, TransientError
-from shared.parking import JobQueue
+from shared.jobs.job_loop import JobLoopStatus
+from shared.jobs.parking import JobQueue
+from shared.log.sqlite.event_log import SQLiteEventLog
+from shared.log.sqlite.file_lock import FileLock
+from shared.process.service_runner import ServiceRunner, ServiceStatus, SubscriptionStatus, wait_until_idle
 from shared.store.health import StorageHealth, file_health, store_health
 from shared.telemetry.loop_health import watch_event_loop
 from shared.telemetry.metrics import Metrics
@@ -299,7 +299,7 @@ def _outbox_health(status: ServiceStatus) -> OutboxHealth:
     )
 
 
-def _work_health(status: ServiceStatus, work: WorkStatus) -> WorkHealth:
+def _work_health(status: ServiceStatus, work: JobLoopStatus) -> WorkHealth:
     return WorkHealth(
         service=status.service,
         name=work.name,

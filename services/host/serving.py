@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from services.host.running import Host
-from shared.collector import settle_collector
+from shared.gc_tuning import freeze_survivors
 from shared.process.limits import require_descriptors, sweep_leftovers
 from shared.process.serving import answering, ended_by_signal, first_of
 
@@ -27,7 +27,7 @@ async def serve(host: Host, bound: socket.socket, *, announce: Announce | None =
     base_url = str(host.app.state.http_settings.base_url)
     try:
         await host.start()
-        settle_collector()
+        freeze_survivors()
         async with answering(host.app, bound) as serving:
             try:
                 host.directory.write_server(port, base_url, host.settings.local_url(port))

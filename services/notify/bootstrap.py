@@ -25,14 +25,15 @@ from services.notify.entrypoints.pages import build_pages
 from services.notify.handlers import DIRECTORY_HANDLERS, ROUTING_HANDLERS
 from services.notify.ports import Bell, MailTransport, NotifyPorts
 from services.notify.settings import NotifySettings
-from shared.bus.handling import Subscription, bind
 from shared.clock import Clock
+from shared.consuming.handling import Subscription, bind
 from shared.datasets.read_model import KnownDatasets
 from shared.events.topics import GROUPS
 from shared.identity.principals import Principals, TokenAuthenticator
 from shared.identity.tokens import Tokens
-from shared.process.ground import Ground, ServedService
-from shared.runtime import RecurringWork, Service
+from shared.jobs.recurring_work import RecurringWork
+from shared.process.context import ProcessContext, ServedService
+from shared.process.service import Service
 from shared.store.engine import Store
 from shared.telemetry.measuring import Measurements
 
@@ -185,7 +186,7 @@ async def _nothing_pending() -> int:
     return 0
 
 
-def bootstrap_cluster(ground: Ground) -> ServedService:
+def bootstrap_cluster(ground: ProcessContext) -> ServedService:
     """Build notify for a process of its own, by the settings of its environment."""
     built = bootstrap(
         NotifySettings(),

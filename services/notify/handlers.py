@@ -34,8 +34,8 @@ from services.notify.domain.routing import (
     requester,
 )
 from services.notify.ports import NotifyPorts, Telling
-from shared.bus.handling import Answer, Handlers, Outcome, each
-from shared.bus.waiting import forget_waiting, wake_waiting
+from shared.consuming.handling import Answer, Handlers, Outcome, for_each
+from shared.consuming.waiting_events import forget_waiting, wake_waiting
 from shared.errors import InvalidEventError, NotReadyError
 from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved
 from shared.events.catalog import HarvestCompleted, HarvestHeld
@@ -474,7 +474,7 @@ DIRECTORY_HANDLERS: Handlers[NotifyPorts] = {
     MEASUREMENT_RECORDED.name: remember_freshness,
 }
 
-_route_request = each(route_request)
+_route_request = for_each(route_request)
 
 ROUTING_HANDLERS: Handlers[NotifyPorts] = {
     QUALITY_ALERT_OPENED.name: route_alerts,
@@ -488,8 +488,8 @@ ROUTING_HANDLERS: Handlers[NotifyPorts] = {
     SHARING_REQUEST_APPROVED.name: _route_request,
     SHARING_REQUEST_DENIED.name: _route_request,
     SHARING_REQUEST_WITHDRAWN.name: _route_request,
-    SHARING_REQUEST_REDACTED.name: each(redact_request),
-    BASELINE_SUMMARISED.name: each(route_baseline),
-    HARVEST_HELD.name: each(route_held_harvest),
-    HARVEST_COMPLETED.name: each(close_held_harvest),
+    SHARING_REQUEST_REDACTED.name: for_each(redact_request),
+    BASELINE_SUMMARISED.name: for_each(route_baseline),
+    HARVEST_HELD.name: for_each(route_held_harvest),
+    HARVEST_COMPLETED.name: for_each(close_held_harvest),
 }

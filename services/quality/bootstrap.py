@@ -46,8 +46,8 @@ from services.quality.ports import (
     QualityPorts,
 )
 from services.quality.settings import QualitySettings
-from shared.bus.handling import Subscription, bind
 from shared.clock import Clock
+from shared.consuming.handling import Subscription, bind
 from shared.datasets.read_model import KnownDatasets
 from shared.events.topics import GROUPS
 from shared.http.fetching import GuardedFetcher
@@ -56,9 +56,10 @@ from shared.http.networks import Network
 from shared.identity.principals import Authenticator, Principals, TokenAuthenticator
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import Tokens
-from shared.parking import JobQueue, ParkedJob
-from shared.process.ground import Ground, ServedService
-from shared.runtime import Postponed, RecurringWork, Service
+from shared.jobs.parking import JobQueue, ParkedJob
+from shared.jobs.recurring_work import Postponed, RecurringWork
+from shared.process.context import ProcessContext, ServedService
+from shared.process.service import Service
 from shared.store.engine import Store
 from shared.telemetry.metrics import Metrics
 
@@ -93,7 +94,7 @@ def bootstrap(
     profiler: Profiler | None = None,
     retries_until: datetime | None = None,
 ) -> Quality:
-    """Build quality. Nothing is opened yet; see :class:`shared.runtime.Service`.
+    """Build quality. Nothing is opened yet; see :class:`shared.process.service.Service`.
 
     The networks and ports replace those of the settings; ``source`` replaces fetching altogether. Second
     tries of files that become due after ``retries_until`` are left to another process.
@@ -150,7 +151,7 @@ def bootstrap(
     return Quality(service, ports, authenticator)
 
 
-def bootstrap_cluster(ground: Ground) -> ServedService:
+def bootstrap_cluster(ground: ProcessContext) -> ServedService:
     """Build quality for a process of its own, by the settings of its environment."""
     settings = QualitySettings()
     built = bootstrap(

@@ -7,7 +7,7 @@ from services.quality.commands.dataset_batch import emit_alert
 from services.quality.commands.measuring import BASELINE_WORK, Arrival, measure_arrivals
 from services.quality.domain.alerts import Alert, AlertTransitionError, acknowledge
 from services.quality.ports import FirstHarvest, QualityPorts
-from shared.bus.handling import Handlers, Outcome
+from shared.consuming.handling import Handlers, Outcome
 from shared.datasets.read_model import dataset_of
 from shared.events.catalog import DatasetChanged, DatasetRegistered, DatasetRetired, HarvestCompleted
 from shared.events.envelope import Event

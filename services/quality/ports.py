@@ -341,7 +341,7 @@ class Wakers:
     _functions: dict[str, Callable[[], None]] = field(default_factory=dict)
 
     def register(self, name: str) -> Callable[[Callable[[], None]], None]:
-        """Return what :class:`shared.runtime.RecurringWork` takes as ``on_wake``."""
+        """Return what :class:`shared.jobs.recurring_work.RecurringWork` takes as ``on_wake``."""
 
         def take(wake: Callable[[], None]) -> None:
             self._functions[name] = wake

@@ -20,20 +20,21 @@ from services.usage.entrypoints.api_use import build_use_api
 from services.usage.handlers import COUNTING_HANDLERS, DIRECTORY_HANDLERS, LOOK_AFTER
 from services.usage.ports import UsagePorts
 from services.usage.settings import UsageSettings, UsageStreamSettings
-from shared.bus.handling import Subscription, bind
-from shared.bus.kafka_settings import KafkaSettings
 from shared.clock import Clock
+from shared.consuming.handling import Subscription, bind
 from shared.datasets.read_model import KnownDatasets
 from shared.events.topics import GROUPS
 from shared.http.idempotency import prune_idempotency_keys
 from shared.identity.principals import Principals, TokenAuthenticator
 from shared.identity.tokens import Tokens
-from shared.process.ground import Ground, ServedService, SettingMissingError
-from shared.runtime import RecurringWork, Service
+from shared.jobs.recurring_work import RecurringWork
+from shared.log.kafka.settings import KafkaSettings
+from shared.process.context import ProcessContext, ServedService, SettingMissingError
+from shared.process.service import Service
 from shared.store.engine import Store
-from shared.store.scrubbing import scrub
 from shared.store.unit_of_work import UnitOfWork
-from shared.telemetry.bus_metrics import PrometheusBusMetrics
+from shared.store.wal_truncation import truncate_wal
+from shared.telemetry.delivery_metrics import PrometheusDeliveryMetrics
 from shared.telemetry.metrics import Metrics
 
 __all__ = ["Usage", "bootstrap", "bootstrap_cluster", "bootstrap_stream"]
@@ -56,7 +57,7 @@ class Usage:
 def bootstrap(
     settings: UsageSettings, *, database_url: str, clock: Clock, metrics: Metrics, is_watching: bool = True
 ) -> Usage:
-    """Build usage. Nothing is opened yet; see :class:`shared.runtime.Service`.
+    """Build usage. Nothing is opened yet; see :class:`shared.process.service.Service`.
 
     ``is_watching=False``: another process, a stream processor, looks for spikes and silence.
     """
@@ -97,13 +98,13 @@ def bootstrap(
     return Usage(service, ports)
 
 
-def bootstrap_cluster(ground: Ground) -> ServedService:
+def bootstrap_cluster(ground: ProcessContext) -> ServedService:
     """Build usage for an api or worker of its own, by the settings of its environment."""
     built = _built_for_cluster(ground)
     return ServedService(built.service, _authenticator(ground, built))
 
 
-def bootstrap_stream(ground: Ground) -> ServedService:
+def bootstrap_stream(ground: ProcessContext) -> ServedService:
     """Build usage's stream processor, by the settings of its environment.
 
     Raises ``SettingMissingError`` where Faust is not installed.
@@ -127,13 +128,13 @@ def bootstrap_stream(ground: Ground) -> ServedService:
             patience=StreamPatience(settings.records_max, settings.gather_seconds),
             fresh_seconds=settings.fresh_seconds,
             folder=ground.settings.data_dir / "stream",
-            bus_metrics=PrometheusBusMetrics(ground.metrics),
+            bus_metrics=PrometheusDeliveryMetrics(ground.metrics),
             watching=partial(_watching, store),
         ),
     )
 
 
-def _built_for_cluster(ground: Ground) -> Usage:
+def _built_for_cluster(ground: ProcessContext) -> Usage:
     return bootstrap(
         UsageSettings(),
         database_url=ground.settings.database_url_of("usage"),
@@ -143,7 +144,7 @@ def _built_for_cluster(ground: Ground) -> Usage:
     )
 
 
-def _authenticator(ground: Ground, built: Usage) -> TokenAuthenticator:
+def _authenticator(ground: ProcessContext, built: Usage) -> TokenAuthenticator:
     return TokenAuthenticator(
         Tokens(ground.signing_key, ground.clock), built.service.store, built.ports.principals
     )
@@ -206,7 +207,7 @@ async def _close_days(store: Store, ports: UsagePorts) -> None:
     async with store.unit_of_work() as work:
         forgotten = await close_days(work, ports)
     if forgotten:
-        await scrub(store)
+        await truncate_wal(store)
 
 
 async def _mark_day(store: Store, ports: UsagePorts) -> int:

@@ -11,7 +11,7 @@ from services.usage.domain.clients import AccessMethod
 from services.usage.domain.counter import CountedHit, HitKind, TrailKey, recount
 from services.usage.domain.reports import identifier_name, landing_page_name
 from services.usage.ports import UsagePorts
-from shared.bus.handling import Handlers, Outcome
+from shared.consuming.handling import Handlers, Outcome
 from shared.datasets.read_model import dataset_of
 from shared.events.catalog import DatasetRetired
 from shared.events.envelope import Event

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 
-__all__ = ["normalise_publisher"]
+__all__ = ["normalize_publisher"]
 
 _ABBREVIATIONS = {
     "dept": "department",
@@ -25,7 +25,7 @@ _FILLERS = frozenset({"the", "of", "for", "and", "on", "s"})
 _WORD = re.compile(r"[a-z0-9]+|&")
 
 
-def normalise_publisher(name: str, jurisdiction_words: Collection[str] = ()) -> str:
+def normalize_publisher(name: str, jurisdiction_words: Collection[str] = ()) -> str:
     """Return lower-case words without punctuation, fillers, abbreviations and jurisdiction words.
 
     >>> normalise_publisher("CT Dept. of Social Services", {"ct"})

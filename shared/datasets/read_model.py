@@ -21,7 +21,7 @@ from sqlalchemy import (
     select,
 )
 
-from shared.bus.handling import Outcome
+from shared.consuming.handling import Outcome
 from shared.events.catalog import DatasetChanged, DatasetRegistered, DatasetRetired, DatasetState
 from shared.events.envelope import Event
 from shared.identity.rules import AllOf, AnyOf, HoldsRole, IsPerson

@@ -14,7 +14,7 @@ __all__ = [
     "STREAM_TABLES",
     "TOPICS",
     "ConsumerGroup",
-    "Freshness",
+    "Deduplication",
     "Topic",
     "dead_letter_topic",
     "topic_named",
@@ -29,7 +29,7 @@ RECORD_BYTES_MAX = 900 * 1024
 DEAD_LETTER_BYTES_EXTRA = 64 * 1024
 
 
-class Freshness(StrEnum):
+class Deduplication(StrEnum):
     """How a consumer tells a repeat or a late copy from news."""
 
     VERSION = "version"
@@ -45,7 +45,7 @@ class Topic:
     name: str
     owner: str
     carries: str
-    freshness: Freshness
+    freshness: Deduplication
     compacted: bool
     retention_days: int | None
     partition_key_field: str | None = None
@@ -70,7 +70,7 @@ _ALL = (
         "catalog.datasets",
         "catalog",
         "full state of every dataset and the changed fields; internal to Nutmeg",
-        Freshness.VERSION,
+        Deduplication.VERSION,
         compacted=True,
         retention_days=None,
         tombstone_days=30,
@@ -79,7 +79,7 @@ _ALL = (
         "catalog.public",
         "catalog",
         "the public subset, for outside services; a record that turns hidden gets a tombstone",
-        Freshness.VERSION,
+        Deduplication.VERSION,
         compacted=True,
         retention_days=None,
     ),
@@ -87,7 +87,7 @@ _ALL = (
         "catalog.notices",
         "catalog",
         "one-off things to tell: harvest completed, harvest held for confirmation",
-        Freshness.INBOX,
+        Deduplication.INBOX,
         compacted=False,
         retention_days=30,
         partition_key_field="source_id",
@@ -96,7 +96,7 @@ _ALL = (
         "directory.agencies",
         "governance",
         "bodies that own datasets, with every known spelling",
-        Freshness.VERSION,
+        Deduplication.VERSION,
         compacted=True,
         retention_days=None,
     ),
@@ -104,7 +104,7 @@ _ALL = (
         "directory.people",
         "governance",
         "name, addresses, grants and revocations: the only topic with personal data",
-        Freshness.VERSION,
+        Deduplication.VERSION,
         compacted=True,
         retention_days=None,
         personal_data=True,
@@ -114,7 +114,7 @@ _ALL = (
         "directory.stewardships",
         "governance",
         "who answers for a dataset and what was promised for it, by source identifier",
-        Freshness.VERSION,
+        Deduplication.VERSION,
         compacted=True,
         retention_days=None,
     ),
@@ -122,7 +122,7 @@ _ALL = (
         "usage.hits",
         "usage",
         "single hits of one visitor bucket, so sessions and double clicks stay in one partition",
-        Freshness.INBOX,
+        Deduplication.INBOX,
         compacted=False,
         retention_days=7,
         partition_key_field="hit.visitor_bucket",
@@ -131,7 +131,7 @@ _ALL = (
         "usage.rollups",
         "usage",
         "absolute counts per dataset and window, never increments",
-        Freshness.VERSION,
+        Deduplication.VERSION,
         compacted=True,
         retention_days=400,
         partition_key_field="rollup.dataset_id",
@@ -140,7 +140,7 @@ _ALL = (
         "usage.alerts",
         "usage",
         "spikes and silence of use; full alert state",
-        Freshness.VERSION,
+        Deduplication.VERSION,
         compacted=True,
         retention_days=None,
         partition_key_field="alert.dataset_id",
@@ -150,7 +150,7 @@ _ALL = (
         "quality.measurements",
         "quality",
         "the latest result per dataset and kind; history is in quality's tables",
-        Freshness.VERSION,
+        Deduplication.VERSION,
         compacted=True,
         retention_days=None,
         partition_key_field="measurement.dataset_id",
@@ -159,7 +159,7 @@ _ALL = (
         "quality.alerts",
         "quality",
         "degradations and recoveries; full alert state",
-        Freshness.VERSION,
+        Deduplication.VERSION,
         compacted=True,
         retention_days=None,
         partition_key_field="alert.dataset_id",
@@ -169,7 +169,7 @@ _ALL = (
         "quality.notices",
         "quality",
         "baseline summaries, one per steward and one for all who answer for agencies",
-        Freshness.INBOX,
+        Deduplication.INBOX,
         compacted=False,
         retention_days=30,
     ),
@@ -177,7 +177,7 @@ _ALL = (
         "sharing.requests",
         "governance",
         "full state of every sharing request; the steps are governance's audit table; person ids only",
-        Freshness.VERSION,
+        Deduplication.VERSION,
         compacted=True,
         retention_days=None,
         max_compaction_lag_days=7,
@@ -186,7 +186,7 @@ _ALL = (
         "notify.deliveries",
         "notify",
         "what became of each message: sent, deferred or dead",
-        Freshness.INBOX,
+        Deduplication.INBOX,
         compacted=False,
         retention_days=30,
         partition_key_field="delivery.about_id",
@@ -195,7 +195,7 @@ _ALL = (
         "notify.acknowledgements",
         "notify",
         "who took charge of which alert",
-        Freshness.INBOX,
+        Deduplication.INBOX,
         compacted=False,
         retention_days=30,
         partition_key_field="dataset_id",
@@ -209,7 +209,7 @@ _TABLES = (
         "usage.signals.windows",
         "usage",
         "changelog of the stream's table of hourly uses; in a cluster only, and for nobody else to read",
-        Freshness.VERSION,
+        Deduplication.VERSION,
         compacted=True,
         retention_days=None,
     ),
@@ -323,7 +323,7 @@ def dead_letter_topic(topic: Topic) -> Topic:
         topic.name + DEAD_LETTER_SUFFIX,
         topic.owner,
         f"records of {topic.name} that a group could not handle, untouched, with the reason in headers",
-        Freshness.INBOX,
+        Deduplication.INBOX,
         compacted=False,
         retention_days=DEAD_LETTER_RETENTION_DAYS,
         personal_data=topic.personal_data,

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Column, MetaData, String, Table, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.bus.handling import Outcome
+from shared.consuming.handling import Outcome
 from shared.events.envelope import Event
 from shared.events.governance import PersonChanged, PersonState
 from shared.identity.tokens import AuthenticationError, Tokens

@@ -13,30 +13,30 @@ import structlog
 from fastapi import APIRouter, FastAPI
 from pydantic_settings import BaseSettings
 
-from shared.bus.consumer import LoopSettings
-from shared.bus.outbox import RelaySettings
-from shared.bus.ports import EventLog
-from shared.bus.running import ServiceRunner
-from shared.collector import settle_collector
+from shared.consuming.consumer_loop import LoopSettings
 from shared.errors import NutmegError, TransientError
 from shared.event_loop import run_in_loop
+from shared.gc_tuning import freeze_survivors
 from shared.http.app import build_app
 from shared.http.probes import Readiness, no_troubles
-from shared.process.ground import (
+from shared.log.port import EventLog
+from shared.outbox.relay import RelaySettings
+from shared.process.context import (
     BuildService,
-    Ground,
+    ProcessContext,
     ServedService,
     WorkRunner,
-    cluster_ground,
+    cluster_context,
     cluster_log,
 )
 from shared.process.limits import keep_to_owner, require_descriptors, sweep_leftovers
+from shared.process.service import Service
+from shared.process.service_runner import ServiceRunner
 from shared.process.serving import answering, ended_by_signal, first_of, listening_socket
-from shared.runtime import Service
 from shared.store.engine import Store
 from shared.store.health import store_health
 from shared.store.notes import read_note
-from shared.telemetry.bus_metrics import PrometheusBusMetrics
+from shared.telemetry.delivery_metrics import PrometheusDeliveryMetrics
 from shared.telemetry.logging import configure_logging
 from shared.telemetry.loop_health import watch_event_loop
 
@@ -69,7 +69,7 @@ def run_worker(build: BuildService, *settings: type[BaseSettings], part: str = "
 
 
 def run_process(
-    serve: Callable[[Ground, asyncio.Event], Awaitable[None]], *settings: type[BaseSettings]
+    serve: Callable[[ProcessContext, asyncio.Event], Awaitable[None]], *settings: type[BaseSettings]
 ) -> None:
     """Await ``serve`` with the ground and an event that a signal sets. Ends with 1 if it can't begin."""
 
@@ -77,7 +77,7 @@ def run_process(
         keep_to_owner()
         require_descriptors()
         await asyncio.to_thread(sweep_leftovers)
-        await serve(cluster_ground(own_settings=settings), ended_by_signal())
+        await serve(cluster_context(own_settings=settings), ended_by_signal())
 
     try:
         run_in_loop(main())
@@ -87,12 +87,12 @@ def run_process(
 
 
 def _run(
-    serve: Callable[[Ground, ServedService, asyncio.Event], Awaitable[None]],
+    serve: Callable[[ProcessContext, ServedService, asyncio.Event], Awaitable[None]],
     build: BuildService,
     part: str,
     settings: Sequence[type[BaseSettings]],
 ) -> None:
-    async def begin(ground: Ground, ended: asyncio.Event) -> None:
+    async def begin(ground: ProcessContext, ended: asyncio.Event) -> None:
         built = build(ground)
         configure_logging(f"{built.service.name}-{part}", level=ground.settings.log_level)
         await serve(ground, built, ended)
@@ -100,7 +100,7 @@ def _run(
     run_process(begin, *settings)
 
 
-async def _serve_api(ground: Ground, built: ServedService, ended: asyncio.Event) -> None:
+async def _serve_api(ground: ProcessContext, built: ServedService, ended: asyncio.Event) -> None:
     service = built.service
     is_open = asyncio.Event()
 
@@ -131,18 +131,18 @@ async def _serve_api(ground: Ground, built: ServedService, ended: asyncio.Event)
         await service.store.close()
 
 
-def _service_runner(ground: Ground, service: Service, log: EventLog) -> ServiceRunner:
+def _service_runner(ground: ProcessContext, service: Service, log: EventLog) -> ServiceRunner:
     return ServiceRunner(
         service,
         log=log,
         clock=ground.clock,
-        metrics=PrometheusBusMetrics(ground.metrics),
+        metrics=PrometheusDeliveryMetrics(ground.metrics),
         loop_settings=LoopSettings(pause_seconds_max=PAUSE_SECONDS_MAX),
         relay_settings=RelaySettings(poll_seconds=POLL_SECONDS, pause_seconds_max=PAUSE_SECONDS_MAX),
     )
 
 
-async def _serve_worker(ground: Ground, built: ServedService, ended: asyncio.Event) -> None:
+async def _serve_worker(ground: ProcessContext, built: ServedService, ended: asyncio.Event) -> None:
     log = cluster_log(ground.clock)
     runner: WorkRunner = (
         built.build_runner(log) if built.build_runner else _service_runner(ground, built.service, log)
@@ -167,7 +167,7 @@ async def _serve_worker(ground: Ground, built: ServedService, ended: asyncio.Eve
 
 async def serve_until(
     ended: asyncio.Event,
-    ground: Ground,
+    ground: ProcessContext,
     app: FastAPI,
     name: str,
     start: Start,
@@ -210,7 +210,7 @@ def _settled(task: "asyncio.Task[None]", gave_up: asyncio.Event) -> None:
     if task.exception() is not None:
         gave_up.set()
         return
-    settle_collector()
+    freeze_survivors()
 
 
 async def _storage_causes(store: Store) -> Sequence[str]:
@@ -224,7 +224,7 @@ async def _close(log: EventLog) -> None:
 
 
 def _app(
-    ground: Ground,
+    ground: ProcessContext,
     built: ServedService,
     routers: Sequence[APIRouter],
     readiness: Readiness,

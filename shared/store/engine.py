@@ -25,11 +25,11 @@ from sqlalchemy.pool import NullPool
 
 from shared.clock import Clock
 from shared.errors import DamagedFileError, SchemaError, TransientError
-from shared.store.bus_tables import BusTables
+from shared.store.delivery_tables import DeliveryTables
 from shared.store.migrations import upgrade
-from shared.store.passing_errors import is_passing
 from shared.store.sqlite_driver import ThriftyConnection, open_connection
 from shared.store.sqlite_integrity import damage_of, require_whole
+from shared.store.transient_errors import is_transient
 from shared.store.unit_of_work import UnitOfWork
 
 __all__ = ["Store", "sqlite_url"]
@@ -68,7 +68,7 @@ class Store:
         *,
         service: str,
         metadata: MetaData,
-        tables: BusTables,
+        tables: DeliveryTables,
         migrations: Path,
         clock: Clock,
     ) -> None:
@@ -144,7 +144,7 @@ class Store:
         except SchemaError as error:
             raise SchemaError(f"{name} cannot be used: {error}") from error
         except DBAPIError as error:
-            if is_passing(error):
+            if is_transient(error):
                 raise
             raise DamagedFileError(
                 f"{name} cannot be brought up to date ({error.orig}); put a backup back (nutmeg restore)"
@@ -259,7 +259,7 @@ class Store:
         try:
             yield
         except DBAPIError as error:
-            if is_passing(error):
+            if is_transient(error):
                 raise TransientError(f"the store of {self.service} is away: {error.orig}") from error
             raise
         except (ConnectionError, TimeoutError, gaierror, PoolTimeoutError) as error:

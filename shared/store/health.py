@@ -43,7 +43,7 @@ class StorageHealth:
     checked_at: datetime | None
     refusal: str | None = None
     accepted_losses: Sequence[Mapping[str, Any]] = ()
-    """What operators decided to go on without: see :class:`shared.bus.loss_acceptance.AcceptedLoss`."""
+    """What operators decided to go on without: see :class:`shared.outbox.loss_acceptance.AcceptedLoss`."""
 
     @property
     def causes(self) -> Sequence[str]:

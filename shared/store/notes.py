@@ -5,7 +5,7 @@ from typing import Any, Literal
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.store.bus_tables import BusTables
+from shared.store.delivery_tables import DeliveryTables
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
@@ -14,7 +14,7 @@ __all__ = ["NoteName", "read_note", "remove_note", "write_note"]
 NoteName = Literal["loss_accepted", "outbox_pruned_before", "refusal", "version_floor"]
 
 
-async def read_note(connection: AsyncConnection, tables: BusTables, name: NoteName) -> Any:
+async def read_note(connection: AsyncConnection, tables: DeliveryTables, name: NoteName) -> Any:
     """Return a note's value, ``None`` if there is none."""
     table = tables.store_notes
     return (await connection.execute(select(table.c.value).where(table.c.name == name))).scalar_one_or_none()

@@ -11,8 +11,8 @@ from shared.clock import Clock
 from shared.events.envelope import Event, encode, new_event, tombstone
 from shared.events.model import EventModel
 from shared.events.registry import EventType
-from shared.events.topics import Freshness
-from shared.store.bus_tables import OUTBOX_SHARDS, BusTables
+from shared.events.topics import Deduplication
+from shared.store.delivery_tables import OUTBOX_SHARDS, DeliveryTables
 from shared.telemetry.tracing import current_traceparent
 
 __all__ = ["UnitOfWork"]
@@ -28,7 +28,7 @@ class UnitOfWork:
     """
 
     def __init__(
-        self, connection: AsyncConnection, tables: BusTables, clock: Clock, *, version_floor: int = 0
+        self, connection: AsyncConnection, tables: DeliveryTables, clock: Clock, *, version_floor: int = 0
     ) -> None:
         self.connection = connection
         self.tables = tables
@@ -58,7 +58,7 @@ class UnitOfWork:
         Raises ``EventTooLargeError`` at once, so that the transaction ends and nothing stalls the relay;
         ``ValueError`` for entity state without ``subjectversion``, which no consumer could put in order.
         """
-        if subjectversion is None and event_type.topic.freshness is Freshness.VERSION:
+        if subjectversion is None and event_type.topic.freshness is Deduplication.VERSION:
             raise ValueError(f"{event_type.name} is entity state: pass subjectversion")
         cause = cause or self.cause
         event = new_event(

@@ -32,7 +32,7 @@ def read(path: Path) -> str:
 
 
 def module_name(path: Path) -> str:
-    """Return the dotted name of a Python file: ``shared/bus/__init__.py`` is ``shared.bus``."""
+    """Return the dotted name of a Python file: ``shared/log/__init__.py`` is ``shared.log``."""
     parts = path.with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 

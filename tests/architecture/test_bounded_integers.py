@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 
 from services.host.cluster import CLUSTER_SERVICES
 from services.host.entrypoints.api_operations import build_operations_api
-from shared.process.ground import cluster_ground
+from shared.process.context import cluster_context
 from shared.process.settings import ClusterSettings
 from shared.store.types import SIGNED_64_BITS_MAX
 
@@ -22,7 +22,7 @@ def test_every_integer_of_a_request_is_bounded_to_what_both_databases_take() -> 
         signing_key=SecretStr("ab" * 32),
     )
     for build in CLUSTER_SERVICES.values():
-        assert unbounded(*build(cluster_ground(settings)).service.routers) == []
+        assert unbounded(*build(cluster_context(settings)).service.routers) == []
     assert unbounded(build_operations_api(None)) == []  # type: ignore[arg-type]  # routes only
 
 

@@ -19,7 +19,7 @@ JSON_OF_OUR_OWN = {
     "services/notify/adapters/sql_matters.py": "what was dumped in the same line",
     "services/quality/adapters/duckdb_child.py": "requests of the parent process",
     "services/quality/adapters/duckdb_profiler.py": "answers of our own process, bounded by its pipe",
-    "shared/bus/sqlite_file.py": "headers that the log packed itself",
+    "shared/log/sqlite/file.py": "headers that the log packed itself",
     "shared/events/contracts.py": "committed schemas",
     "shared/http/cursors.py": "what was sealed here, found unaltered",
     "shared/store/engine.py": "columns that were written as JSON here",

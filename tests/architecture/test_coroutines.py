@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from services.host.cluster import CLUSTER_SERVICES
 from shared.http.cursors import CursorDependency
 from shared.http.viewing import ViewerDependency
-from shared.process.ground import cluster_ground
+from shared.process.context import cluster_context
 from shared.process.settings import ClusterSettings
 
 
@@ -47,7 +47,7 @@ def test_no_route_and_no_dependency_is_run_in_a_thread() -> None:
         signing_key=SecretStr("ab" * 32),
     )
     for build in CLUSTER_SERVICES.values():
-        assert threaded(*build(cluster_ground(settings)).service.routers) == []
+        assert threaded(*build(cluster_context(settings)).service.routers) == []
 
 
 def test_one_that_would_be_is_noticed() -> None:

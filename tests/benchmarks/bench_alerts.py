@@ -20,9 +20,9 @@ from uuid import UUID, uuid4
 import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from shared.collector import settle_collector
 from shared.events.alerts import AlertOpened, AlertState
 from shared.events.registry import QUALITY_ALERT_OPENED
+from shared.gc_tuning import freeze_survivors
 from tests.support.host_in_process import RunningHost, feed_of, run_host
 from tests.support.mail_server import MailServer, run_mail_server
 
@@ -95,7 +95,7 @@ async def measure(data_dir: Path, server: TimingServer) -> None:
         await running.harvest(feed_of(*names))
         await running.idle()
         rows_of_datasets = await running.rows("catalog", "SELECT dataset_id FROM datasets")
-        settle_collector()
+        freeze_survivors()
         mails_before, processor_before = len(server.accepted), time.process_time()
         committed = await raise_alerts(running, [str(UUID(row[0])) for row in rows_of_datasets])
         await running.host.wait_until_idle(timeout_seconds=DRAIN_SECONDS_MAX)

@@ -16,13 +16,13 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer
 
-from shared.bus.consumer import ConsumerLoop
-from shared.bus.handling import Subscription
-from shared.bus.kafka_client import client_options
-from shared.bus.kafka_log import KafkaEventLog
-from shared.bus.kafka_settings import KafkaSettings
+from shared.consuming.consumer_loop import ConsumerLoop
+from shared.consuming.handling import Subscription
 from shared.events.registry import HIT_RECORDED
 from shared.events.topics import TOPICS
+from shared.log.kafka.client import client_options
+from shared.log.kafka.event_log import KafkaEventLog
+from shared.log.kafka.settings import KafkaSettings
 from tests.benchmarks.bench_log import (
     BATCH,
     CLOCK,
@@ -35,10 +35,10 @@ from tests.benchmarks.bench_log import (
 )
 from tests.servers.jars import cache_directory
 from tests.servers.kafka import Kafka
-from tests.support.bus_bench import until
 from tests.support.kafka_bench import kafka_settings, open_kafka_bench
 from tests.support.kafka_workers import ended, worker
 from tests.support.ledger_service import COUNTING, open_ledger
+from tests.support.log_bench import until
 
 ROUNDS = 5
 PARTITIONS = 4

@@ -15,18 +15,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from shared.bus.consumer import ConsumerLoop
-from shared.bus.handling import Outcome, Subscription
-from shared.bus.ports import OutgoingRecord
-from shared.bus.running import ServiceRunner
-from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import SystemClock
-from shared.collector import settle_collector
+from shared.consuming.consumer_loop import ConsumerLoop
+from shared.consuming.handling import Outcome, Subscription
 from shared.events.envelope import Event, decode, encode, new_event
 from shared.events.model import EventModel
 from shared.events.registry import HIT_RECORDED, ROLLUP_UPDATED, EventType
 from shared.events.topics import TOPICS
 from shared.events.usage import Hit, HitRecorded, Rollup, RollupUpdated
+from shared.gc_tuning import freeze_survivors
+from shared.log.port import OutgoingRecord
+from shared.log.sqlite.event_log import SQLiteEventLog
+from shared.process.service_runner import ServiceRunner
 from shared.store.unit_of_work import UnitOfWork
 from tests.support.ledger_service import COUNTING, dataset_id, open_ledger
 
@@ -222,7 +222,7 @@ def report_percentiles(name: str, seconds: Sequence[float]) -> None:
 
 async def main() -> None:
     """Measure everything in a temporary directory, with the collector set as a running server sets it."""
-    settle_collector()
+    freeze_survivors()
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         await measure_append(directory)

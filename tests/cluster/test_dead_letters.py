@@ -9,13 +9,13 @@ import httpx
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from shared.bus.kafka_log import KafkaEventLog
-from shared.bus.kafka_settings import KafkaSettings
-from shared.bus.ports import OutgoingRecord
 from shared.clock import SystemClock
 from shared.events.envelope import encode, new_event
 from shared.events.registry import HIT_RECORDED
 from shared.events.usage import Hit, HitRecorded
+from shared.log.kafka.event_log import KafkaEventLog
+from shared.log.kafka.settings import KafkaSettings
+from shared.log.port import OutgoingRecord
 from tests.support.cluster import Cluster, run_cluster
 from tests.support.cluster_facts import dead_letters, lag_of, rows_of
 from tests.support.journeys import eventually

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 
-from shared.bus.replica_names import ReplicaName
 from shared.clock import SystemClock
 from shared.errors import ReplicaFencedError, TransientError
 from shared.store.engine import Store
+from shared.store.replica_names import ReplicaName
 from tests.support.databases import Databases
 from tests.support.ledger_service import ledger_store
 

@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select, text, update
 
-from shared.bus.outbox import OutboxRelay, RelaySettings
-from shared.bus.session_locks import SessionLocks
-from shared.bus.shards import LockedShards
-from shared.bus.sqlite_log import SQLiteEventLog
-from shared.bus.turns import one_at_a_time
 from shared.clock import Clock, SystemClock
 from shared.errors import TransientError
 from shared.events.envelope import decode
 from shared.events.topics import TOPICS
 from shared.events.usage import HitRecorded
-from shared.runtime import RecurringWork
-from shared.store.bus_tables import OUTBOX_SHARDS
+from shared.jobs.exclusive_lock import exclusive_lock
+from shared.jobs.recurring_work import RecurringWork
+from shared.log.sqlite.event_log import SQLiteEventLog
+from shared.outbox.relay import OutboxRelay, RelaySettings
+from shared.outbox.shard_lease import LockedShardLease
+from shared.store.delivery_tables import OUTBOX_SHARDS
 from shared.store.engine import Store
-from tests.support.bus_bench import until
+from shared.store.session_locks import SessionLocks
 from tests.support.databases import Databases
 from tests.support.ledger_service import STATES, Ledger, dataset_id, ledger_store
+from tests.support.log_bench import until
 
 pytestmark = pytest.mark.cluster
 QUICK = RelaySettings(rows_max=7, poll_seconds=0.02, pause_seconds_min=0.01, pause_seconds_max=0.05)
@@ -60,11 +60,11 @@ async def log(tmp_path: Path) -> AsyncIterator[SQLiteEventLog]:
     await opened.close()
 
 
-def shards_of(store: Store) -> LockedShards:
-    return LockedShards(store, SystemClock(), look_seconds=LOOK_SECONDS)
+def shards_of(store: Store) -> LockedShardLease:
+    return LockedShardLease(store, SystemClock(), look_seconds=LOOK_SECONDS)
 
 
-async def look(*replicas: LockedShards) -> list[set[int]]:
+async def look(*replicas: LockedShardLease) -> list[set[int]]:
     """Let each look twice, so that what one gives up is taken by another."""
     for _ in range(2):
         await asyncio.sleep(LOOK_SECONDS)
@@ -135,7 +135,7 @@ async def test_every_shard_has_one_owner_and_replicas_share_them_evenly(stores: 
 async def test_a_replica_that_lost_its_session_is_told_before_it_publishes_again(
     stores: Sequence[Store],
 ) -> None:
-    shards = LockedShards(stores[0], SystemClock(), look_seconds=60)
+    shards = LockedShardLease(stores[0], SystemClock(), look_seconds=60)
     assert set(await shards.owned()) == set(range(OUTBOX_SHARDS))
     await kill_one_session(stores[1])
     with pytest.raises(TransientError, match="ledger is away"):
@@ -184,7 +184,7 @@ async def test_one_replica_at_a_time_does_a_portion_and_any_does_the_next(stores
         return 0
 
     work = RecurringWork("ledger.tidy", 1.0, portion, nothing)
-    mine, other = (one_at_a_time(work, each) for each in locks)
+    mine, other = (exclusive_lock(work, each) for each in locks)
     running = asyncio.ensure_future(mine.run_once())
     await begun.wait()
     assert await other.run_once() == 0

@@ -14,11 +14,11 @@ import httpx
 import orjson
 import pytest
 
-from shared.bus.kafka_log import KafkaEventLog
-from shared.bus.kafka_settings import KafkaSettings
-from shared.bus.ports import OutgoingRecord
 from shared.clock import SystemClock
 from shared.events.topics import GROUPS
+from shared.log.kafka.event_log import KafkaEventLog
+from shared.log.kafka.settings import KafkaSettings
+from shared.log.port import OutgoingRecord
 from tests.support.catalog_service import dataset, feed_of
 from tests.support.cluster import SERVICES, Cluster, run_cluster
 from tests.support.file_server import FileServer, csv_of, run_file_server

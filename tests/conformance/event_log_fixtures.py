@@ -7,19 +7,24 @@ from uuid import uuid4
 
 import pytest
 
-from shared.bus.kafka_log import KafkaEventLog
-from shared.bus.kafka_settings import KafkaSettings
-from shared.bus.ports import EventLog, LogConsumer, LogRecord, OutgoingRecord
-from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import Clock, SimulatedClock
-from shared.events.topics import Freshness, Topic
+from shared.events.topics import Deduplication, Topic
+from shared.log.kafka.event_log import KafkaEventLog
+from shared.log.kafka.settings import KafkaSettings
+from shared.log.port import EventLog, LogConsumer, LogRecord, OutgoingRecord
+from shared.log.sqlite.event_log import SQLiteEventLog
 
 __all__ = ["LOGS", "STATES", "TOPICS_USED", "LogFactory", "clock", "log", "open_log", "outgoing", "read_all"]
 
 STATES = Topic(
-    "ledger.accounts", "ledger", "state of accounts", Freshness.VERSION, compacted=True, retention_days=None
+    "ledger.accounts",
+    "ledger",
+    "state of accounts",
+    Deduplication.VERSION,
+    compacted=True,
+    retention_days=None,
 )
-FACTS = Topic("ledger.notices", "ledger", "facts", Freshness.INBOX, compacted=False, retention_days=7)
+FACTS = Topic("ledger.notices", "ledger", "facts", Deduplication.INBOX, compacted=False, retention_days=7)
 TOPICS_USED = (STATES, FACTS)
 
 LogFactory = Callable[[], Awaitable[EventLog]]

@@ -5,13 +5,13 @@ from uuid import uuid4
 
 import pytest
 
-from shared.bus.dead_letter_record import Failure, dead_letter_record
-from shared.bus.dead_letters import DeadLetters
-from shared.bus.ports import OutgoingRecord, TopicPartition
-from shared.bus.replays import ReplayState
 from shared.clock import SimulatedClock
+from shared.consuming.dead_letter_record import Failure, dead_letter_record
+from shared.consuming.dead_letters import DeadLetters
+from shared.consuming.replays import ReplayState
 from shared.errors import ConflictError, InvalidEventError, InvalidInputError, NotFoundError
 from shared.events.topics import TOPICS
+from shared.log.port import OutgoingRecord, TopicPartition
 from tests.conformance.event_log_fixtures import LogFactory, clock, open_log
 from tests.support.databases import Databases
 from tests.support.ledger_service import COUNTING, open_ledger

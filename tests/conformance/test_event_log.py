@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from shared.bus.ports import EventLog, Lag, TopicPartition
 from shared.clock import SimulatedClock
 from shared.errors import LogBusyError
 from shared.events.envelope import partition_for
+from shared.log.port import EventLog, Lag, TopicPartition
 from tests.conformance.event_log_fixtures import (
     FACTS,
     STATES,

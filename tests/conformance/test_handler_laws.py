@@ -19,20 +19,20 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from shared.bus.applying import Applier
-from shared.bus.handling import Outcome, Subscription
-from shared.bus.measuring import NullBusMetrics
-from shared.bus.ports import LogRecord
 from shared.clock import Clock
+from shared.consuming.applying import Applier
+from shared.consuming.handling import Outcome, Subscription
 from shared.events.contracts import EXAMPLES
 from shared.events.envelope import Headers
 from shared.events.registry import AGENCY_CHANGED, DATASET_REGISTERED, EVENT_TYPES, PERSON_CHANGED
-from shared.events.topics import GROUPS, Freshness
+from shared.events.topics import GROUPS, Deduplication
 from shared.http.settings import HTTPSettings
 from shared.identity.signing_key import SigningKey
-from shared.process.ground import Ground
+from shared.log.measuring import NullDeliveryMetrics
+from shared.log.port import LogRecord
+from shared.process.context import ProcessContext
+from shared.process.service import Service
 from shared.process.settings import ClusterSettings
-from shared.runtime import Service
 from shared.telemetry.metrics import Metrics
 from tests.architecture.project import EVENT_SERVICES
 from tests.support.databases import Databases
@@ -112,7 +112,7 @@ class _Group:
         self.types = sorted(subscription.handlers, key=_as_told)
         self._service = service
         self._clock = clock
-        self._applier = Applier(subscription, store=service.store, clock=clock, metrics=NullBusMetrics())
+        self._applier = Applier(subscription, store=service.store, clock=clock, metrics=NullDeliveryMetrics())
 
     async def take(self, *arriving: _Arriving) -> list[Outcome | None]:
         """Apply events in one batch; return what became of each."""
@@ -167,7 +167,7 @@ async def _tell_the_world(groups: Sequence[_Group], versions: Iterator[int]) -> 
 
 @asynccontextmanager
 async def _opened(name: str, databases: Databases, clock: Clock) -> AsyncIterator[list[_Group]]:
-    ground = Ground(
+    ground = ProcessContext(
         settings=_SettingsOf.at(name, await databases.url(name), databases.folder / name),
         http=HTTPSettings(),
         clock=clock,
@@ -226,7 +226,7 @@ def test_every_group_of_a_service_is_held_to_them(name: str) -> None:
 
 
 def _has_versions(type_name: str) -> bool:
-    return EVENT_TYPES[type_name].topic.freshness is Freshness.VERSION
+    return EVENT_TYPES[type_name].topic.freshness is Deduplication.VERSION
 
 
 def _repeated(type_name: str) -> Outcome:

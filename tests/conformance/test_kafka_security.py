@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from shared.bus.kafka_log import KafkaEventLog
-from shared.bus.kafka_settings import KafkaSettings
 from shared.clock import SystemClock
 from shared.errors import TransientError
+from shared.log.kafka.event_log import KafkaEventLog
+from shared.log.kafka.settings import KafkaSettings
 from tests.conformance.event_log_fixtures import STATES, outgoing, read_all
 from tests.servers.fixtures import OwnServers
 from tests.servers.missing import require_program

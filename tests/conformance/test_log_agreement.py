@@ -7,16 +7,16 @@ import pytest
 
 from services.usage.bootstrap import bootstrap
 from services.usage.settings import UsageSettings
-from shared.bus.handled_offsets import note_handled
-from shared.bus.log_agreement import agree, look, take_for_known
-from shared.bus.loss_acceptance import accept_loss
-from shared.bus.ports import OutgoingRecord, TopicPartition
-from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import SimulatedClock
+from shared.consuming.handled_offsets import note_handled
+from shared.consuming.log_agreement import agree, look, take_for_known
 from shared.errors import LostStateError
 from shared.events.contracts import EXAMPLES
 from shared.events.registry import ROLLUP_UPDATED
 from shared.events.topics import TOPICS
+from shared.log.port import OutgoingRecord, TopicPartition
+from shared.log.sqlite.event_log import SQLiteEventLog
+from shared.outbox.loss_acceptance import accept_loss
 from shared.store.health import store_health
 from shared.store.notes import read_note
 from shared.telemetry.metrics import Metrics

@@ -27,7 +27,7 @@ from shared.events.envelope import new_event
 from shared.events.quality import Measurement
 from shared.events.registry import DATASET_REGISTERED
 from shared.identity.viewer import ANONYMOUS, EVERYTHING, Grant, Role, Viewer
-from shared.runtime import Postponed
+from shared.jobs.recurring_work import Postponed
 from shared.store.engine import Store
 from tests.support.databases import Databases
 from tests.unit.quality.profiles import column, profile

@@ -13,13 +13,13 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, s
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.bus.publication import has_published
 from shared.clock import Clock
 from shared.errors import EventTooLargeError, TransientError
 from shared.events.envelope import decode
 from shared.events.registry import ROLLUP_UPDATED
 from shared.events.usage import Rollup, RollupUpdated
-from shared.store.bus_tables import OUTBOX_SHARDS
+from shared.outbox.outbox_drained import outbox_drained
+from shared.store.delivery_tables import OUTBOX_SHARDS
 from shared.store.engine import Store, sqlite_url
 from shared.store.types import Blob, JSONDocument, UTCDateTime
 from shared.store.unit_of_work import UnitOfWork
@@ -251,10 +251,10 @@ async def test_who_waits_for_publishing_waits_for_what_is_committed_and_for_noth
         async with store.unit_of_work() as work:
             work.emit(ROLLUP_UPDATED, ROLLUP, subject=subject, subjectversion=version)
 
-    assert await has_published(store, seconds_max=0)
+    assert await outbox_drained(store, seconds_max=0)
     await emit("a")
-    assert not await has_published(store, seconds_max=0.1)
-    waiting = asyncio.create_task(has_published(store, seconds_max=30))
+    assert not await outbox_drained(store, seconds_max=0.1)
+    waiting = asyncio.create_task(outbox_drained(store, seconds_max=30))
     await asyncio.sleep(0.1)
     assert not waiting.done()
     await emit("b")

@@ -11,22 +11,22 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.bus.consumer import ConsumerLoop
-from shared.bus.dead_letter_record import DeadLetter, read_dead_letter
-from shared.bus.dead_letters import DeadLetters
-from shared.bus.outbox import OutboxRelay
-from shared.bus.ports import EventLog, TopicPartition
-from shared.bus.replays import ReplayState
-from shared.bus.standing import LoopState
-from shared.bus.waiting import WaitingRecords, forget_waiting, wake_waiting
 from shared.clock import SimulatedClock
+from shared.consuming.consumer_loop import ConsumerLoop
+from shared.consuming.consumer_state import LoopState
+from shared.consuming.dead_letter_record import DeadLetter, read_dead_letter
+from shared.consuming.dead_letters import DeadLetters
+from shared.consuming.replays import ReplayState
+from shared.consuming.waiting_events import WaitingRecords, forget_waiting, wake_waiting
 from shared.errors import NotReadyError
 from shared.events.envelope import Event
 from shared.events.topics import TOPICS
+from shared.log.port import EventLog, TopicPartition
+from shared.outbox.relay import OutboxRelay
 from tests.conformance.event_log_fixtures import LogFactory, open_log
-from tests.support.bus_bench import QUICK, RecordingMetrics, until
 from tests.support.databases import Databases
 from tests.support.ledger_service import COUNTING, Ledger, dataset_id, open_ledger
+from tests.support.log_bench import QUICK, RecordingMetrics, until
 from tests.support.stepped_clock import SteppedClock, set_back
 
 __all__ = ["open_log"]

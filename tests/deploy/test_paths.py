@@ -19,7 +19,7 @@ from shared.http.app import OPENAPI_PATH
 from shared.http.local_clients import LocalClients
 from shared.http.probes import probe_router
 from shared.http.settings import HTTPSettings
-from shared.process.ground import cluster_ground
+from shared.process.context import cluster_context
 from shared.process.settings import ClusterSettings
 from shared.telemetry.metrics import Metrics
 from shared.web.static_files import STATIC_PATH
@@ -46,7 +46,7 @@ def paths_of_services() -> list[tuple[str, str]]:
     found = []
     for name, build in CLUSTER_SERVICES.items():
         app = FastAPI(openapi_url=None)
-        for router in build(cluster_ground(settings)).service.routers:
+        for router in build(cluster_context(settings)).service.routers:
             app.include_router(router)
         found += [
             (re.sub(r"\{[^}]*\}", "x1", str(one.path)), name) for one in iter_route_contexts(app.routes)

@@ -16,13 +16,13 @@ from services.host.cluster import CLUSTER_SERVICES
 from services.host.entrypoints.cli import app
 from services.host.operations_process import bootstrap_operations
 from services.usage.bootstrap import bootstrap_stream
-from shared.bus.kafka_settings import KafkaSettings
 from shared.errors import NutmegError
 from shared.events.topics import DEAD_LETTER_SUFFIX, TOPICS
 from shared.http.gates import HostMiddleware
 from shared.http.settings import HTTPSettings
+from shared.log.kafka.settings import KafkaSettings
+from shared.process.context import ProcessContext, cluster_context
 from shared.process.environment import check_environment
-from shared.process.ground import Ground, cluster_ground
 from shared.process.running import run_api, run_worker
 from shared.process.settings import ClusterSettings
 from shared.telemetry.metrics import Metrics
@@ -71,11 +71,11 @@ def service_and_part(process: Process) -> tuple[str, str]:
     return service, part
 
 
-def given(process: Process, monkeypatch: pytest.MonkeyPatch) -> Ground:
+def given(process: Process, monkeypatch: pytest.MonkeyPatch) -> ProcessContext:
     """Put the process into the environment that it would have, the image's own included."""
     for name, value in {**image_environment(), **process.environment}.items():
         monkeypatch.setenv(name, value)
-    return cluster_ground()
+    return cluster_context()
 
 
 def understood(arguments: Sequence[str]) -> bool:

@@ -19,8 +19,8 @@ from shared.clock import SystemClock
 from tests.conformance.catalog_index_fixtures import indices_of
 from tests.servers.elasticsearch import Elasticsearch
 from tests.servers.fixtures import OwnServers
-from tests.support.bus_bench import until
 from tests.support.catalog_service import RunningCatalog, bearer, dataset, feed_of, running_catalog
+from tests.support.log_bench import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 

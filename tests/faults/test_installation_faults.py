@@ -14,13 +14,13 @@ from services.host import bootstrap as host_bootstrap
 from services.host.observed_log import ObservedLog
 from services.usage.handlers import COUNTING_HANDLERS
 from services.usage.ports import UsagePorts
-from shared.bus.handling import Answer
-from shared.bus.ports import EventLog, OutgoingRecord
 from shared.clock import Clock
+from shared.consuming.handling import Answer
 from shared.errors import TransientError
 from shared.events.envelope import Event
 from shared.events.registry import DATASET_REGISTERED, HIT_RECORDED
 from shared.events.topics import DEAD_LETTER_SUFFIX, GROUPS
+from shared.log.port import EventLog, OutgoingRecord
 from shared.store.unit_of_work import UnitOfWork
 from tests.support.faulty_log import FaultyLog
 from tests.support.host_in_process import RunningHost, feed_of, run_host

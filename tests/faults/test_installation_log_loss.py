@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from shared.bus.sqlite_log import FILE_NAME
 from shared.events.registry import DATASET_REGISTERED, DELIVERY_SENT, SHARING_REQUEST_SUBMITTED
+from shared.log.sqlite.event_log import FILE_NAME
 from tests.support.host_in_process import feed_of
 from tests.support.installation import Installation, run_installation
 from tests.support.installation_facts import events_of, once_each, rows_of, unpublished

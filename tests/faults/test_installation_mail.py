@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.bus.ports import TopicPartition
 from shared.clock import SimulatedClock
 from shared.events.envelope import decode
 from shared.events.registry import DELIVERY_DEAD, DELIVERY_DEFERRED, DELIVERY_SENT
+from shared.log.port import TopicPartition
 from tests.support.host_in_process import RunningHost, feed_of, run_host
 from tests.support.installation import free_port
 from tests.support.mail_server import run_mail_server

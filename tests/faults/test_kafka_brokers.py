@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from shared.bus.kafka_client import client_options
+from shared.log.kafka.client import client_options
 from tests.servers.fixtures import OwnServers
-from tests.support.bus_bench import until
 from tests.support.kafka_bench import KafkaBench, emitting, expected_hits, kafka_settings, open_kafka_bench
+from tests.support.log_bench import until
 
 pytestmark = [pytest.mark.faults, pytest.mark.cluster, pytest.mark.timeout(600)]
 

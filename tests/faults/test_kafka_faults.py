@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from shared.bus.kafka_log import KafkaEventLog
-from shared.bus.standing import LoopState
+from shared.consuming.consumer_state import LoopState
 from shared.errors import InvalidEventError, TransientError
 from shared.events.envelope import Event
 from shared.events.topics import TOPICS
+from shared.log.kafka.event_log import KafkaEventLog
 from tests.servers.fixtures import OwnServers
-from tests.support.bus_bench import until
 from tests.support.kafka_bench import (
     CLOCK,
     PARTITIONS,
@@ -28,6 +27,7 @@ from tests.support.kafka_ledger_process import SLOW, SLOW_SECONDS
 from tests.support.kafka_workers import ended, said, worker
 from tests.support.ledger_process import is_poison
 from tests.support.ledger_service import COUNTING, open_ledger
+from tests.support.log_bench import until
 
 # Outages and sessions take their time, and process starts much more of it on a busy machine.
 pytestmark = [pytest.mark.faults, pytest.mark.cluster, pytest.mark.timeout(600)]

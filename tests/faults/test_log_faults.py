@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from shared.bus.locks import FileLock, lock_directory
-from shared.bus.sqlite_log import FILE_NAME, SQLiteEventLog
-from shared.bus.waiting import WaitingRecords
 from shared.clock import SimulatedClock, SystemClock
+from shared.consuming.waiting_events import WaitingRecords
 from shared.errors import InvalidEventError, LogBusyError
 from shared.events.envelope import Event
-from tests.support.bus_bench import Bench, open_bench, until
+from shared.log.sqlite.event_log import FILE_NAME, SQLiteEventLog
+from shared.log.sqlite.file_lock import FileLock, lock_directory
 from tests.support.ledger_process import READY, is_poison
 from tests.support.ledger_service import COUNTING, dataset_id
+from tests.support.log_bench import Bench, open_bench, until
 
 pytestmark = pytest.mark.faults
 

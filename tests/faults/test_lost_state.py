@@ -19,10 +19,10 @@ import pytest
 from services.host.bootstrap import bootstrap_host
 from services.host.losses import accept_in_directory
 from services.host.settings import HostSettings
-from shared.bus.log_agreement import LOG
-from shared.bus.sqlite_file import SCHEMA_VERSION
 from shared.clock import SimulatedClock
+from shared.consuming.log_agreement import LOG
 from shared.errors import DamagedFileError, LostStateError, SchemaError
+from shared.log.sqlite.file import SCHEMA_VERSION
 from shared.store.health import Storage
 from tests.support.host_in_process import RunningHost, feed_of, run_host
 

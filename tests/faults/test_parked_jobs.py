@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.parking import PARKED_BECAUSE
+from shared.jobs.parking import PARKED_BECAUSE
 from tests.support.deadly_feed_process import SOURCE
 from tests.support.host_in_process import RunningHost, feed_of, run_host
 

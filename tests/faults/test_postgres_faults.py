@@ -8,17 +8,17 @@ import pytest
 from sqlalchemy import insert, select, text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
-from shared.bus.outbox import OutboxRelay, RelaySettings
-from shared.bus.shards import LockedShards
-from shared.bus.standing import LoopState
 from shared.clock import SimulatedClock
+from shared.consuming.consumer_state import LoopState
 from shared.errors import TransientError
+from shared.outbox.relay import OutboxRelay, RelaySettings
+from shared.outbox.shard_lease import LockedShardLease
 from shared.store import engine as engine_module
 from tests.servers.fixtures import OwnServers
 from tests.servers.postgres import Postgres
-from tests.support.bus_bench import Bench, open_bench, until
 from tests.support.databases import Databases
 from tests.support.ledger_service import STATES, Ledger, dataset_id, open_ledger
+from tests.support.log_bench import Bench, open_bench, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.cluster]
 
@@ -149,7 +149,7 @@ async def test_a_loop_and_a_relay_go_on_by_themselves_after_restarts_and_count_e
             store=bench.ledger.store,
             log=bench.log,
             clock=clock,
-            shards=LockedShards(bench.ledger.store, clock, look_seconds=0.05),
+            shards=LockedShardLease(bench.ledger.store, clock, look_seconds=0.05),
             settings=RelaySettings(poll_seconds=0.05, pause_seconds_max=0.1),
         )
         stop = asyncio.Event()

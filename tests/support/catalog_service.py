@@ -14,9 +14,6 @@ from fastapi import FastAPI
 from services.catalog.bootstrap import Catalog, bootstrap
 from services.catalog.ports import CatalogIndex, Downloader
 from services.catalog.settings import CatalogSettings
-from shared.bus.ports import OutgoingRecord, TopicPartition
-from shared.bus.running import ServiceRunner, wait_until_idle
-from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import Clock
 from shared.events.envelope import Event, decode, encode, new_event, tombstone
 from shared.events.model import EventModel
@@ -27,6 +24,9 @@ from shared.http.settings import HTTPSettings
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import AuthenticationError
 from shared.identity.viewer import Grant, Role, Viewer
+from shared.log.port import OutgoingRecord, TopicPartition
+from shared.log.sqlite.event_log import SQLiteEventLog
+from shared.process.service_runner import ServiceRunner, wait_until_idle
 from shared.store.engine import sqlite_url
 from shared.telemetry.metrics import Metrics
 

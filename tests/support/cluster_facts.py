@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from shared.bus.kafka_log import KafkaEventLog
-from shared.bus.kafka_settings import KafkaSettings
 from shared.clock import SystemClock
 from shared.errors import TransientError
 from shared.events.envelope import Event, decode
 from shared.events.topics import DEAD_LETTER_SUFFIX, GROUPS, TOPICS
+from shared.log.kafka.event_log import KafkaEventLog
+from shared.log.kafka.settings import KafkaSettings
 from tests.support.cluster import SERVICES, Cluster
 
 __all__ = ["dead_letters", "events_of", "lag_of", "rows_of", "unpublished"]

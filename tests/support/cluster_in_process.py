@@ -18,16 +18,16 @@ from services.host.first_start import issue_admin_token
 from services.notify.bootstrap import bootstrap_cluster as notify
 from services.quality.bootstrap import bootstrap_cluster as quality
 from services.usage.bootstrap import bootstrap_cluster as usage
-from shared.bus.dead_letters import DeadLetters
-from shared.bus.kafka_log import KafkaEventLog
-from shared.bus.kafka_settings import KafkaSettings
-from shared.bus.outbox import RelaySettings
-from shared.bus.running import ServiceRunner, wait_until_idle
 from shared.clock import Clock
+from shared.consuming.dead_letters import DeadLetters
 from shared.http.app import build_app
 from shared.http.settings import HTTPSettings
 from shared.identity.signing_key import SigningKey
-from shared.process.ground import BuildService, Ground, ServedService
+from shared.log.kafka.event_log import KafkaEventLog
+from shared.log.kafka.settings import KafkaSettings
+from shared.outbox.relay import RelaySettings
+from shared.process.context import BuildService, ProcessContext, ServedService
+from shared.process.service_runner import ServiceRunner, wait_until_idle
 from shared.process.settings import ClusterSettings
 from shared.telemetry.metrics import Metrics
 from tests.support.cluster import ROUTES
@@ -129,8 +129,8 @@ async def run_cluster_in_process(
 
 async def _ground(
     folder: Path, databases: Databases, service: str, clock: Clock, settings: Mapping[str, Any]
-) -> Ground:
-    return Ground(
+) -> ProcessContext:
+    return ProcessContext(
         settings=ClusterSettings(
             data_dir=folder,
             database_url=await databases.url(service),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from services.host.passing_log import PassingConsumer, PassingLog
-from shared.bus.ports import (
+from shared.log.port import (
     EventLog,
     LogConsumer,
     LogPosition,

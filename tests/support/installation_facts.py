@@ -7,10 +7,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from shared.bus.ports import TopicPartition
-from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import SystemClock
 from shared.events.envelope import Event, decode
+from shared.log.port import TopicPartition
+from shared.log.sqlite.event_log import SQLiteEventLog
 
 __all__ = ["SERVICES", "events_of", "once_each", "rows_of", "unpublished"]
 

@@ -10,16 +10,16 @@ from uuid import uuid4
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from shared.bus.consumer import ConsumerLoop, LoopSettings
-from shared.bus.dead_letter_record import DeadLetter, read_dead_letter
-from shared.bus.kafka_client import client_options
-from shared.bus.kafka_log import KafkaEventLog
-from shared.bus.kafka_settings import KafkaSettings
-from shared.bus.outbox import OutboxRelay, RelaySettings
 from shared.clock import SystemClock
+from shared.consuming.consumer_loop import ConsumerLoop, LoopSettings
+from shared.consuming.dead_letter_record import DeadLetter, read_dead_letter
 from shared.events.topics import TOPICS
-from tests.support.bus_bench import until
+from shared.log.kafka.client import client_options
+from shared.log.kafka.event_log import KafkaEventLog
+from shared.log.kafka.settings import KafkaSettings
+from shared.outbox.relay import OutboxRelay, RelaySettings
 from tests.support.ledger_service import COUNTING, Ledger, dataset_id, open_ledger
+from tests.support.log_bench import until
 
 __all__ = ["BRISK", "KafkaBench", "emitting", "expected_hits", "kafka_settings", "open_kafka_bench"]
 

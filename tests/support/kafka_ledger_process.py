@@ -11,19 +11,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.bus.consumer import ConsumerLoop
-from shared.bus.handling import Answer, BoundHandler, Subscription
-from shared.bus.kafka_log import KafkaEventLog
-from shared.bus.standing import LoopState
 from shared.clock import SystemClock
+from shared.consuming.consumer_loop import ConsumerLoop
+from shared.consuming.consumer_state import LoopState
+from shared.consuming.handling import Answer, BoundHandler, Subscription
 from shared.errors import NutmegError
 from shared.events.envelope import Event
 from shared.events.registry import HIT_RECORDED
+from shared.log.kafka.event_log import KafkaEventLog
 from shared.store.unit_of_work import UnitOfWork
-from tests.support.bus_bench import until
 from tests.support.kafka_bench import BRISK, kafka_settings
 from tests.support.ledger_process import refuse_poison
 from tests.support.ledger_service import COUNTING, Ledger, Ports, ledger_store
+from tests.support.log_bench import until
 
 __all__ = ["READY", "SLOW", "SLOW_SECONDS", "main"]
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from shared.bus.running import ServiceRunner, wait_until_idle
-from shared.bus.sqlite_log import SQLiteEventLog
-from shared.bus.waiting import wake_waiting
 from shared.clock import SystemClock
+from shared.consuming.waiting_events import wake_waiting
 from shared.errors import NotReadyError
 from shared.events.envelope import Event
+from shared.log.sqlite.event_log import SQLiteEventLog
+from shared.process.service_runner import ServiceRunner, wait_until_idle
 from tests.support.ledger_service import Ledger, Ports, ledger_store
 
 __all__ = ["HITS_PER_TRANSACTION", "POISON_EVERY", "is_late", "is_poison", "main", "refuse_poison"]

@@ -1,4 +1,4 @@
-"""A small service for tests of the bus: emits hits and rollups, and counts what arrives, exactly.
+"""A small service for tests of the log: emits hits and rollups, and counts what arrives, exactly.
 
 It adds 1 for each hit, so that a hit lost or handled twice shows in the count, and keeps the latest rollup
 of a key with the number of times it was written.
@@ -16,15 +16,15 @@ from uuid import UUID, uuid5
 from sqlalchemy import Column, Integer, MetaData, String, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from shared.bus.handling import Answer, Handlers, Outcome, Subscription, bind, each
 from shared.clock import Clock, SystemClock
+from shared.consuming.handling import Answer, Handlers, Outcome, Subscription, bind, for_each
 from shared.errors import NotReadyError
 from shared.events.envelope import Event
 from shared.events.registry import HIT_RECORDED, ROLLUP_UPDATED
 from shared.events.topics import ConsumerGroup
 from shared.events.usage import Hit, HitRecorded, Rollup, RollupUpdated
-from shared.runtime import Service
-from shared.store.bus_tables import bus_tables
+from shared.process.service import Service
+from shared.store.delivery_tables import delivery_tables
 from shared.store.engine import Store, sqlite_url
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 METADATA = MetaData()
-TABLES = bus_tables(METADATA)
+TABLES = delivery_tables(METADATA)
 HIT_COUNTS = Table(
     "hit_counts",
     METADATA,
@@ -55,7 +55,7 @@ STATES = Table(
     Column("views", Integer, nullable=False),
     Column("version", Integer, nullable=False),
 )
-COUNTING = ConsumerGroup("ledger.counting", "ledger", ("usage.hits", "usage.rollups"), "tests of the bus")
+COUNTING = ConsumerGroup("ledger.counting", "ledger", ("usage.hits", "usage.rollups"), "tests of the log")
 MIGRATIONS = Path(__file__).parent / "ledger_migrations"
 NAMESPACE = UUID("6a1c2b50-7d6e-4c8e-9a52-0f3a3c2b1d00")
 THE_DAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -115,7 +115,7 @@ async def keep_state(event: Event, unit_of_work: UnitOfWork, ports: Ports) -> Ou
 
 EVENT_HANDLERS: Handlers[Ports] = {
     HIT_RECORDED.name: count_hits,
-    ROLLUP_UPDATED.name: each(keep_state),
+    ROLLUP_UPDATED.name: for_each(keep_state),
 }
 
 

@@ -29,18 +29,18 @@ from services.usage.bootstrap import Usage, bootstrap
 from services.usage.commands import watch_use
 from services.usage.handlers import count_hits, remember_datasets
 from services.usage.settings import UsageSettings
-from shared.bus.dead_letter_record import DeadLetter, read_dead_letter
-from shared.bus.kafka_client import client_options
-from shared.bus.kafka_log import KafkaEventLog
-from shared.bus.kafka_settings import KafkaSettings
-from shared.bus.ports import OutgoingRecord
-from shared.bus.running import ServiceRunner
 from shared.clock import Clock, SimulatedClock, SystemClock
+from shared.consuming.dead_letter_record import DeadLetter, read_dead_letter
 from shared.events.catalog import DatasetRegistered, DatasetState
 from shared.events.envelope import Event, decode, new_event
 from shared.events.registry import DATASET_REGISTERED, HIT_RECORDED, ROLLUP_UPDATED, USAGE_ALERT_OPENED
 from shared.events.topics import CLUSTER_TOPICS, GROUPS, STREAM_TABLES, TOPICS, dead_letter_topic
 from shared.events.usage import Hit, HitRecorded
+from shared.log.kafka.client import client_options
+from shared.log.kafka.event_log import KafkaEventLog
+from shared.log.kafka.settings import KafkaSettings
+from shared.log.port import OutgoingRecord
+from shared.process.service_runner import ServiceRunner
 from shared.store.engine import sqlite_url
 from shared.telemetry.metrics import Metrics
 from tests.support.installation import free_port

@@ -7,7 +7,7 @@ from services.catalog.adapters.tables import DATASETS
 from services.catalog.domain.condition import OpenAlerts
 from services.catalog.domain.entry import CatalogEntry, Decisions, search_document
 from services.catalog.domain.search import SearchDocument
-from shared.datasets.publisher_names import normalise_publisher
+from shared.datasets.publisher_names import normalize_publisher
 from shared.events.catalog import Column, DatasetState
 
 __all__ = [
@@ -34,7 +34,7 @@ def row_of(entry: CatalogEntry, jurisdiction_words: Collection[str]) -> dict[str
         "source_id": entry.source.source_id,
         "identifier": entry.source.identifier,
         "title": state.title,
-        "publisher_normalised": normalise_publisher(entry.source.publisher_name or "", jurisdiction_words),
+        "publisher_normalised": normalize_publisher(entry.source.publisher_name or "", jurisdiction_words),
         "agency_id": state.agency_id,
         "steward_id": state.steward_id,
         "visibility": state.visibility,

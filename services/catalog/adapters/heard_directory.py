@@ -1,8 +1,8 @@
 """Whether all that the directory told is known here, by the offsets of the group that takes it in."""
 
-from shared.bus.ports import EventLog
-from shared.bus.unread import unread_records
+from shared.consuming.group_lag import group_lag
 from shared.events.topics import GROUPS, TOPICS
+from shared.log.port import EventLog
 
 _GROUP = GROUPS["catalog.enrichment"]
 _TOPICS = tuple(name for name in _GROUP.topics if TOPICS[name].owner == "governance")
@@ -21,4 +21,4 @@ class HeardDirectory:
     async def unheard(self) -> int:
         if self._log is None:
             raise RuntimeError("harvests are run where the directory is heard: no log was handed over")
-        return await unread_records(self._log, _GROUP.name, _TOPICS)
+        return await group_lag(self._log, _GROUP.name, _TOPICS)

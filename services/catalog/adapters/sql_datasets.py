@@ -22,7 +22,7 @@ from services.catalog.domain.entry import CatalogEntry, popularity_bucket
 from services.catalog.domain.harvest import KnownRecord
 from services.catalog.domain.records import ExpectedDocument, LastReconcile
 from services.catalog.domain.search import SearchDocument
-from shared.datasets.publisher_names import normalise_publisher
+from shared.datasets.publisher_names import normalize_publisher
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
@@ -108,7 +108,7 @@ class SqlDatasetBook:
         agency_ids: Collection[UUID] = (),
         identifiers: Collection[str] = (),
     ) -> list[UUID]:
-        normalised = {normalise_publisher(name, self._jurisdiction_words) for name in publishers}
+        normalised = {normalize_publisher(name, self._jurisdiction_words) for name in publishers}
         wanted: list[tuple[Any, Collection[Any]]] = [
             (DATASETS.c.publisher_normalised, normalised),
             (DATASETS.c.agency_id, agency_ids),

@@ -21,8 +21,8 @@ from services.catalog.domain.harvest_job import OPEN_STATUSES, HarvestCounts, Ha
 from services.catalog.domain.records import DictionaryFetch
 from services.catalog.domain.source_choice import SourceMatch
 from shared.events.catalog import RejectedRecord
+from shared.store.due_times import is_due
 from shared.store.engine import Store
-from shared.store.moments import has_come
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
@@ -106,7 +106,7 @@ class SqlHarvestBook:
             await work.connection.execute(insert(HARVEST_REJECTIONS), rows)
 
     async def next_job(self, work: UnitOfWork, now: datetime) -> HarvestJob | None:
-        is_over = has_come(HARVESTS.c.lease_until, now, longest=LEASE_MAX)
+        is_over = is_due(HARVESTS.c.lease_until, now, longest=LEASE_MAX)
         is_free = or_(HARVESTS.c.lease_until.is_(None), is_over)
         row = (
             await work.connection.execute(

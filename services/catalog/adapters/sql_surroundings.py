@@ -21,7 +21,7 @@ from services.catalog.adapters.tables import (
 from services.catalog.domain.condition import AlertFacts, OpenAlerts, open_alerts_of
 from services.catalog.domain.entry import Surroundings
 from services.catalog.domain.records import AlertDelivery, UseRecord
-from shared.datasets.publisher_names import normalise_publisher
+from shared.datasets.publisher_names import normalize_publisher
 from shared.events.alerts import AlertState
 from shared.events.catalog import DatasetState
 from shared.events.governance import AgencyState, StewardshipState
@@ -99,7 +99,7 @@ class SqlDirectoryCopy:
             )
 
     def _normalised(self, spelling: str) -> str:
-        return normalise_publisher(spelling, self._jurisdiction_words)
+        return normalize_publisher(spelling, self._jurisdiction_words)
 
 
 def delivery_of(row: Any) -> AlertDelivery:

@@ -1,4 +1,4 @@
-"""Catalog's tables, created by its first migration. Those of the bus and of people are shared ones."""
+"""Catalog's tables, created by its first migration. Those of delivery and of people are shared ones."""
 
 from sqlalchemy import (
     BigInteger,
@@ -17,11 +17,11 @@ from sqlalchemy import (
 )
 
 from shared.identity.principals import principals_table
-from shared.store.bus_tables import bus_tables
+from shared.store.delivery_tables import delivery_tables
 from shared.store.types import Blob, JSONDocument, UTCDateTime
 
 METADATA = MetaData()
-BUS = bus_tables(METADATA)
+BUS = delivery_tables(METADATA)
 PRINCIPALS = principals_table(METADATA)
 
 SOURCES = Table(

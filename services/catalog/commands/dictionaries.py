@@ -16,7 +16,7 @@ from services.catalog.ports import CatalogPorts, Downloader, FeedError
 from shared.bounded_json import InvalidJSONError, JSONBoundError, loads
 from shared.errors import TransientError
 from shared.events.catalog import Column
-from shared.parking import DEATHS_MAX, PARKED_BECAUSE
+from shared.jobs.parking import DEATHS_MAX, PARKED_BECAUSE
 from shared.store.engine import Store
 
 __all__ = ["DictionaryWorker"]

@@ -29,7 +29,7 @@ from services.catalog.ports import CatalogPorts, DirectoryNews, Downloader, Feed
 from shared.errors import NotReadyError, TransientError
 from shared.events.catalog import HarvestCompleted, HarvestHeld, RejectedRecord
 from shared.events.registry import HARVEST_COMPLETED, HARVEST_HELD
-from shared.parking import DEATHS_MAX, PARKED_BECAUSE
+from shared.jobs.parking import DEATHS_MAX, PARKED_BECAUSE
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
 from shared.telemetry.metrics import Metrics

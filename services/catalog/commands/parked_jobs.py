@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from services.catalog.ports import CatalogPorts
-from shared.parking import JobQueue, ParkedJob
+from shared.jobs.parking import JobQueue, ParkedJob
 from shared.store.engine import Store
 
 __all__ = ["dictionary_queue", "harvest_queue"]

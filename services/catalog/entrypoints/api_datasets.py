@@ -29,7 +29,7 @@ from services.catalog.ports import CatalogIndexError, CatalogPorts, CatalogReade
 from shared.bounded_json import InvalidJSONError, JSONBoundError, loads
 from shared.events.catalog import AccessLevel, Column, Visibility
 from shared.http.conditional import conditional_response, matches, require_if_match
-from shared.http.pages import link_pages
+from shared.http.page_links import link_pages
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.viewing import ViewerDependency, access, require
 from shared.identity.viewer import Role, Viewer

@@ -24,7 +24,7 @@ from services.governance.adapters.tables import (
 from services.governance.domain.agencies import AgencyName, PublisherMatch
 from services.governance.domain.redaction import without_words
 from services.governance.ports import SESSION_LABEL, SpellingSight
-from shared.datasets.publisher_names import normalise_publisher
+from shared.datasets.publisher_names import normalize_publisher
 from shared.errors import NotFoundError
 from shared.events.governance import GrantState, PersonState, StewardshipState
 from shared.identity.viewer import Grant, Role, Viewer
@@ -380,7 +380,7 @@ class SqlDirectory:
         return {normalised: value for normalised, value in wanted.items() if normalised not in taken}
 
     def _normalised(self, spelling: str) -> str:
-        return normalise_publisher(spelling, self._jurisdiction_words)
+        return normalize_publisher(spelling, self._jurisdiction_words)
 
     async def _locked_person(self, connection: AsyncConnection, person_id: UUID) -> Any:
         row = (

@@ -1,4 +1,4 @@
-"""Governance's tables. The first migration creates them; bus and read-model tables are the shared ones."""
+"""Governance's tables, created by its migrations. Those of delivery and the read model are shared ones."""
 
 from sqlalchemy import (
     Boolean,
@@ -18,11 +18,11 @@ from sqlalchemy import (
 from shared.datasets.read_model import known_datasets_table
 from shared.http.idempotency import idempotency_table
 from shared.identity.principals import principals_table
-from shared.store.bus_tables import bus_tables
+from shared.store.delivery_tables import delivery_tables
 from shared.store.types import JSONDocument, UTCDateTime
 
 METADATA = MetaData()
-BUS = bus_tables(METADATA)
+BUS = delivery_tables(METADATA)
 KNOWN_DATASETS = known_datasets_table(METADATA)
 PRINCIPALS = principals_table(METADATA)
 IDEMPOTENCY = idempotency_table(METADATA)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from rapidfuzz import fuzz
 
-from shared.datasets.publisher_names import normalise_publisher
+from shared.datasets.publisher_names import normalize_publisher
 
 __all__ = ["IMPORT_RULE", "AgencyName", "Candidate", "PublisherMatch", "reconcile_publisher"]
 
@@ -68,9 +68,9 @@ def reconcile_publisher(
     ("State Comptroller"); nearly the same letters, clearly ahead of the next. A body of another jurisdiction
     ("U.S. Department of Agriculture") is taken only for the same words.
     """
-    wanted = normalise_publisher(spelling, jurisdiction_words)
+    wanted = normalize_publisher(spelling, jurisdiction_words)
     known = [
-        (agency, normalise_publisher(name, jurisdiction_words))
+        (agency, normalize_publisher(name, jurisdiction_words))
         for agency in agencies
         for name in (agency.name, *agency.aliases)
     ]
@@ -98,7 +98,7 @@ def reconcile_publisher(
 
 
 def _is_of_another_jurisdiction(spelling: str) -> bool:
-    return normalise_publisher(spelling).split(" ", 1)[0] in OTHER_JURISDICTION_FIRST_WORDS
+    return normalize_publisher(spelling).split(" ", 1)[0] in OTHER_JURISDICTION_FIRST_WORDS
 
 
 def _longest_inside(words: list[str], known: Sequence[tuple[AgencyName, str]]) -> UUID | None:

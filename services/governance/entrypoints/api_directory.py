@@ -26,11 +26,11 @@ from services.governance.domain.directory_import import (
     parse_stewardships,
 )
 from services.governance.ports import GovernancePorts
-from shared.bus.publication import has_published
 from shared.http.conditional import conditional_response
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.viewing import ViewerDependency, access, require
 from shared.identity.viewer import Role, Viewer
+from shared.outbox.outbox_drained import outbox_drained
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
 
@@ -112,7 +112,7 @@ def _add_imports(router: APIRouter, store: Store, ports: GovernancePorts) -> Non
                 report = await import_people(work, ports, parse_people(text), by=viewer)
             else:
                 report = await import_stewardships(work, ports, parse_stewardships(text), by=viewer)
-        published = await has_published(store, seconds_max=PUBLISHED_WITHIN_SECONDS)
+        published = await outbox_drained(store, seconds_max=PUBLISHED_WITHIN_SECONDS)
         return _import_answer(report, published=published)
 
 

@@ -18,9 +18,9 @@ from services.host.sample.degradations import DEGRADATIONS, Degradation
 from services.host.sample.directory import agencies_csv, people_csv, stewardship_csv
 from services.host.sample.feed import build_feed
 from services.host.sample.hits import SampleHit, sample_hits
-from shared.bus.ports import OutgoingRecord
 from shared.errors import ConflictError, NutmegError
 from shared.events.registry import HIT_RECORDED
+from shared.log.port import OutgoingRecord
 
 __all__ = ["Demo", "DemoError", "Progress", "SignInLink", "degradation_named"]
 

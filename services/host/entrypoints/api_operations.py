@@ -18,13 +18,13 @@ from services.host.operations import (
     release_parked_job,
 )
 from shared.bounded_json import InvalidJSONError, JSONBoundError, loads
-from shared.bus.dead_letters import DeadLetterView
-from shared.bus.replays import ReplayState
+from shared.consuming.dead_letters import DeadLetterView
+from shared.consuming.replays import ReplayState
 from shared.errors import NutmegError
 from shared.events.envelope import EVENT_LIMITS
 from shared.events.topics import GROUPS, TOPICS, topic_named
 from shared.http.known_values import require_known_values
-from shared.http.pages import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, Page
+from shared.http.page_links import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, Page
 from shared.http.problems import FieldProblem, ProblemError
 from shared.http.security_contact import operator_notices
 from shared.http.viewing import ViewerDependency, access

@@ -21,7 +21,7 @@ from services.host.entrypoints.cli_moving import add_export
 from services.host.entrypoints.cli_operations import add_operations
 from services.host.entrypoints.cli_people import add_people
 from services.host.entrypoints.cli_serving import add_serving
-from shared.collector import ease_collector
+from shared.gc_tuning import tune_collector
 from shared.process.limits import keep_to_owner
 
 __all__ = ["app", "main"]
@@ -66,7 +66,7 @@ add_keeping(app)
 
 def main() -> None:
     """Run the command line; the installed script calls it."""
-    ease_collector()
+    tune_collector()
     keep_to_owner()
     try:
         app()

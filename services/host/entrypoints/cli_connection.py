@@ -17,10 +17,10 @@ import httpx
 
 from services.host.data_directory import DataDirectory, ServerAddress
 from services.host.entrypoints.cli_errors import CommandError
-from shared.bus.locks import FileLock
 from shared.errors import LogBusyError
 from shared.identity.tokens import AuthenticationError
 from shared.identity.viewer import Grant, Role, Viewer
+from shared.log.sqlite.file_lock import FileLock
 
 if TYPE_CHECKING:
     from services.host.running import Host
@@ -109,10 +109,10 @@ async def in_cluster() -> AsyncIterator[Connection]:
     # Imported only where they are needed: other installations have no client for Kafka.
     from services.host.cluster import SERVICE_SETTINGS
     from services.host.operations_process import bootstrap_operations
-    from shared.process.ground import cluster_ground
+    from shared.process.context import cluster_context
     from shared.telemetry.logging import configure_logging
 
-    ground = cluster_ground(own_settings=SERVICE_SETTINGS)
+    ground = cluster_context(own_settings=SERVICE_SETTINGS)
     configure_logging("cli", level=ground.settings.log_level)
     secret = token_hex()
     process = bootstrap_operations(ground, authenticator=_Insider(secret))

@@ -20,7 +20,7 @@ from services.host.entrypoints.api_operations import (
 )
 from services.host.event_paths import correlation_id_in, hops_of
 from services.host.operations import Operated, operations_status, release_parked_job
-from shared.bus.dead_letters import DeadLetterPage
+from shared.consuming.dead_letters import DeadLetterPage
 from shared.errors import NotFoundError
 from shared.http.forms import NEW_FORM, FormState, shown_again, uuid_in
 from shared.http.problems import ProblemError

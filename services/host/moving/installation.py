@@ -23,13 +23,13 @@ from services.host.moving.records import dump_records, groups_behind, load_recor
 from services.host.moving.tables import MOVED_LIMITS, dump_store, load_store
 from services.host.settings import HostSettings
 from shared.bounded_json import loads
-from shared.bus.log_agreement import take_for_known
-from shared.bus.ports import EventLog
-from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import SystemClock
+from shared.consuming.log_agreement import take_for_known
 from shared.errors import NutmegError
 from shared.events.topics import CLUSTER_TOPICS
-from shared.process.ground import Ground, cluster_ground, cluster_log
+from shared.log.port import EventLog
+from shared.log.sqlite.event_log import SQLiteEventLog
+from shared.process.context import ProcessContext, cluster_context, cluster_log
 from shared.store.engine import Store
 
 __all__ = ["Imported", "Manifest", "export_installation", "import_installation"]
@@ -83,7 +83,7 @@ async def import_installation(folder: Path) -> Imported:
     not whole, or a cluster that is not empty.
     """
     manifest = await asyncio.to_thread(_read_manifest, folder)
-    ground = cluster_ground(own_settings=SERVICE_SETTINGS)
+    ground = cluster_context(own_settings=SERVICE_SETTINGS)
     ground.settings.check_databases_of(CLUSTER_SERVICES.keys())
     catalog = build_for_cluster(ground)
     async with AsyncExitStack() as stack:
@@ -171,7 +171,7 @@ def _read_manifest(folder: Path) -> Manifest:
     return Manifest(document["tables"], document["records"])
 
 
-def _cluster_stores(ground: Ground, catalog: Catalog) -> dict[str, Store]:
+def _cluster_stores(ground: ProcessContext, catalog: Catalog) -> dict[str, Store]:
     stores = {
         name: build(ground).service.store for name, build in CLUSTER_SERVICES.items() if name != "catalog"
     }

@@ -10,10 +10,10 @@ import orjson
 
 from services.host.moving.tables import MOVED_LIMITS
 from shared.bounded_json import read_lines
-from shared.bus.ports import EventLog, LogRecord, OutgoingRecord, TopicPartition
 from shared.errors import NutmegError
 from shared.events.envelope import header
 from shared.events.topics import GROUPS, TOPICS, ConsumerGroup, Topic, dead_letter_topic
+from shared.log.port import EventLog, LogRecord, OutgoingRecord, TopicPartition
 
 __all__ = ["dump_records", "groups_behind", "load_records", "start_groups_at_the_end"]
 

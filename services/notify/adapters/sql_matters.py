@@ -29,8 +29,8 @@ from services.notify.domain.matters import ALERT_TOPICS, READ_ONCE_KINDS, Change
 from services.notify.domain.routing import Recipient
 from services.notify.ports import Telling
 from shared.errors import NotFoundError
-from shared.parking import DEATHS_MAX
-from shared.store.moments import has_come, has_come_by
+from shared.jobs.parking import DEATHS_MAX
+from shared.store.due_times import is_due, is_due_by
 from shared.store.types import UTCDateTime
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
@@ -331,8 +331,7 @@ async def _ids(work: UnitOfWork, statement: Select[tuple[UUID]]) -> list[UUID]:
 
 
 def _is_to_tell(now: datetime) -> ColumnElement[bool]:
-    is_due = has_come(TELLINGS.c.not_before, now, longest=GROUP_WAIT_MAX)
-    return and_(TELLINGS.c.delivery_id.is_(None), is_due)
+    return and_(TELLINGS.c.delivery_id.is_(None), is_due(TELLINGS.c.not_before, now, longest=GROUP_WAIT_MAX))
 
 
 def _is_to_send() -> ColumnElement[bool]:
@@ -345,8 +344,8 @@ def _is_to_send() -> ColumnElement[bool]:
     return and_(
         message.state.in_(OPEN_DELIVERIES),
         message.deaths < DEATHS_MAX,
-        has_come_by(message.next_attempt_at, now, latest=wait_latest),
-        or_(message.leased_until.is_(None), has_come_by(message.leased_until, now, latest=lease_latest)),
+        is_due_by(message.next_attempt_at, now, latest=wait_latest),
+        or_(message.leased_until.is_(None), is_due_by(message.leased_until, now, latest=lease_latest)),
     )
 
 

@@ -8,9 +8,9 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from services.notify.adapters.sql_matters import OPEN_DELIVERIES
 from services.notify.adapters.tables import DELIVERIES
-from shared.parking import DEATHS_MAX, PARKED_BECAUSE, JobQueue, ParkedJob
+from shared.jobs.parking import DEATHS_MAX, PARKED_BECAUSE, JobQueue, ParkedJob
+from shared.store.due_times import is_due
 from shared.store.engine import Store
-from shared.store.moments import has_come
 from shared.store.unit_of_work import UnitOfWork
 
 __all__ = ["SQLParkedDeliveries", "delivery_queue"]
@@ -60,7 +60,7 @@ class SQLParkedDeliveries:
         return and_(
             message.state.in_(OPEN_DELIVERIES),
             message.deaths >= DEATHS_MAX,
-            or_(message.leased_until.is_(None), has_come(message.leased_until, now, longest=self.lease)),
+            or_(message.leased_until.is_(None), is_due(message.leased_until, now, longest=self.lease)),
         )
 
 

@@ -4,11 +4,11 @@ from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, St
 
 from shared.datasets.read_model import known_datasets_table
 from shared.identity.principals import principals_table
-from shared.store.bus_tables import bus_tables
+from shared.store.delivery_tables import delivery_tables
 from shared.store.types import JSONDocument, UTCDateTime
 
 METADATA = MetaData()
-BUS = bus_tables(METADATA)
+BUS = delivery_tables(METADATA)
 KNOWN_DATASETS = known_datasets_table(METADATA)
 PRINCIPALS = principals_table(METADATA)
 

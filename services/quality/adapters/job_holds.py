@@ -6,9 +6,9 @@ The server frees a process's locks when it dies, also by ``kill -9``, whatever t
 from collections.abc import Collection
 from uuid import UUID
 
-from shared.bus.session_locks import SIGNED_32_BITS_MAX, SessionLocks
 from shared.errors import TransientError
 from shared.store.engine import Store
+from shared.store.session_locks import SIGNED_32_BITS_MAX, SessionLocks
 
 __all__ = ["AloneHolds", "LockedHolds"]
 

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.quality.adapters.chunks import chunked
 from services.quality.adapters.tables import FIRST_HARVESTS, PROFILE_JOBS, STANDINGS
 from services.quality.ports import FirstHarvest, Hold, ProfileJob
-from shared.runtime import Postponed
-from shared.store.moments import has_come
+from shared.jobs.recurring_work import Postponed
+from shared.store.due_times import is_due
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
@@ -279,7 +279,7 @@ def _is_due(now: datetime, lease: timedelta, retries_until: datetime | None) -> 
     # A first try is due as soon as it is asked for, and a cut-off one was due: whatever the clock says since.
     is_new = and_(job.state == "waiting", job.attempts == 0)
     is_free = and_(job.leased_until.is_(None), or_(is_new, job.next_attempt_at <= again))
-    return or_(is_free, has_come(job.leased_until, now, longest=lease))
+    return or_(is_free, is_due(job.leased_until, now, longest=lease))
 
 
 def _is_ready(waited_since: datetime) -> ColumnElement[bool]:

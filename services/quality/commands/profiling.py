@@ -34,7 +34,7 @@ from services.quality.ports import (
     UnreadableDataError,
 )
 from shared.errors import TransientError
-from shared.parking import DEATHS_MAX, PARKED_BECAUSE
+from shared.jobs.parking import DEATHS_MAX, PARKED_BECAUSE
 from shared.store.engine import Store
 
 __all__ = ["Failure", "after_failure", "free_abandoned_jobs", "run_profile_jobs"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import faust
 
-from shared.bus.kafka_client import client_options
-from shared.bus.kafka_settings import KafkaSettings
+from shared.log.kafka.client import client_options
+from shared.log.kafka.settings import KafkaSettings
 
 __all__ = ["build_faust_app"]
 
@@ -20,7 +20,7 @@ ACKNOWLEDGED_BY_ALL = -1
 def build_faust_app(kafka: KafkaSettings, *, group: str, folder: Path) -> "faust.App":
     """Return an app that is one member of ``group``. Raises ``OSError`` for a certificate it cannot read.
 
-    Membership is static, as in :mod:`shared.bus.kafka_membership`. Topics are the registry's alone, and the
+    Membership is static, as in :mod:`shared.log.kafka.membership`. Topics are the registry's alone, and the
     app serves no pages. Rebalances do not wait for the batch at hand: it notices that it was overtaken.
     """
     return faust.App(

@@ -26,10 +26,10 @@ import faust
 import structlog
 
 from services.usage.domain.windows import DayRow, daily_uses
-from shared.bus.ports import EventLog, Lag, LogRecord, TopicPartition
 from shared.clock import Clock
 from shared.errors import TransientError
 from shared.events.envelope import partition_for
+from shared.log.port import EventLog, Lag, LogRecord, TopicPartition
 from shared.store.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:

@@ -21,16 +21,14 @@ import structlog
 from services.usage.adapters.faust_windows import RollupWindows
 from services.usage.domain.windows import DayRow, assigned, row_key
 from services.usage.ports import Watch
-from shared.bus.applying import Applier, Item, require_event
-from shared.bus.budget import DeadLetterBudget
-from shared.bus.dead_letter_writing import DeadLetterWriter
-from shared.bus.handling import Outcome, Subscription
-from shared.bus.lag_reporting import LagReporter
-from shared.bus.measuring import BusMetrics
-from shared.bus.ports import EventLog, LogRecord
-from shared.bus.replays import ReplayQueue, ReplayRequest
-from shared.bus.standing import LoopState, Standing
 from shared.clock import Clock
+from shared.consuming.applying import Applier, Item, require_event
+from shared.consuming.budget import DeadLetterBudget
+from shared.consuming.consumer_state import ConsumerState, LoopState
+from shared.consuming.dead_letter_writing import DeadLetterWriter
+from shared.consuming.handling import Outcome, Subscription
+from shared.consuming.lag_reporting import LagReporter
+from shared.consuming.replays import ReplayQueue, ReplayRequest
 from shared.errors import (
     DeadLetterBudgetError,
     DeadLetterUnwritableError,
@@ -40,6 +38,8 @@ from shared.events.envelope import Event
 from shared.events.registry import ROLLUP_UPDATED
 from shared.events.topics import ConsumerGroup
 from shared.events.usage import RollupUpdated
+from shared.log.measuring import DeliveryMetrics
+from shared.log.port import EventLog, LogRecord
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
 
@@ -82,10 +82,10 @@ class RollupStream:
         watch: Watch,
         log: EventLog,
         clock: Clock,
-        metrics: BusMetrics,
+        metrics: DeliveryMetrics,
         patience: StreamPatience,
     ) -> None:
-        self.standing = Standing(group.name, metrics)
+        self.standing = ConsumerState(group.name, metrics)
         self.ended = asyncio.Event()
         """Set once it cannot go on, for ``end_cause``."""
         self.end_cause: str | None = None

@@ -14,7 +14,7 @@ from services.usage.domain.visitors import SALT_BYTES
 from services.usage.ports import NamedDataset
 from shared.datasets.read_model import visible_to
 from shared.identity.viewer import Viewer
-from shared.store.membership import any_of
+from shared.store.in_list import in_list
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
@@ -53,7 +53,7 @@ class SqlDatasetNames:
         statement = (
             select(DATASET_NAMES.c.name, known.c.dataset_id, known.c.agency_id)
             .join(known, known.c.dataset_id == DATASET_NAMES.c.dataset_id)
-            .where(any_of(DATASET_NAMES.c.name, names, work.connection.dialect.name), is_seen)
+            .where(in_list(DATASET_NAMES.c.name, names, work.connection.dialect.name), is_seen)
         )
         several: set[str] = set()
         for row in await work.connection.execute(statement) if names else ():
@@ -85,7 +85,7 @@ class SqlIntake:
 
     async def known(self, work: UnitOfWork, hit_ids: Collection[UUID]) -> set[UUID]:
         dialect = work.connection.dialect.name
-        is_given = any_of(ACCEPTED_HITS.c.hit_id, [str(hit_id) for hit_id in hit_ids], dialect)
+        is_given = in_list(ACCEPTED_HITS.c.hit_id, [str(hit_id) for hit_id in hit_ids], dialect)
         rows = await work.connection.execute(select(ACCEPTED_HITS.c.hit_id).where(is_given))
         return {UUID(hit_id) for hit_id in rows.scalars()}
 

@@ -22,7 +22,7 @@ from services.usage.domain.counter import (
     day_start,
 )
 from services.usage.ports import CountedWindow
-from shared.store.membership import any_of
+from shared.store.in_list import in_list
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
@@ -34,7 +34,7 @@ class SqlTally:
 
     async def trails(self, work: UnitOfWork, keys: Collection[TrailKey]) -> dict[TrailKey, Trail]:
         wanted = {_text(key): key for key in keys}
-        is_wanted = any_of(TRAILS.c.trail_key, list(wanted), work.connection.dialect.name)
+        is_wanted = in_list(TRAILS.c.trail_key, list(wanted), work.connection.dialect.name)
         rows = await work.connection.execute(select(TRAILS.c.trail_key, TRAILS.c.runs).where(is_wanted))
         return {wanted[row.trail_key]: _trail(row.runs) for row in rows}
 

@@ -10,15 +10,16 @@ from services.usage.adapters.faust_app import build_faust_app
 from services.usage.adapters.faust_windows import RollupWindows
 from services.usage.adapters.rollup_stream import RollupStream, StreamPatience
 from services.usage.ports import UsagePorts
-from shared.bus.kafka_settings import KafkaSettings
-from shared.bus.measuring import BusMetrics
-from shared.bus.ports import EventLog
-from shared.bus.replica_names import ReplicaName
-from shared.bus.running import ServiceRunner
 from shared.errors import ReplicaFencedError, TransientError
 from shared.events.topics import GROUPS, STREAM_TABLES, TOPICS
-from shared.runtime import RecurringWork, Service
+from shared.jobs.recurring_work import RecurringWork
+from shared.log.kafka.settings import KafkaSettings
+from shared.log.measuring import DeliveryMetrics
+from shared.log.port import EventLog
+from shared.process.service import Service
+from shared.process.service_runner import ServiceRunner
 from shared.store.engine import Store
+from shared.store.replica_names import ReplicaName
 
 __all__ = ["StreamRunner", "build_stream_runner"]
 
@@ -29,7 +30,7 @@ NAME_SECONDS = 1.0
 
 
 class StreamRunner:
-    """Implements :class:`shared.process.ground.WorkRunner`."""
+    """Implements :class:`shared.process.context.WorkRunner`."""
 
     def __init__(
         self, stream: RollupStream, runner: ServiceRunner, name: ReplicaName, log: EventLog, folder: Path
@@ -102,7 +103,7 @@ def build_stream_runner(
     patience: StreamPatience,
     fresh_seconds: float,
     folder: Path,
-    bus_metrics: BusMetrics,
+    bus_metrics: DeliveryMetrics,
     watching: Callable[[UsagePorts], RecurringWork],
 ) -> StreamRunner:
     """Build everything. ``watching`` makes the work that looks for signals in the uses that it is given."""

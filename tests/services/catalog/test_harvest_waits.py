@@ -9,12 +9,12 @@ import orjson
 import pytest
 
 from services.catalog.commands import harvesting
-from shared.bus.ports import LogRecord, OutgoingRecord
-from shared.bus.sqlite_consumer import SQLiteLogConsumer
 from shared.events.catalog import DatasetRegistered
 from shared.events.envelope import encode, new_event
 from shared.events.governance import StewardshipChanged, StewardshipState
 from shared.events.registry import STEWARDSHIP_CHANGED
+from shared.log.port import LogRecord, OutgoingRecord
+from shared.log.sqlite.consumer import SQLiteLogConsumer
 from tests.support.catalog_service import RunningCatalog, bearer, dataset, feed_of
 
 HIDDEN = "a-secret"

@@ -19,7 +19,7 @@ from shared.events.catalog import (
     HarvestCompleted,
     HarvestHeld,
 )
-from shared.parking import PARKED_BECAUSE
+from shared.jobs.parking import PARKED_BECAUSE
 from tests.support.catalog_service import RunningCatalog, bearer, dataset, feed_of, running_catalog
 
 NOTHING = {"created": 0, "changed": 0, "unchanged": 0, "retired": 0, "rejected": 0, "rejections": []}

@@ -16,10 +16,10 @@ from services.host.entrypoints.cli_connection import Connection
 from services.host.entrypoints.cli_operations import _until_replayed
 from services.host.entrypoints.operations_pages import build_operations_pages
 from services.host.passing_log import PassingLog
-from shared.bus.kafka_groups import GroupStanding
-from shared.bus.ports import OutgoingRecord
 from shared.http.app import build_app
 from shared.identity.signing_key import SigningKey
+from shared.log.kafka.groups import GroupProgress
+from shared.log.port import OutgoingRecord
 from shared.telemetry.metrics import Metrics
 from tests.support.host_in_process import RunningHost, run_host
 from tests.unit.http.application import OPERATOR, KnownTokens, always_ready
@@ -32,9 +32,9 @@ class SeenLog(PassingLog):
 
     empty: frozenset[str] = frozenset({COUNTING})
 
-    async def standings(self, groups: Iterable[str]) -> Mapping[str, GroupStanding]:
+    async def standings(self, groups: Iterable[str]) -> Mapping[str, GroupProgress]:
         return {
-            group: GroupStanding(0 if group in self.empty else 1, await self.committed(group))
+            group: GroupProgress(0 if group in self.empty else 1, await self.committed(group))
             for group in groups
         }
 

@@ -14,8 +14,8 @@ import pytest
 from services.host.bootstrap import bootstrap_host
 from services.host.running import Host
 from services.host.settings import HostSettings
-from shared.bus.ports import OutgoingRecord
 from shared.clock import SimulatedClock
+from shared.log.port import OutgoingRecord
 
 NAME = "Wilhelmina Quackenbush"
 EMAIL = "w.quackenbush@example.gov"

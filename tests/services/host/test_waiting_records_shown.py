@@ -4,14 +4,14 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from shared.bus.ports import OutgoingRecord
 from shared.clock import SimulatedClock
 from shared.events.alerts import AlertOpened, AlertState
 from shared.events.envelope import encode, new_event
 from shared.events.registry import QUALITY_ALERT_OPENED
+from shared.log.port import OutgoingRecord
 from tests.services.host.test_cluster_pages import operators_of
-from tests.support.bus_bench import until
 from tests.support.host_in_process import RunningHost, run_host
+from tests.support.log_bench import until
 
 ROUTING = "notify.routing"
 

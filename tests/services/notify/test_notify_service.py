@@ -19,12 +19,9 @@ from services.notify.commands import acknowledge
 from services.notify.domain.matters import MatterState
 from services.notify.handlers import route_alerts
 from services.notify.settings import NotifySettings
-from shared.bus.consumer import LoopSettings
-from shared.bus.handling import Outcome
-from shared.bus.ports import OutgoingRecord
-from shared.bus.running import ServiceRunner, wait_until_idle
-from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import SimulatedClock
+from shared.consuming.consumer_loop import LoopSettings
+from shared.consuming.handling import Outcome
 from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved, AlertState
 from shared.events.catalog import DatasetRegistered, DatasetState
 from shared.events.envelope import Event, decode, encode, new_event, tombstone
@@ -50,9 +47,12 @@ from shared.events.registry import (
     EventType,
 )
 from shared.events.topics import TOPICS
+from shared.log.port import OutgoingRecord
+from shared.log.sqlite.event_log import SQLiteEventLog
+from shared.process.service_runner import ServiceRunner, wait_until_idle
 from shared.telemetry.metrics import Metrics
-from tests.support.bus_bench import until
 from tests.support.databases import Databases
+from tests.support.log_bench import until
 from tests.support.mail_server import MailServer, run_mail_server
 from tests.support.stepped_clock import set_back
 

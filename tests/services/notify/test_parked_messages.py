@@ -7,7 +7,7 @@ from services.notify.domain.mail import Sending
 from shared.clock import SimulatedClock
 from shared.events.alerts import AlertOpened
 from shared.events.registry import QUALITY_ALERT_OPENED
-from shared.parking import PARKED_BECAUSE
+from shared.jobs.parking import PARKED_BECAUSE
 from tests.services.notify.test_notify_service import Bench, Start, alert, start
 from tests.support.installation import free_port
 

@@ -10,9 +10,9 @@ from sqlalchemy import select
 from services.notify.adapters.tables import BUS, TELLINGS
 from services.notify.domain.matters import MatterState
 from services.notify.handlers import DIRECTORY_PATIENCE, REQUESTER_PATIENCE
-from shared.bus.dead_letters import DeadLetters
-from shared.bus.standing import LoopState
 from shared.clock import SimulatedClock
+from shared.consuming.consumer_state import LoopState
+from shared.consuming.dead_letters import DeadLetters
 from shared.events.alerts import AlertOpened, AlertResolved
 from shared.events.catalog import DatasetChanged, DatasetRegistered, HarvestHeld
 from shared.events.envelope import tombstone
@@ -45,7 +45,7 @@ from tests.services.notify.test_notify_service import (
     person,
     start,
 )
-from tests.support.bus_bench import until
+from tests.support.log_bench import until
 
 __all__ = ["mail_server", "start"]
 

@@ -21,9 +21,6 @@ from services.quality.adapters.tables import PROFILE_JOBS
 from services.quality.bootstrap import Quality, bootstrap
 from services.quality.ports import DataSource, Profiler
 from services.quality.settings import QualitySettings
-from shared.bus.ports import OutgoingRecord, TopicPartition
-from shared.bus.running import ServiceRunner, wait_until_idle
-from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import SimulatedClock
 from shared.events.alerts import AlertState
 from shared.events.catalog import (
@@ -54,6 +51,9 @@ from shared.http.app import build_app
 from shared.http.settings import HTTPSettings
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import Tokens
+from shared.log.port import OutgoingRecord, TopicPartition
+from shared.log.sqlite.event_log import SQLiteEventLog
+from shared.process.service_runner import ServiceRunner, wait_until_idle
 from shared.store.engine import sqlite_url
 from shared.telemetry.metrics import Metrics
 

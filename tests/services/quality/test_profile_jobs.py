@@ -14,7 +14,7 @@ import pytest
 from services.quality.commands.profiling import Failure, after_failure
 from services.quality.ports import FetchedFile, ProfileJob, ProfilingRules
 from shared.clock import SimulatedClock
-from shared.parking import PARKED_BECAUSE
+from shared.jobs.parking import PARKED_BECAUSE
 from tests.services.quality.quality_system import (
     Portal,
     QualitySystem,

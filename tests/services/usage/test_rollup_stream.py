@@ -16,19 +16,19 @@ from services.usage.adapters.rollup_stream import RollupStream, StreamPatience
 from services.usage.adapters.tables import WATCHED_DATASETS
 from services.usage.domain.windows import DayRow, row_key
 from services.usage.ports import Watch
-from shared.bus.dead_letter_record import read_dead_letter
-from shared.bus.ports import EventLog, Lag, LogPosition, LogRecord, OutgoingRecord, TopicPartition
-from shared.bus.replays import ReplayQueue, ReplayState
-from shared.bus.standing import LoopState
+from shared.consuming.consumer_state import LoopState
+from shared.consuming.dead_letter_record import read_dead_letter
+from shared.consuming.replays import ReplayQueue, ReplayState
 from shared.errors import TransientError
 from shared.events.envelope import encode, new_event
 from shared.events.registry import ROLLUP_UPDATED
 from shared.events.topics import GROUPS
 from shared.events.usage import Rollup, RollupUpdated
-from shared.telemetry.bus_metrics import PrometheusBusMetrics
+from shared.log.port import EventLog, Lag, LogPosition, LogRecord, OutgoingRecord, TopicPartition
+from shared.telemetry.delivery_metrics import PrometheusDeliveryMetrics
 from shared.telemetry.metrics import Metrics
 from tests.services.usage.usage_system import UsageSystem, dataset_id
-from tests.support.bus_bench import until
+from tests.support.log_bench import until
 
 GROUP = GROUPS["usage.signals"]
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -158,7 +158,7 @@ async def bench(system: UsageSystem) -> Bench:
         watch=system.usage.ports.watch,
         log=cast("EventLog", log),
         clock=system.clock,
-        metrics=PrometheusBusMetrics(metrics),
+        metrics=PrometheusDeliveryMetrics(metrics),
         patience=PATIENCE,
     )
     return Bench(system, stream, windows, log, metrics)

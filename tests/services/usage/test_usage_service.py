@@ -8,10 +8,10 @@ from uuid import uuid4
 from sqlalchemy import select, text
 
 from services.usage.adapters.tables import BUS, METADATA, VISITOR_SALTS
-from shared.bus.ports import OutgoingRecord, TopicPartition
 from shared.clock import SimulatedClock
 from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved
 from shared.events.usage import HitRecorded, RollupUpdated
+from shared.log.port import OutgoingRecord, TopicPartition
 from tests.services.usage.usage_system import (
     AGENCY,
     OTHER_AGENCY,

@@ -15,9 +15,6 @@ from sqlalchemy import select
 from services.usage.adapters.tables import ROLLUPS
 from services.usage.bootstrap import Usage, bootstrap
 from services.usage.settings import UsageSettings
-from shared.bus.ports import OutgoingRecord, TopicPartition
-from shared.bus.running import ServiceRunner, wait_until_idle
-from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import SimulatedClock
 from shared.events.catalog import DatasetRegistered, DatasetRetired, DatasetState
 from shared.events.envelope import Event, decode, encode, new_event
@@ -38,6 +35,9 @@ from shared.identity.principals import TokenAuthenticator
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import Tokens
 from shared.identity.viewer import TokenScope
+from shared.log.port import OutgoingRecord, TopicPartition
+from shared.log.sqlite.event_log import SQLiteEventLog
+from shared.process.service_runner import ServiceRunner, wait_until_idle
 from shared.store.engine import sqlite_url
 from shared.telemetry.metrics import Metrics
 

@@ -10,13 +10,13 @@ import pytest
 from services.host.cluster_operations import ClusterOperations
 from services.host.event_paths import path_of
 from services.host.operations import operations_status
-from shared.bus.kafka_groups import GroupStanding
-from shared.bus.outbox import OutboxRelay
-from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import SimulatedClock
 from shared.errors import ConflictError
 from shared.events.topics import GROUPS, TOPICS, ConsumerGroup
-from shared.runtime import RecurringWork
+from shared.jobs.recurring_work import RecurringWork
+from shared.log.kafka.groups import GroupProgress
+from shared.log.sqlite.event_log import SQLiteEventLog
+from shared.outbox.relay import OutboxRelay
 from shared.telemetry.metrics import Metrics
 from tests.support.ledger_service import COUNTING, Ledger, ledger_store
 
@@ -26,8 +26,8 @@ class SeenLog(SQLiteEventLog):
 
     members = 1
 
-    async def standings(self, groups: Iterable[str]) -> Mapping[str, GroupStanding]:
-        return {group: GroupStanding(self.members, await self.committed(group)) for group in groups}
+    async def standings(self, groups: Iterable[str]) -> Mapping[str, GroupProgress]:
+        return {group: GroupProgress(self.members, await self.committed(group)) for group in groups}
 
 
 @pytest.fixture

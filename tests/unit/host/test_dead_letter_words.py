@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import pytest
 
 from services.host.dead_letter_words import outcome_words
-from shared.bus.dead_letter_record import DeadLetter
-from shared.bus.dead_letters import DeadLetterView
-from shared.bus.handling import Outcome
-from shared.bus.ports import LogRecord, TopicPartition
-from shared.bus.replays import ReplayState
+from shared.consuming.dead_letter_record import DeadLetter
+from shared.consuming.dead_letters import DeadLetterView
+from shared.consuming.handling import Outcome
+from shared.consuming.replays import ReplayState
+from shared.log.port import LogRecord, TopicPartition
 
 
 @pytest.mark.parametrize(

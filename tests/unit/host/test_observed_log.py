@@ -8,10 +8,10 @@ import pytest
 
 from services.host.event_paths import hops_of, path_of
 from services.host.observed_log import ObservedLog
-from shared.bus.ports import OutgoingRecord, TopicPartition
-from shared.bus.sqlite_log import SQLiteEventLog
 from shared.clock import SimulatedClock
 from shared.events.topics import GROUPS, TOPICS
+from shared.log.port import OutgoingRecord, TopicPartition
+from shared.log.sqlite.event_log import SQLiteEventLog
 
 HITS = TOPICS["usage.hits"]
 GROUP = GROUPS["usage.counting"].name

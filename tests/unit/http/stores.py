@@ -9,12 +9,12 @@ from sqlalchemy import Column, Integer, MetaData, String, Table
 from shared.clock import Clock
 from shared.http.idempotency import idempotency_table
 from shared.identity.principals import principals_table
-from shared.store.bus_tables import bus_tables
+from shared.store.delivery_tables import delivery_tables
 from shared.store.engine import Store
 from tests.support.databases import Databases
 
 METADATA = MetaData()
-BUS_TABLES = bus_tables(METADATA)
+BUS_TABLES = delivery_tables(METADATA)
 IDEMPOTENCY_KEYS = idempotency_table(METADATA)
 PRINCIPALS = principals_table(METADATA)
 ORDERS = Table("orders", METADATA, Column("id", Integer, primary_key=True), Column("title", String(200)))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from shared.http.cursors import CursorCodec, CursorDependency
-from shared.http.pages import Page, link_pages
+from shared.http.page_links import Page, link_pages
 from shared.http.problems import ProblemError
 from shared.http.viewing import access
 from shared.identity.signing_key import SigningKey

@@ -11,10 +11,10 @@ import pytest
 
 from services.usage.adapters.faust_windows import RollupWindows
 from services.usage.domain.windows import DayRow, row_key
-from shared.bus.ports import EventLog, Lag, LogRecord, TopicPartition
 from shared.clock import SimulatedClock
 from shared.errors import TransientError
 from shared.events.envelope import partition_for
+from shared.log.port import EventLog, Lag, LogRecord, TopicPartition
 from shared.store.unit_of_work import UnitOfWork
 
 PREFIX, TOPIC = "here.", "usage.rollups"
