@@ -20,7 +20,6 @@ from services.catalog.adapters.sql_datasets import SqlDatasetBook, SqlIndexLedge
 from services.catalog.adapters.sql_harvests import SqlDictionaryQueue, SqlHarvestBook
 from services.catalog.adapters.sql_reader import SqlCatalogReader
 from services.catalog.adapters.sql_surroundings import SqlDirectoryCopy, SqlInsightBook
-from services.catalog.adapters.tables import BUS, METADATA, PRINCIPALS
 from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
 from services.catalog.commands.dictionaries import DictionaryWorker
 from services.catalog.commands.harvesting import HarvestLimits, HarvestWorker
@@ -37,6 +36,7 @@ from services.catalog.entrypoints.api_maintenance import build_maintenance_api
 from services.catalog.entrypoints.harvest_pages import build_harvest_pages
 from services.catalog.entrypoints.pages import build_pages
 from services.catalog.handlers import CHANGES_HANDLERS, DIRECTORY_HANDLERS, ENRICHMENT_HANDLERS
+from services.catalog.migrations.tables import BUS, METADATA, PRINCIPALS
 from services.catalog.ports import CatalogIndex, CatalogIndexError, CatalogPorts, CatalogReader, Downloader
 from services.catalog.settings import CatalogSettings
 from shared.clock import Clock
@@ -54,7 +54,7 @@ from shared.telemetry.metrics import Metrics
 
 __all__ = ["Catalog", "bootstrap", "bootstrap_cluster", "build_for_cluster"]
 
-MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
+MIGRATIONS = Path(__file__).parent / "migrations"
 HOUR_SECONDS = 3_600.0
 LOOK_SECONDS = 1.0
 MINUTE_SECONDS = 60.0

@@ -9,7 +9,6 @@ from services.governance.adapters.sql_audit import SqlAudit
 from services.governance.adapters.sql_directory import SqlDirectory
 from services.governance.adapters.sql_requests import SqlRequestBook
 from services.governance.adapters.sql_sign_in import SqlSignIn
-from services.governance.adapters.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
 from services.governance.entrypoints.api_access import AccessDesk, build_access_api
 from services.governance.entrypoints.api_audit import build_audit_api
 from services.governance.entrypoints.api_directory import build_directory_api
@@ -19,6 +18,7 @@ from services.governance.entrypoints.directory_pages import build_directory_page
 from services.governance.entrypoints.pages import build_pages
 from services.governance.entrypoints.sign_in_pages import build_sign_in_pages
 from services.governance.handlers import EVENT_HANDLERS
+from services.governance.migrations.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
 from services.governance.ports import GovernancePorts
 from services.governance.settings import GovernanceSettings
 from shared.clock import Clock
@@ -36,7 +36,7 @@ from shared.store.engine import Store
 
 __all__ = ["Governance", "bootstrap", "bootstrap_cluster"]
 
-MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
+MIGRATIONS = Path(__file__).parent / "migrations"
 HOUR_SECONDS = 3_600.0
 
 

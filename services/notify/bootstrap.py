@@ -12,7 +12,6 @@ from services.notify.adapters.sql_matters import SqlMatterBook
 from services.notify.adapters.sql_parked import SQLParkedDeliveries, delivery_queue
 from services.notify.adapters.sql_people import SqlPeopleBook
 from services.notify.adapters.sql_workload import SQLFreshnessRepository
-from services.notify.adapters.tables import BUS, KNOWN_DATASETS, METADATA, PRINCIPALS
 from services.notify.commands import (
     MessageOffice,
     Sender,
@@ -23,6 +22,7 @@ from services.notify.entrypoints.api import build_api
 from services.notify.entrypoints.api_personal_data import build_personal_data_api
 from services.notify.entrypoints.pages import build_pages
 from services.notify.handlers import DIRECTORY_HANDLERS, ROUTING_HANDLERS
+from services.notify.migrations.tables import BUS, KNOWN_DATASETS, METADATA, PRINCIPALS
 from services.notify.ports import Bell, MailTransport, NotifyPorts
 from services.notify.settings import NotifySettings
 from shared.clock import Clock
@@ -39,7 +39,7 @@ from shared.telemetry.measuring import Measurements
 
 __all__ = ["Notify", "bootstrap", "bootstrap_cluster"]
 
-MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
+MIGRATIONS = Path(__file__).parent / "migrations"
 HOUR_SECONDS = 3_600.0
 LOOK_SECONDS = 60.0
 REST_SECONDS = 1.0

@@ -24,7 +24,6 @@ from services.quality.adapters.sql_jobs import (
 )
 from services.quality.adapters.sql_measurements import SqlMeasurementBook
 from services.quality.adapters.sql_standings import SqlStandings
-from services.quality.adapters.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
 from services.quality.commands.housekeeping import end_resolved_alerts, prune_history
 from services.quality.commands.measuring import (
     BASELINE_WORK,
@@ -38,6 +37,7 @@ from services.quality.domain.freshness import BusinessCalendar
 from services.quality.entrypoints.api import build_api
 from services.quality.entrypoints.pages import build_pages
 from services.quality.handlers import DIRECTORY_HANDLERS, MEASURING_HANDLERS
+from services.quality.migrations.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
 from services.quality.ports import (
     DataSource,
     ProfileLimits,
@@ -65,7 +65,7 @@ from shared.telemetry.metrics import Metrics
 
 __all__ = ["Quality", "bootstrap", "bootstrap_cluster"]
 
-MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
+MIGRATIONS = Path(__file__).parent / "migrations"
 HOUR_SECONDS = 3_600.0
 LOOK_SECONDS = 30.0
 TAKEOVER_SECONDS = 5.0

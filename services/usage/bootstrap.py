@@ -11,13 +11,13 @@ from services.usage.adapters.sql_intake import SqlDatasetNames, SqlIntake
 from services.usage.adapters.sql_pending import datasets_due, rollups_unpublished, salts_of_closed_days
 from services.usage.adapters.sql_tally import SqlTally
 from services.usage.adapters.sql_watch import SqlAlertBook, SqlDailyUses, SqlWatch
-from services.usage.adapters.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
 from services.usage.commands import close_days, forget_old, publish_rollups, watch_use
 from services.usage.domain.clients import ClientRules
 from services.usage.domain.signals import SignalRules
 from services.usage.entrypoints.api_hits import build_hits_api
 from services.usage.entrypoints.api_use import build_use_api
 from services.usage.handlers import COUNTING_HANDLERS, DIRECTORY_HANDLERS, LOOK_AFTER
+from services.usage.migrations.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
 from services.usage.ports import UsagePorts
 from services.usage.settings import UsageSettings, UsageStreamSettings
 from shared.clock import Clock
@@ -39,7 +39,7 @@ from shared.telemetry.metrics import Metrics
 
 __all__ = ["Usage", "bootstrap", "bootstrap_cluster", "bootstrap_stream"]
 
-MIGRATIONS = Path(__file__).parent / "adapters" / "migrations"
+MIGRATIONS = Path(__file__).parent / "migrations"
 PUBLISH_SECONDS = 0.5
 WATCH_SECONDS = 1.0
 DAY_CHECK_SECONDS = 2.0

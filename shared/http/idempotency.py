@@ -8,7 +8,7 @@ The answer is kept in the same transaction as what the request did, so either bo
             document = await submit_request(draft, unit_of_work, …)
             return Answer(201, document, {"Location": f"/api/v1/sharing-requests/{document['id']}"})
 
-        return await act_once(request, viewer, store, IDEMPOTENCY_KEYS, act)
+        return await act_once(request, viewer, store, act)
 """
 
 import hashlib
@@ -33,6 +33,7 @@ from shared.store.unit_of_work import UnitOfWork
 __all__ = ["Answer", "act_once", "idempotency_table", "prune_idempotency_keys"]
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
+IDEMPOTENCY_TABLE = "idempotency_keys"
 KEY_CHARACTERS_MAX = 200
 KEPT_FOR = timedelta(hours=24)
 
@@ -57,7 +58,7 @@ Act: TypeAlias = Callable[[UnitOfWork], Awaitable[Answer]]
 def idempotency_table(metadata: MetaData) -> Table:
     """Add the table to a service's metadata; one of its migrations creates it."""
     table = Table(
-        "idempotency_keys",
+        IDEMPOTENCY_TABLE,
         metadata,
         Column("key", String(KEY_CHARACTERS_MAX), primary_key=True),
         Column("viewer", String(80), primary_key=True),
@@ -72,7 +73,7 @@ def idempotency_table(metadata: MetaData) -> Table:
     return table
 
 
-async def act_once(request: Request, viewer: Viewer, store: Store, table: Table, act: Act) -> Response:
+async def act_once(request: Request, viewer: Viewer, store: Store, act: Act) -> Response:
     """Run ``act`` in a unit of work and answer with what it returns; without a key, simply that.
 
     With an ``Idempotency-Key`` the answer is kept for 24 hours. The same key and request again: the kept
@@ -80,6 +81,7 @@ async def act_once(request: Request, viewer: Viewer, store: Store, table: Table,
     raises rolls back and keeps nothing, so that the same key may be tried again.
     """
     key = request.headers.get(IDEMPOTENCY_HEADER)
+    table = store.metadata.tables[IDEMPOTENCY_TABLE]
     if key is None:
         async with store.unit_of_work() as unit_of_work:
             answer = await act(unit_of_work)

@@ -1,4 +1,4 @@
-"""Alembic, run in-process: each service keeps its revisions in ``adapters/migrations``."""
+"""Alembic, run in-process: each service keeps its revisions in ``migrations``."""
 
 from collections.abc import Collection
 from pathlib import Path

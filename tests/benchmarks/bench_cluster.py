@@ -32,8 +32,8 @@ import httpx
 import orjson
 import structlog
 
-from services.quality.adapters.tables import BUS, METADATA
 from services.quality.bootstrap import MIGRATIONS
+from services.quality.migrations.tables import BUS, METADATA
 from shared.clock import SystemClock
 from shared.events.alerts import AlertOpened
 from shared.events.registry import QUALITY_ALERT_OPENED

@@ -22,10 +22,10 @@ from services.catalog.adapters.elasticsearch_index import ElasticsearchCatalogIn
 from services.catalog.adapters.elasticsearch_schema import index_mappings, index_settings
 from services.catalog.adapters.elasticsearch_writing import BulkWriter, Prepared, prepare
 from services.catalog.adapters.sql_datasets import SqlIndexLedger
-from services.catalog.adapters.tables import DATASETS
 from services.catalog.commands.indexing import IndexWorker
 from services.catalog.domain.cursor import CursorCodec
 from services.catalog.domain.search import SearchDocument
+from services.catalog.migrations.tables import DATASETS
 from shared.clock import SystemClock
 from shared.store.engine import Store, sqlite_url
 from shared.telemetry.metrics import Metrics

@@ -19,13 +19,13 @@ from sqlalchemy import create_engine, event, insert
 from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings
 from services.catalog.adapters.elasticsearch_index import ElasticsearchCatalogIndex
 from services.catalog.adapters.entry_rows import row_of
-from services.catalog.adapters.tables import BUS, DATASETS, METADATA
 from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
 from services.catalog.adapters.tantivy_schema import SCHEMA_VERSION
 from services.catalog.bootstrap import MIGRATIONS
 from services.catalog.domain.cursor import CursorCodec
 from services.catalog.domain.entry import CatalogEntry
 from services.catalog.domain.search import SearchDocument
+from services.catalog.migrations.tables import BUS, DATASETS, METADATA
 from services.host.data_directory import DataDirectory
 from shared.clock import SystemClock
 from shared.events.catalog import Column, DatasetState, Distribution

@@ -13,13 +13,13 @@ from services.catalog.adapters.sql_changes import SqlChangesFeed
 from services.catalog.adapters.sql_datasets import SqlDatasetBook, SqlIndexLedger
 from services.catalog.adapters.sql_harvests import SqlDictionaryQueue, SqlHarvestBook
 from services.catalog.adapters.sql_surroundings import SqlDirectoryCopy, SqlInsightBook
-from services.catalog.adapters.tables import BUS, METADATA
 from services.catalog.bootstrap import MIGRATIONS
 from services.catalog.domain.entry import CatalogEntry, Decisions, retire
 from services.catalog.domain.feed_changes import feed_line
 from services.catalog.domain.harvest import KnownRecord
 from services.catalog.domain.harvest_job import HarvestJob, HarvestSource
 from services.catalog.domain.records import DictionaryFetch, ExpectedDocument, LastReconcile, UseRecord
+from services.catalog.migrations.tables import BUS, METADATA
 from shared.clock import Clock, SimulatedClock
 from shared.events.catalog import Column, Cure, DatasetRegistered, RejectedRecord
 from shared.events.envelope import new_event

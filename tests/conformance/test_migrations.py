@@ -15,7 +15,7 @@ from shared.store.migrations import upgrade
 from tests.support.databases import Databases
 
 SERVICES = Path(__file__).parents[2] / "services"
-MIGRATED = sorted(path.parents[2].name for path in SERVICES.glob("*/adapters/migrations/env.py"))
+MIGRATED = sorted(path.parents[1].name for path in SERVICES.glob("*/migrations/env.py"))
 
 
 def differences(connection: Connection, metadata: MetaData) -> list[object]:
@@ -33,8 +33,8 @@ def downgrade(connection: Connection, migrations: Path) -> list[str]:
 
 @pytest.mark.parametrize("service", MIGRATED)
 async def test_the_migrated_schema_is_the_one_that_the_code_names(service: str, databases: Databases) -> None:
-    migrations = SERVICES / service / "adapters" / "migrations"
-    metadata: MetaData = import_module(f"services.{service}.adapters.tables").METADATA
+    migrations = SERVICES / service / "migrations"
+    metadata: MetaData = import_module(f"services.{service}.migrations.tables").METADATA
     engine = create_async_engine(await databases.url(service))
     try:
         await upgrade(engine, migrations)
@@ -48,4 +48,4 @@ async def test_the_migrated_schema_is_the_one_that_the_code_names(service: str, 
 
 
 def test_every_service_with_tables_has_migrations() -> None:
-    assert {path.parents[1].name for path in SERVICES.glob("*/adapters/tables.py")} == set(MIGRATED)
+    assert {path.parents[1].name for path in SERVICES.glob("*/migrations/tables.py")} == set(MIGRATED)

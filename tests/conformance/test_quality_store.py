@@ -12,13 +12,13 @@ from services.quality.adapters.sql_jobs import SqlHarvestBook, SqlJobBook, count
 from services.quality.adapters.sql_measurements import SqlMeasurementBook
 from services.quality.adapters.sql_reading import AlertFilter, alerts_seen_by, history_of, summaries
 from services.quality.adapters.sql_standings import SqlStandings, read_standing
-from services.quality.adapters.tables import BUS, KNOWN_DATASETS, METADATA
 from services.quality.bootstrap import MIGRATIONS
 from services.quality.domain.alerts import Alert, AlertKey, alert_id_of
 from services.quality.domain.completeness import judge_completeness
 from services.quality.domain.findings import Evidence
 from services.quality.domain.standing import FileStanding, Standing, new_standing
 from services.quality.domain.volume import RowCount
+from services.quality.migrations.tables import BUS, KNOWN_DATASETS, METADATA
 from services.quality.ports import FirstHarvest, ProfileJob
 from shared.clock import Clock, SimulatedClock
 from shared.datasets.read_model import KnownDatasets

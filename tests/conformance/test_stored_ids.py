@@ -7,8 +7,8 @@ import orjson
 import pytest
 from sqlalchemy import insert, select
 
-from services.governance.adapters.tables import PEOPLE
 from services.governance.bootstrap import bootstrap
+from services.governance.migrations.tables import PEOPLE
 from services.governance.settings import GovernanceSettings
 from shared.clock import SimulatedClock
 from shared.identity.signing_key import SigningKey

@@ -24,10 +24,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from sqlalchemy import func, select
 
 from services.usage.adapters.sql_pending import rollups_unpublished
-from services.usage.adapters.tables import ALERTS
 from services.usage.bootstrap import Usage, bootstrap
 from services.usage.commands import watch_use
 from services.usage.handlers import count_hits, remember_datasets
+from services.usage.migrations.tables import ALERTS
 from services.usage.settings import UsageSettings
 from shared.clock import Clock, SimulatedClock, SystemClock
 from shared.consuming.dead_letter_record import DeadLetter, read_dead_letter

@@ -3,10 +3,10 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
-from services.catalog.adapters.tables import DATASETS
 from services.catalog.domain.condition import OpenAlerts
 from services.catalog.domain.entry import CatalogEntry, Decisions, search_document
 from services.catalog.domain.search import SearchDocument
+from services.catalog.migrations.tables import DATASETS
 from shared.datasets.publisher_names import normalize_publisher
 from shared.events.catalog import Column, DatasetState
 

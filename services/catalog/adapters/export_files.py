@@ -11,8 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.catalog.adapters.sql_datasets import CATALOGUE_REVISION
-from services.catalog.adapters.tables import COUNTERS, DATASETS
 from services.catalog.domain.dcat_export import Installation, export_catalog, export_dataset
+from services.catalog.migrations.tables import COUNTERS, DATASETS
 from shared.datasets.read_model import visible_to
 from shared.events.catalog import DatasetState
 from shared.identity.viewer import ANONYMOUS

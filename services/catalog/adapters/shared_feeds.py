@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import delete, func, insert, select
 
 from services.catalog.adapters.feed_files import LEFT_OVER_AFTER, FeedFiles
-from services.catalog.adapters.tables import FEED_CHUNKS
+from services.catalog.migrations.tables import FEED_CHUNKS
 from shared.store.engine import Store
 
 __all__ = ["SharedFeeds"]

@@ -19,7 +19,6 @@ from sqlalchemy import (
 )
 
 from services.catalog.adapters.entry_rows import chunks
-from services.catalog.adapters.tables import CHANGES, COUNTERS, DATASETS, TOLD_STANDINGS
 from services.catalog.domain.feed_changes import (
     WITHDRAWN,
     FeedLine,
@@ -28,6 +27,7 @@ from services.catalog.domain.feed_changes import (
     with_withdrawals,
     withdrawal_id,
 )
+from services.catalog.migrations.tables import CHANGES, COUNTERS, DATASETS, TOLD_STANDINGS
 from shared.identity.rules import WorksFor
 from shared.identity.sharing_rights import MAY_SEE
 from shared.identity.sql_rules import condition

@@ -16,12 +16,12 @@ from services.catalog.adapters.entry_rows import (
     indexed_document_of,
     row_of,
 )
-from services.catalog.adapters.tables import COUNTERS, DATASET_ALIASES, DATASETS, INDEX_RECONCILES
 from services.catalog.domain.condition import OpenAlerts
 from services.catalog.domain.entry import CatalogEntry, popularity_bucket
 from services.catalog.domain.harvest import KnownRecord
 from services.catalog.domain.records import ExpectedDocument, LastReconcile
 from services.catalog.domain.search import SearchDocument
+from services.catalog.migrations.tables import COUNTERS, DATASET_ALIASES, DATASETS, INDEX_RECONCILES
 from shared.datasets.publisher_names import normalize_publisher
 from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork

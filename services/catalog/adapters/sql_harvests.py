@@ -9,7 +9,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, false, func, insert, or_, select, update
 
 from services.catalog.adapters.entry_rows import chunks
-from services.catalog.adapters.tables import (
+from services.catalog.domain.harvest_job import OPEN_STATUSES, HarvestCounts, HarvestJob, HarvestSource
+from services.catalog.domain.records import DictionaryFetch
+from services.catalog.domain.source_choice import SourceMatch
+from services.catalog.migrations.tables import (
     DATASET_ALIASES,
     DATASETS,
     DICTIONARY_FETCHES,
@@ -17,9 +20,6 @@ from services.catalog.adapters.tables import (
     HARVESTS,
     SOURCES,
 )
-from services.catalog.domain.harvest_job import OPEN_STATUSES, HarvestCounts, HarvestJob, HarvestSource
-from services.catalog.domain.records import DictionaryFetch
-from services.catalog.domain.source_choice import SourceMatch
 from shared.events.catalog import RejectedRecord
 from shared.store.due_times import is_due
 from shared.store.engine import Store

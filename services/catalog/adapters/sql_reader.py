@@ -15,18 +15,6 @@ from services.catalog.adapters.sql_changes import readable_by
 from services.catalog.adapters.sql_harvests import job_of
 from services.catalog.adapters.sql_summaries import SUMMARY_COLUMNS, own_datasets, summary_of
 from services.catalog.adapters.sql_surroundings import delivery_of
-from services.catalog.adapters.tables import (
-    AGENCIES,
-    ALERT_DELIVERIES,
-    CHANGES,
-    DATASETS,
-    HARVEST_REJECTIONS,
-    HARVESTS,
-    MEASUREMENTS,
-    OPEN_ALERTS,
-    SOURCES,
-    USAGE_DAILY,
-)
 from services.catalog.domain.condition import severity_rank
 from services.catalog.domain.entry import known_freshness
 from services.catalog.domain.folding import fold_changes
@@ -54,6 +42,18 @@ from services.catalog.domain.views import (
     UseOfDay,
     UseOfMonth,
     UseView,
+)
+from services.catalog.migrations.tables import (
+    AGENCIES,
+    ALERT_DELIVERIES,
+    CHANGES,
+    DATASETS,
+    HARVEST_REJECTIONS,
+    HARVESTS,
+    MEASUREMENTS,
+    OPEN_ALERTS,
+    SOURCES,
+    USAGE_DAILY,
 )
 from services.catalog.ports import CatalogIndex
 from shared.clock import Clock

@@ -8,9 +8,9 @@ from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.catalog.adapters.entry_rows import alerts_of
-from services.catalog.adapters.tables import DATASETS
 from services.catalog.domain.entry import known_freshness
 from services.catalog.domain.views import DatasetSummary, OwnDatasets
+from services.catalog.migrations.tables import DATASETS
 from shared.datasets.read_model import answered_for_by
 from shared.identity.viewer import Role, Viewer
 

@@ -8,7 +8,10 @@ from uuid import UUID
 from sqlalchemy import and_, delete, exists, func, or_, select
 
 from services.catalog.adapters.entry_rows import chunks
-from services.catalog.adapters.tables import (
+from services.catalog.domain.condition import AlertFacts, OpenAlerts, open_alerts_of
+from services.catalog.domain.entry import Surroundings
+from services.catalog.domain.records import AlertDelivery, UseRecord
+from services.catalog.migrations.tables import (
     AGENCIES,
     AGENCY_SPELLINGS,
     ALERT_DELIVERIES,
@@ -18,9 +21,6 @@ from services.catalog.adapters.tables import (
     STEWARDSHIPS,
     USAGE_DAILY,
 )
-from services.catalog.domain.condition import AlertFacts, OpenAlerts, open_alerts_of
-from services.catalog.domain.entry import Surroundings
-from services.catalog.domain.records import AlertDelivery, UseRecord
 from shared.datasets.publisher_names import normalize_publisher
 from shared.events.alerts import AlertState
 from shared.events.catalog import DatasetState

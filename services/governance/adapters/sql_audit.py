@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.governance.adapters.tables import DIRECTORY_AUDIT
 from services.governance.domain.auditing import AuditLine, DirectoryAct
+from services.governance.migrations.tables import DIRECTORY_AUDIT
 from shared.store.unit_of_work import UnitOfWork
 
 __all__ = ["KeptLine", "SqlAudit", "audit_lines"]

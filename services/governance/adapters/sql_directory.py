@@ -9,7 +9,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import delete, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.governance.adapters.tables import (
+from services.governance.domain.agencies import AgencyName, PublisherMatch
+from services.governance.domain.redaction import without_words
+from services.governance.migrations.tables import (
     AGENCIES,
     AGENCY_ALIASES,
     GRANTS,
@@ -21,8 +23,6 @@ from services.governance.adapters.tables import (
     STEWARDSHIPS,
     TOKENS,
 )
-from services.governance.domain.agencies import AgencyName, PublisherMatch
-from services.governance.domain.redaction import without_words
 from services.governance.ports import SESSION_LABEL, SpellingSight
 from shared.datasets.publisher_names import normalize_publisher
 from shared.errors import NotFoundError

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.governance.adapters.tables import (
+from services.governance.migrations.tables import (
     AGENCIES,
     DIRECTORY_AUDIT,
     GRANTS,

@@ -10,7 +10,9 @@ from sqlalchemy import ColumnElement, false, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.governance.adapters.sql_requests import request_of
-from services.governance.adapters.tables import (
+from services.governance.domain.agencies import IMPORT_RULE
+from services.governance.domain.sharing import SharingRequest
+from services.governance.migrations.tables import (
     AGENCIES,
     AGENCY_ALIASES,
     GRANTS,
@@ -20,8 +22,6 @@ from services.governance.adapters.tables import (
     SHARING_REQUESTS,
     TOKENS,
 )
-from services.governance.domain.agencies import IMPORT_RULE
-from services.governance.domain.sharing import SharingRequest
 from shared.datasets.read_model import KnownDatasets, visible_to
 from shared.identity.rules import Rule
 from shared.identity.sharing_rights import MAY_SEE

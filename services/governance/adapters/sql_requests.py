@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.governance.adapters.tables import SHARING_REQUESTS, SHARING_STEPS
 from services.governance.domain.redaction import REDACTED, without_words
 from services.governance.domain.sharing import Action, NewRequest, SharingRequest, Status
+from services.governance.migrations.tables import SHARING_REQUESTS, SHARING_STEPS
 from services.governance.ports import RequestStep
 from shared.errors import NotFoundError
 from shared.store.unit_of_work import UnitOfWork

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, insert, select, update
 
-from services.governance.adapters.tables import PEOPLE, SIGN_IN_CODES, TOKENS
+from services.governance.migrations.tables import PEOPLE, SIGN_IN_CODES, TOKENS
 from shared.errors import NotFoundError
 from shared.identity.tokens import Tokens
 from shared.identity.viewer import TokenScope

@@ -14,7 +14,6 @@ from services.governance.adapters.sql_reading import (
     visible_dataset,
 )
 from services.governance.adapters.sql_requests import steps_of
-from services.governance.adapters.tables import IDEMPOTENCY
 from services.governance.commands.sharing import ask_for_data, decide_on_request
 from services.governance.domain.sharing import (
     Action,
@@ -83,7 +82,7 @@ def build_sharing_api(store: Store, ports: GovernancePorts) -> APIRouter:
             body = _document(opened, [])
             return Answer(201, body, {"Location": f"/api/v1/sharing-requests/{opened.request_id}"})
 
-        return await act_once(request, viewer, store, IDEMPOTENCY, act)
+        return await act_once(request, viewer, store, act)
 
     @router.get("")
     async def list_requests(

@@ -9,8 +9,8 @@ from sqlalchemy import Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notify.adapters.sql_matters import matter_of_row
-from services.notify.adapters.tables import DELIVERIES, INBOX_LINES, MATTERS, PEOPLE, TELLINGS
 from services.notify.domain.matters import Matter, MatterState
+from services.notify.migrations.tables import DELIVERIES, INBOX_LINES, MATTERS, PEOPLE, TELLINGS
 
 __all__ = [
     "DeliveryView",

@@ -7,8 +7,8 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notify.adapters.sql_matters import sending_of, told_by_delivery
-from services.notify.adapters.tables import DELIVERIES, KEPT_MAIL_CHANGES, MATTERS, PEOPLE, TELLINGS
 from services.notify.domain.mail import Sending
+from services.notify.migrations.tables import DELIVERIES, KEPT_MAIL_CHANGES, MATTERS, PEOPLE, TELLINGS
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 

@@ -23,10 +23,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.notify.adapters.tables import DELIVERIES, INBOX_LINES, MATTERS, PEOPLE, TELLINGS
 from services.notify.domain.mail import ATTEMPTS_MAX, Sending, ToldMatter, longest_wait
 from services.notify.domain.matters import ALERT_TOPICS, READ_ONCE_KINDS, Change, Matter, MatterState
 from services.notify.domain.routing import Recipient
+from services.notify.migrations.tables import DELIVERIES, INBOX_LINES, MATTERS, PEOPLE, TELLINGS
 from services.notify.ports import Telling
 from shared.errors import NotFoundError
 from shared.jobs.parking import DEATHS_MAX

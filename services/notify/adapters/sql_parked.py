@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from services.notify.adapters.sql_matters import OPEN_DELIVERIES
-from services.notify.adapters.tables import DELIVERIES
+from services.notify.migrations.tables import DELIVERIES
 from shared.jobs.parking import DEATHS_MAX, PARKED_BECAUSE, JobQueue, ParkedJob
 from shared.store.due_times import is_due
 from shared.store.engine import Store

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, delete, select, update
 
-from services.notify.adapters.tables import (
+from services.notify.domain.routing import Directory, KnownPerson, Ownership
+from services.notify.migrations.tables import (
     AGENCIES,
     DELIVERIES,
     INBOX_LINES,
@@ -15,7 +16,6 @@ from services.notify.adapters.tables import (
     PEOPLE,
     TELLINGS,
 )
-from services.notify.domain.routing import Directory, KnownPerson, Ownership
 from shared.events.governance import AgencyState, PersonState
 from shared.identity.viewer import Grant, Role
 from shared.store.unit_of_work import UnitOfWork

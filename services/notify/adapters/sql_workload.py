@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.notify.adapters.tables import DATASET_FRESHNESS, KNOWN_DATASETS, MATTERS
 from services.notify.domain.matters import ALERT_TOPICS, MatterState
+from services.notify.migrations.tables import DATASET_FRESHNESS, KNOWN_DATASETS, MATTERS
 from shared.datasets.read_model import answered_for_by
 from shared.identity.sharing_rights import MAY_DECIDE
 from shared.identity.sql_rules import condition

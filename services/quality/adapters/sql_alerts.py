@@ -9,9 +9,9 @@ from uuid import UUID
 from sqlalchemy import Row, select
 
 from services.quality.adapters.chunks import chunked
-from services.quality.adapters.tables import ALERTS
 from services.quality.domain.alerts import Alert, AlertKey
 from services.quality.domain.findings import Evidence
+from services.quality.migrations.tables import ALERTS
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 

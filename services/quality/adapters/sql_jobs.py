@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, and_, delete, func, or_, select, upda
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.quality.adapters.chunks import chunked
-from services.quality.adapters.tables import FIRST_HARVESTS, PROFILE_JOBS, STANDINGS
+from services.quality.migrations.tables import FIRST_HARVESTS, PROFILE_JOBS, STANDINGS
 from services.quality.ports import FirstHarvest, Hold, ProfileJob
 from shared.jobs.recurring_work import Postponed
 from shared.store.due_times import is_due

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import delete, insert, select
 
 from services.quality.adapters.chunks import chunked
-from services.quality.adapters.tables import MEASUREMENT_HISTORY, MEASUREMENTS
+from services.quality.migrations.tables import MEASUREMENT_HISTORY, MEASUREMENTS
 from services.quality.ports import Recorded
 from shared.events.quality import Measurement
 from shared.store.unit_of_work import UnitOfWork

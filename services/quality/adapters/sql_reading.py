@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.quality.adapters.sql_alerts import alert_of
-from services.quality.adapters.tables import ALERTS, KNOWN_DATASETS, MEASUREMENT_HISTORY, MEASUREMENTS
 from services.quality.domain.alerts import Alert
 from services.quality.domain.telling import alert_state
+from services.quality.migrations.tables import ALERTS, KNOWN_DATASETS, MEASUREMENT_HISTORY, MEASUREMENTS
 from shared.datasets.read_model import visible_to
 from shared.events.alerts import AlertState
 from shared.identity.rules import WorksFor

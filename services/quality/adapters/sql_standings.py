@@ -10,12 +10,12 @@ from sqlalchemy import Row, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.quality.adapters.chunks import chunked
-from services.quality.adapters.tables import FILES, PROFILE_JOBS, STANDINGS
 from services.quality.domain.alerts import AlertKey
 from services.quality.domain.completeness import CompletenessReport
 from services.quality.domain.profile import Profile
 from services.quality.domain.standing import FileStanding, Standing
 from services.quality.domain.volume import RowCount
+from services.quality.migrations.tables import FILES, PROFILE_JOBS, STANDINGS
 from shared.events.catalog import DatasetState
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert

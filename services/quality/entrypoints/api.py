@@ -19,7 +19,6 @@ from services.quality.adapters.sql_reading import (
     visible_facts,
 )
 from services.quality.adapters.sql_standings import read_standing
-from services.quality.adapters.tables import IDEMPOTENCY
 from services.quality.commands.measuring import accept_baseline, measure_now
 from services.quality.domain.findings import AlertKind
 from services.quality.entrypoints.documents import (
@@ -138,7 +137,7 @@ def _add_acting(router: APIRouter, store: Store, ports: QualityPorts) -> None:
             where = f"/api/v1/quality/datasets/{facts.dataset_id}"
             return Answer(202, {"dataset_id": str(facts.dataset_id)}, {"Location": where})
 
-        return await act_once(request, viewer, store, IDEMPOTENCY, act)
+        return await act_once(request, viewer, store, act)
 
     @router.post("/datasets/{dataset_id}/measure", status_code=202, dependencies=[access(*_STEWARDING)])
     async def measure(dataset_id: UUID, request: Request, viewer: ViewerDependency) -> Response:

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import delete, insert, select
 
-from services.usage.adapters.tables import ACCEPTED_HITS, DATASET_NAMES, KNOWN_DATASETS, VISITOR_SALTS
 from services.usage.domain.visitors import SALT_BYTES
+from services.usage.migrations.tables import ACCEPTED_HITS, DATASET_NAMES, KNOWN_DATASETS, VISITOR_SALTS
 from services.usage.ports import NamedDataset
 from shared.datasets.read_model import visible_to
 from shared.identity.viewer import Viewer

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Table, func, select
 
-from services.usage.adapters.tables import ROLLUPS, VISITOR_SALTS, WATCHED_DATASETS
+from services.usage.migrations.tables import ROLLUPS, VISITOR_SALTS, WATCHED_DATASETS
 from shared.store.engine import Store
 
 __all__ = ["datasets_due", "rollups_unpublished", "salts_of_closed_days"]

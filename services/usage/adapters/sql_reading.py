@@ -15,8 +15,8 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.usage.adapters.sql_tally import counts_of
-from services.usage.adapters.tables import COUNTED_DAYS, KNOWN_DATASETS, ROLLUPS, WATCHED_DATASETS
 from services.usage.domain.counter import COUNT_NAMES, Counts, day_start
+from services.usage.migrations.tables import COUNTED_DAYS, KNOWN_DATASETS, ROLLUPS, WATCHED_DATASETS
 from shared.datasets.read_model import visible_to
 from shared.identity.viewer import Viewer
 

@@ -9,7 +9,6 @@ from uuid import UUID
 from sqlalchemy import and_, bindparam, case, delete, func, or_, select, update
 
 from services.usage.adapters.merging import merge
-from services.usage.adapters.tables import COUNTED_DAYS, ROLLUPS, TRAILS
 from services.usage.domain.clients import AccessMethod
 from services.usage.domain.counter import (
     COUNT_NAMES,
@@ -21,6 +20,7 @@ from services.usage.domain.counter import (
     TrailKey,
     day_start,
 )
+from services.usage.migrations.tables import COUNTED_DAYS, ROLLUPS, TRAILS
 from services.usage.ports import CountedWindow
 from shared.store.in_list import in_list
 from shared.store.unit_of_work import UnitOfWork

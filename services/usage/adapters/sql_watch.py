@@ -9,9 +9,9 @@ from sqlalchemy import case, delete, false, select, tuple_, update
 from services.usage.adapters.merging import merge
 from services.usage.adapters.sql_intake import chunks
 from services.usage.adapters.sql_tally import counts_of
-from services.usage.adapters.tables import ALERTS, COUNTED_DAYS, KNOWN_DATASETS, ROLLUPS, WATCHED_DATASETS
 from services.usage.domain.alerts import AlertStep, KnownAlert, Subject
 from services.usage.domain.counter import day_start
+from services.usage.migrations.tables import ALERTS, COUNTED_DAYS, KNOWN_DATASETS, ROLLUPS, WATCHED_DATASETS
 from services.usage.ports import WatchedDataset
 from shared.events.alerts import AlertState
 from shared.store.unit_of_work import UnitOfWork

@@ -7,7 +7,6 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from services.usage.adapters.tables import IDEMPOTENCY
 from services.usage.commands import record_hits
 from services.usage.domain.counter import HitKind
 from services.usage.domain.reports import (
@@ -176,7 +175,7 @@ def build_hits_api(store: Store, ports: UsagePorts) -> APIRouter:
 
 async def _act(request: Request, viewer: Viewer, store: Store, act: Any) -> Response:
     if viewer.is_signed_in:
-        return await act_once(request, viewer, store, IDEMPOTENCY, act)
+        return await act_once(request, viewer, store, act)
     # Kept answers are filed by address where nobody is signed in, and no address is kept here. Ids made
     # of key and content see to it that a repeat counts once all the same.
     async with store.unit_of_work() as work:

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import func, select
 
 from services.catalog.adapters.feed_files import FeedFiles
-from services.catalog.adapters.tables import BUS
 from services.catalog.bootstrap import Catalog, bootstrap
 from services.catalog.commands.harvesting import HarvestLimits, HarvestWorker
 from services.catalog.domain.harvest_job import HarvestJob, HarvestSource
+from services.catalog.migrations.tables import BUS
 from services.catalog.settings import CatalogSettings
 from shared.clock import SimulatedClock
 from shared.identity.signing_key import SigningKey

@@ -6,8 +6,8 @@ from xml.etree import ElementTree as ET
 
 from sqlalchemy import select
 
-from services.catalog.adapters.tables import ALERT_DELIVERIES
 from services.catalog.domain.views import AlertView, DatasetView
+from services.catalog.migrations.tables import ALERT_DELIVERIES
 from shared.clock import SimulatedClock
 from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved, AlertState
 from shared.events.governance import StewardshipChanged, StewardshipState

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import func, select
 
 from services.catalog.adapters.shared_feeds import SharedFeeds
-from services.catalog.adapters.tables import BUS, FEED_CHUNKS, METADATA
 from services.catalog.bootstrap import MIGRATIONS
 from services.catalog.domain.dcat_us import SourceDefaults
+from services.catalog.migrations.tables import BUS, FEED_CHUNKS, METADATA
 from services.catalog.ports import FeedError
 from shared.clock import SimulatedClock
 from shared.store.engine import Store

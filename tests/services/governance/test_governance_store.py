@@ -15,7 +15,6 @@ from services.governance.adapters.sql_reading import (
     people_views,
     requests_seen_by,
 )
-from services.governance.adapters.tables import BUS, PEOPLE, PRINCIPALS
 from services.governance.bootstrap import Governance, bootstrap
 from services.governance.commands.access import (
     INSTALLATION,
@@ -34,6 +33,7 @@ from services.governance.commands.sharing import ask_for_data, decide_on_request
 from services.governance.domain.directory_import import parse_agencies, parse_people, parse_stewardships
 from services.governance.domain.sharing import Action, NewRequest
 from services.governance.handlers import remember_and_reconcile
+from services.governance.migrations.tables import BUS, PEOPLE, PRINCIPALS
 from services.governance.ports import SESSION_LABEL
 from services.governance.settings import GovernanceSettings
 from shared.clock import SimulatedClock

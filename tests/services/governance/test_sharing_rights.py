@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import insert, select
 
 from services.governance.adapters.sql_reading import request_seen_by, requests_seen_by
-from services.governance.adapters.tables import KNOWN_DATASETS
 from services.governance.bootstrap import Governance, bootstrap
 from services.governance.domain.sharing import (
     TRANSITIONS,
@@ -24,6 +23,7 @@ from services.governance.domain.sharing import (
     may_act,
     submit,
 )
+from services.governance.migrations.tables import KNOWN_DATASETS
 from services.governance.settings import GovernanceSettings
 from shared.clock import SimulatedClock
 from shared.datasets.read_model import visible_to

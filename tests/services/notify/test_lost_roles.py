@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from services.notify.adapters.tables import DELIVERIES, TELLINGS
 from services.notify.domain.entitlement import is_lost
 from services.notify.domain.matters import Matter, MatterState
+from services.notify.migrations.tables import DELIVERIES, TELLINGS
 from shared.clock import SimulatedClock
 from shared.events.alerts import AlertOpened
 from shared.events.governance import GrantState, PersonChanged, PersonState

@@ -13,11 +13,11 @@ from sqlalchemy import func, select
 
 from services.notify.adapters.smtp import TIMEOUTS_PER_TRY
 from services.notify.adapters.sql_inbox import InboxLine, inbox_lines
-from services.notify.adapters.tables import BUS, DELIVERIES, PEOPLE, TELLINGS
 from services.notify.bootstrap import Notify, bootstrap
 from services.notify.commands import acknowledge
 from services.notify.domain.matters import MatterState
 from services.notify.handlers import route_alerts
+from services.notify.migrations.tables import BUS, DELIVERIES, PEOPLE, TELLINGS
 from services.notify.settings import NotifySettings
 from shared.clock import SimulatedClock
 from shared.consuming.consumer_loop import LoopSettings

@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select
 
-from services.notify.adapters.tables import DELIVERIES, INBOX_LINES, MATTERS, TELLINGS
 from services.notify.commands import acknowledge, pass_on_neglected, prune_what_is_over
 from services.notify.domain.matters import MatterState
 from services.notify.domain.routing import Directory, KnownPerson, Ownership, next_in_line
+from services.notify.migrations.tables import DELIVERIES, INBOX_LINES, MATTERS, TELLINGS
 from services.notify.settings import NotifySettings
 from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved
 from shared.events.governance import GrantState, PersonChanged, PersonState

@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from services.notify.adapters.tables import BUS, TELLINGS
 from services.notify.domain.matters import MatterState
 from services.notify.handlers import DIRECTORY_PATIENCE, REQUESTER_PATIENCE
+from services.notify.migrations.tables import BUS, TELLINGS
 from shared.clock import SimulatedClock
 from shared.consuming.consumer_state import LoopState
 from shared.consuming.dead_letters import DeadLetters

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 
 from services.notify.adapters.sql_workload import workload_of
-from services.notify.adapters.tables import MATTERS
+from services.notify.migrations.tables import MATTERS
 from shared.events.alerts import AlertOpened, AlertResolved
 from shared.events.envelope import tombstone
 from shared.events.governance import (

@@ -17,8 +17,8 @@ from uuid import UUID, uuid5
 import httpx
 from sqlalchemy import select
 
-from services.quality.adapters.tables import PROFILE_JOBS
 from services.quality.bootstrap import Quality, bootstrap
+from services.quality.migrations.tables import PROFILE_JOBS
 from services.quality.ports import DataSource, Profiler
 from services.quality.settings import QualitySettings
 from shared.clock import SimulatedClock

@@ -13,8 +13,8 @@ from sqlalchemy import select
 from services.usage.adapters import rollup_stream
 from services.usage.adapters.faust_windows import RollupWindows
 from services.usage.adapters.rollup_stream import RollupStream, StreamPatience
-from services.usage.adapters.tables import WATCHED_DATASETS
 from services.usage.domain.windows import DayRow, row_key
+from services.usage.migrations.tables import WATCHED_DATASETS
 from services.usage.ports import Watch
 from shared.consuming.consumer_state import LoopState
 from shared.consuming.dead_letter_record import read_dead_letter

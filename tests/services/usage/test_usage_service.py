@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from sqlalchemy import select, text
 
-from services.usage.adapters.tables import BUS, METADATA, VISITOR_SALTS
+from services.usage.migrations.tables import BUS, METADATA, VISITOR_SALTS
 from shared.clock import SimulatedClock
 from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved
 from shared.events.usage import HitRecorded, RollupUpdated

@@ -12,8 +12,8 @@ from uuid import UUID, uuid5
 import httpx
 from sqlalchemy import select
 
-from services.usage.adapters.tables import ROLLUPS
 from services.usage.bootstrap import Usage, bootstrap
+from services.usage.migrations.tables import ROLLUPS
 from services.usage.settings import UsageSettings
 from shared.clock import SimulatedClock
 from shared.events.catalog import DatasetRegistered, DatasetRetired, DatasetState

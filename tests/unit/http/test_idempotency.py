@@ -43,16 +43,12 @@ class Orders:
         self.router.post("/orders", status_code=201)(self.place_by_form)
 
     async def place(self, request: Request, body: dict[str, str], viewer: ViewerDependency) -> Response:
-        return await act_once(
-            request, viewer, self.store, IDEMPOTENCY_KEYS, lambda unit: self.act(unit, body["title"])
-        )
+        return await act_once(request, viewer, self.store, lambda unit: self.act(unit, body["title"]))
 
     async def place_by_form(
         self, request: Request, title: Annotated[str, Form()], viewer: ViewerDependency
     ) -> Response:
-        return await act_once(
-            request, viewer, self.store, IDEMPOTENCY_KEYS, lambda unit: self.act(unit, title)
-        )
+        return await act_once(request, viewer, self.store, lambda unit: self.act(unit, title))
 
     async def act(self, unit_of_work: UnitOfWork, title: str) -> Answer:
         self.has_begun.set()

@@ -1,6 +1,6 @@
 """Alembic environment of usage."""
 
-from services.usage.adapters.tables import METADATA
+from services.usage.migrations.tables import METADATA
 from shared.store.migrations import run_environment
 
 run_environment(METADATA)

@@ -1,6 +1,6 @@
 """Alembic environment of catalog."""
 
-from services.catalog.adapters.tables import METADATA
+from services.catalog.migrations.tables import METADATA
 from shared.store.migrations import run_environment
 
 run_environment(METADATA)

@@ -1,0 +1,306 @@
+"""Create notify's tables."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from shared.store import types
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "agencies",
+        sa.Column("agency_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("agency_id"),
+    )
+    op.create_table(
+        "applied_versions",
+        sa.Column("group_name", sa.String(length=120), nullable=False),
+        sa.Column("topic", sa.String(length=120), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("group_name", "topic", "key"),
+    )
+    op.create_table(
+        "dataset_freshness",
+        sa.Column("dataset_id", sa.Uuid(), nullable=False),
+        sa.Column("status", sa.String(length=30), nullable=False),
+        sa.PrimaryKeyConstraint("dataset_id"),
+    )
+    op.create_table(
+        "dead_letter_acts",
+        sa.Column("act_id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("dead_letter_id", sa.String(length=36), nullable=False),
+        sa.Column("act", sa.String(length=20), nullable=False),
+        sa.Column("person_id", sa.Uuid(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("happened_at", types.UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("act_id"),
+    )
+    op.create_index(
+        op.f("ix_dead_letter_acts_dead_letter_id"), "dead_letter_acts", ["dead_letter_id"], unique=False
+    )
+    op.create_table(
+        "dead_letter_replays",
+        sa.Column("dead_letter_id", sa.String(length=36), nullable=False),
+        sa.Column("group_name", sa.String(length=120), nullable=False),
+        sa.Column("topic", sa.String(length=120), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("requested_at", types.UTCDateTime(), nullable=False),
+        sa.Column("finished_at", types.UTCDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("dead_letter_id"),
+    )
+    op.create_index(
+        "ix_dead_letter_replays_state", "dead_letter_replays", ["group_name", "state"], unique=False
+    )
+    op.create_table(
+        "deliveries",
+        sa.Column("delivery_id", sa.Uuid(), nullable=False),
+        sa.Column("person_id", sa.Uuid(), nullable=False),
+        sa.Column("channel", sa.String(length=20), nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("result", sa.Text(), nullable=True),
+        sa.Column("created_at", types.UTCDateTime(), nullable=False),
+        sa.Column("next_attempt_at", types.UTCDateTime(), nullable=True),
+        sa.Column("leased_until", types.UTCDateTime(), nullable=True),
+        sa.Column("deaths", sa.Integer(), nullable=False),
+        sa.Column("finished_at", types.UTCDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("delivery_id"),
+    )
+    op.create_index("ix_deliveries_due", "deliveries", ["state", "next_attempt_at"], unique=False)
+    op.create_index("ix_deliveries_finished", "deliveries", ["finished_at"], unique=False)
+    op.create_index(op.f("ix_deliveries_person_id"), "deliveries", ["person_id"], unique=False)
+    op.create_table(
+        "handled_offsets",
+        sa.Column("group_name", sa.String(length=120), nullable=False),
+        sa.Column("topic", sa.String(length=120), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("epoch", sa.String(length=40), nullable=False),
+        sa.Column("next_offset", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("group_name", "topic", "partition"),
+    )
+    op.create_table(
+        "inbox",
+        sa.Column("group_name", sa.String(length=120), nullable=False),
+        sa.Column("source", sa.String(length=200), nullable=False),
+        sa.Column("event_id", sa.String(length=200), nullable=False),
+        sa.Column("topic", sa.String(length=120), nullable=False),
+        sa.Column("handled_at", types.UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("group_name", "source", "event_id"),
+    )
+    op.create_index("ix_inbox_handled_at", "inbox", ["topic", "handled_at"], unique=False)
+    op.create_table(
+        "kept_mail_changes",
+        sa.Column("delivery_id", sa.Uuid(), nullable=False),
+        sa.Column("is_removed", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("delivery_id"),
+    )
+    op.create_table(
+        "known_datasets",
+        sa.Column("dataset_id", sa.Uuid(), nullable=False),
+        sa.Column("source_id", sa.String(length=200), nullable=False),
+        sa.Column("identifier", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("publisher_name", sa.Text(), nullable=True),
+        sa.Column("agency_id", sa.Uuid(), nullable=True),
+        sa.Column("agency_name", sa.Text(), nullable=True),
+        sa.Column("steward_id", sa.Uuid(), nullable=True),
+        sa.Column("visibility", sa.String(length=20), nullable=False),
+        sa.Column("access_level", sa.String(length=30), nullable=False),
+        sa.Column("landing_page", sa.Text(), nullable=True),
+        sa.Column("retired", sa.Boolean(), nullable=False),
+        sa.Column("changed_at", types.UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("dataset_id"),
+    )
+    op.create_index(op.f("ix_known_datasets_agency_id"), "known_datasets", ["agency_id"], unique=False)
+    op.create_index(op.f("ix_known_datasets_steward_id"), "known_datasets", ["steward_id"], unique=False)
+    op.create_table(
+        "log_marks",
+        sa.Column("topic", sa.String(length=120), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("epoch", sa.String(length=40), nullable=False),
+        sa.Column("acknowledged_offset", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("topic", "partition"),
+    )
+    op.create_table(
+        "matters",
+        sa.Column("matter_id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.String(length=80), nullable=False),
+        sa.Column("topic", sa.String(length=120), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("next_act", sa.Text(), nullable=False),
+        sa.Column("severity", sa.String(length=20), nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("opened_at", types.UTCDateTime(), nullable=False),
+        sa.Column("changed_at", types.UTCDateTime(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("dataset_id", sa.Uuid(), nullable=True),
+        sa.Column("agency_id", sa.Uuid(), nullable=True),
+        sa.Column("details", types.JSONDocument(), nullable=False),
+        sa.Column("acknowledged_by", sa.Uuid(), nullable=True),
+        sa.Column("occurrences", sa.Integer(), nullable=False),
+        sa.Column("href", sa.Text(), nullable=False),
+        sa.Column("links", types.JSONDocument(), nullable=False),
+        sa.Column("requester_id", sa.Uuid(), nullable=True),
+        sa.Column("passed_on_occurrence", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("matter_id"),
+    )
+    op.create_index("ix_matters_dataset", "matters", ["dataset_id"], unique=False)
+    op.create_index("ix_matters_state", "matters", ["state", "changed_at"], unique=False)
+    op.create_table(
+        "outbox",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("shard", sa.Integer(), nullable=False),
+        sa.Column("topic", sa.String(length=120), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("partition_key", sa.Text(), nullable=False),
+        sa.Column("headers", types.JSONDocument(), nullable=False),
+        sa.Column("value", sa.LargeBinary(), nullable=True),
+        sa.Column("created_at", types.UTCDateTime(), nullable=False),
+        sa.Column("published_at", types.UTCDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_outbox_published_at", "outbox", ["published_at"], unique=False)
+    op.create_index(
+        "ix_outbox_unpublished",
+        "outbox",
+        ["id", "shard"],
+        unique=False,
+        sqlite_where=sa.text("published_at IS NULL"),
+        postgresql_where=sa.text("published_at IS NULL"),
+    )
+    op.create_table(
+        "people",
+        sa.Column("person_id", sa.Uuid(), nullable=False),
+        sa.Column("email", sa.Text(), nullable=True),
+        sa.Column("display_name", sa.Text(), nullable=False),
+        sa.Column("grants", types.JSONDocument(), nullable=False),
+        sa.PrimaryKeyConstraint("person_id"),
+    )
+    op.create_table(
+        "principals",
+        sa.Column("person_id", sa.String(length=36), nullable=False),
+        sa.Column("grants", types.JSONDocument(), nullable=False),
+        sa.Column("tokens_valid_from", types.UTCDateTime(), nullable=True),
+        sa.Column("revoked_token_ids", types.JSONDocument(), nullable=False),
+        sa.PrimaryKeyConstraint("person_id"),
+    )
+    op.create_table(
+        "store_notes",
+        sa.Column("name", sa.String(length=60), nullable=False),
+        sa.Column("value", types.JSONDocument(), nullable=False),
+        sa.Column("noted_at", types.UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "waiting_events",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("group_name", sa.String(length=120), nullable=False),
+        sa.Column("topic", sa.String(length=120), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=True),
+        sa.Column("headers", types.JSONDocument(), nullable=False),
+        sa.Column("value", sa.LargeBinary(), nullable=True),
+        sa.Column("published_at", types.UTCDateTime(), nullable=False),
+        sa.Column("waits_for", sa.Text(), nullable=False),
+        sa.Column("first_at", types.UTCDateTime(), nullable=False),
+        sa.Column("deadline_at", types.UTCDateTime(), nullable=True),
+        sa.Column("next_try_at", types.UTCDateTime(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_waiting_events_due", "waiting_events", ["group_name", "next_try_at"], unique=False)
+    op.create_index("ix_waiting_events_key", "waiting_events", ["group_name", "topic", "key"], unique=False)
+    op.create_index("ix_waiting_events_waits_for", "waiting_events", ["waits_for"], unique=False)
+    op.create_table(
+        "inbox_lines",
+        sa.Column("matter_id", sa.Uuid(), nullable=False),
+        sa.Column("person_id", sa.Uuid(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("put_at", types.UTCDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["matter_id"],
+            ["matters.matter_id"],
+        ),
+        sa.PrimaryKeyConstraint("matter_id", "person_id"),
+    )
+    op.create_index("ix_inbox_lines_person", "inbox_lines", ["person_id"], unique=False)
+    op.create_table(
+        "tellings",
+        sa.Column("telling_id", sa.Uuid(), nullable=False),
+        sa.Column("matter_id", sa.Uuid(), nullable=False),
+        sa.Column("person_id", sa.Uuid(), nullable=False),
+        sa.Column("change", sa.String(length=20), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("not_before", types.UTCDateTime(), nullable=False),
+        sa.Column("delivery_id", sa.Uuid(), nullable=True),
+        sa.Column("snapshot", types.JSONDocument(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["matter_id"],
+            ["matters.matter_id"],
+        ),
+        sa.PrimaryKeyConstraint("telling_id"),
+    )
+    op.create_index(op.f("ix_tellings_delivery_id"), "tellings", ["delivery_id"], unique=False)
+    op.create_index(op.f("ix_tellings_matter_id"), "tellings", ["matter_id"], unique=False)
+    op.create_index("ix_tellings_waiting", "tellings", ["person_id", "not_before"], unique=False)
+
+
+def downgrade() -> None:
+    op.drop_index("ix_tellings_waiting", table_name="tellings")
+    op.drop_index(op.f("ix_tellings_matter_id"), table_name="tellings")
+    op.drop_index(op.f("ix_tellings_delivery_id"), table_name="tellings")
+    op.drop_table("tellings")
+    op.drop_index("ix_inbox_lines_person", table_name="inbox_lines")
+    op.drop_table("inbox_lines")
+    op.drop_index("ix_waiting_events_waits_for", table_name="waiting_events")
+    op.drop_index("ix_waiting_events_key", table_name="waiting_events")
+    op.drop_index("ix_waiting_events_due", table_name="waiting_events")
+    op.drop_table("waiting_events")
+    op.drop_table("store_notes")
+    op.drop_table("principals")
+    op.drop_table("people")
+    op.drop_index(
+        "ix_outbox_unpublished",
+        table_name="outbox",
+        sqlite_where=sa.text("published_at IS NULL"),
+        postgresql_where=sa.text("published_at IS NULL"),
+    )
+    op.drop_index("ix_outbox_published_at", table_name="outbox")
+    op.drop_table("outbox")
+    op.drop_index("ix_matters_state", table_name="matters")
+    op.drop_index("ix_matters_dataset", table_name="matters")
+    op.drop_table("matters")
+    op.drop_table("log_marks")
+    op.drop_index(op.f("ix_known_datasets_steward_id"), table_name="known_datasets")
+    op.drop_index(op.f("ix_known_datasets_agency_id"), table_name="known_datasets")
+    op.drop_table("known_datasets")
+    op.drop_table("kept_mail_changes")
+    op.drop_index("ix_inbox_handled_at", table_name="inbox")
+    op.drop_table("inbox")
+    op.drop_table("handled_offsets")
+    op.drop_index(op.f("ix_deliveries_person_id"), table_name="deliveries")
+    op.drop_index("ix_deliveries_finished", table_name="deliveries")
+    op.drop_index("ix_deliveries_due", table_name="deliveries")
+    op.drop_table("deliveries")
+    op.drop_index("ix_dead_letter_replays_state", table_name="dead_letter_replays")
+    op.drop_table("dead_letter_replays")
+    op.drop_index(op.f("ix_dead_letter_acts_dead_letter_id"), table_name="dead_letter_acts")
+    op.drop_table("dead_letter_acts")
+    op.drop_table("dataset_freshness")
+    op.drop_table("applied_versions")
+    op.drop_table("agencies")
