@@ -6,19 +6,27 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from services.usage.adapters.meter import WATCH_WORK, MetricsMeter
-from services.usage.adapters.sql_intake import SqlDatasetNames, SqlIntake
-from services.usage.adapters.sql_pending import datasets_due, rollups_unpublished, salts_of_closed_days
-from services.usage.adapters.sql_tally import SqlTally
-from services.usage.adapters.sql_watch import SqlAlertBook, SqlDailyUses, SqlWatch
-from services.usage.commands import close_days, forget_old, publish_rollups, watch_use
-from services.usage.domain.clients import ClientRules
-from services.usage.domain.signals import SignalRules
-from services.usage.entrypoints.api_hits import build_hits_api
-from services.usage.entrypoints.api_use import build_use_api
-from services.usage.handlers import COUNTING_HANDLERS, DIRECTORY_HANDLERS, LOOK_AFTER
+from services.usage.anomalies.commands import (
+    LOOK_AFTER,
+    WATCH_WORK,
+    AnomalyDetection,
+    detect_anomalies,
+    forget_alerts,
+)
+from services.usage.anomalies.domain.signals import SignalRules
+from services.usage.anomalies.reader import datasets_due
+from services.usage.anomalies.repository import AnomalyMonitor, CountedDailyUses, UsageAlertRepository
+from services.usage.counts.api import build_use_api
+from services.usage.counts.commands import Counting, forget_counts, mark_today, publish_rollups
+from services.usage.counts.domain.clients import ClientRules
+from services.usage.counts.reader import rollups_unpublished
+from services.usage.counts.repository import CountRepository
+from services.usage.handlers import COUNTING_HANDLERS, DIRECTORY_HANDLERS, UsageContext
+from services.usage.hits.api import build_hits_api
+from services.usage.hits.commands import HitRecording, forget_hits, forget_salts
+from services.usage.hits.reader import salts_of_closed_days
+from services.usage.hits.repository import DatasetNames, HitRegistry
 from services.usage.migrations.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
-from services.usage.ports import UsagePorts
 from services.usage.settings import UsageSettings, UsageStreamSettings
 from shared.clock import Clock
 from shared.consuming.handling import Subscription, bind
@@ -48,10 +56,10 @@ HOUR_SECONDS = 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The service, and its ports for whoever runs it or imports into it."""
+    """The service, and what it works with, for whoever runs it or imports into it."""
 
     service: Service
-    ports: UsagePorts
+    context: UsageContext
 
 
 def bootstrap(
@@ -64,38 +72,51 @@ def bootstrap(
     store = Store(
         database_url, service="usage", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock
     )
-    ports = UsagePorts(
-        clock=clock,
+    context = UsageContext(
         datasets=KnownDatasets(KNOWN_DATASETS),
         principals=Principals(PRINCIPALS, is_cached=database_url.startswith("sqlite")),
-        names=SqlDatasetNames(),
-        intake=SqlIntake(),
-        tally=SqlTally(),
-        watch=SqlWatch(),
-        uses=SqlDailyUses(),
-        alerts=SqlAlertBook(),
-        meter=MetricsMeter(metrics),
-        clients=ClientRules(settings.crawler_patterns, settings.program_patterns),
-        signal_rules=SignalRules(
-            spike_factor=settings.spike_factor,
-            spike_uses_min=settings.spike_uses_min,
-            silence_days_min=settings.silence_days_min,
-            silence_expected_uses_min=settings.silence_expected_uses_min,
-            history_days_min=settings.history_days_min,
+        hits=HitRecording(
+            clock=clock,
+            names=DatasetNames(),
+            registry=HitRegistry(),
+            clients=ClientRules(settings.crawler_patterns, settings.program_patterns),
+            metrics=metrics,
+        ),
+        counting=Counting(clock, CountRepository(), metrics),
+        detection=AnomalyDetection(
+            clock=clock,
+            monitor=AnomalyMonitor(),
+            uses=CountedDailyUses(),
+            alerts=UsageAlertRepository(),
+            rules=_signal_rules(settings),
+            metrics=metrics,
         ),
     )
     service = Service(
         name="usage",
         store=store,
         subscriptions=[
-            Subscription(GROUPS["usage.directory"], bind(DIRECTORY_HANDLERS, ports)),
-            Subscription(GROUPS["usage.counting"], bind(COUNTING_HANDLERS, ports)),
+            Subscription(GROUPS["usage.directory"], bind(DIRECTORY_HANDLERS, context)),
+            Subscription(GROUPS["usage.counting"], bind(COUNTING_HANDLERS, context)),
         ],
-        routers=[build_hits_api(store, ports), build_use_api(store, ports)],
-        works=[*_works(store, ports, settings), *([_watching(store, ports)] if is_watching else [])],
-        open=partial(_close_days, store, ports),
+        routers=[build_hits_api(store, context.hits), build_use_api(store, clock)],
+        works=[
+            *_works(store, context, settings),
+            *([_watching(store, context.detection)] if is_watching else []),
+        ],
+        open=partial(_close_days, store, context),
     )
-    return Usage(service, ports)
+    return Usage(service, context)
+
+
+def _signal_rules(settings: UsageSettings) -> SignalRules:
+    return SignalRules(
+        spike_factor=settings.spike_factor,
+        spike_uses_min=settings.spike_uses_min,
+        silence_days_min=settings.silence_days_min,
+        silence_expected_uses_min=settings.silence_expected_uses_min,
+        history_days_min=settings.history_days_min,
+    )
 
 
 def bootstrap_cluster(ground: ProcessContext) -> ServedService:
@@ -111,8 +132,8 @@ def bootstrap_stream(ground: ProcessContext) -> ServedService:
     """
     # Imported here: an installation without a cluster does not have Faust.
     try:
-        from services.usage.adapters.rollup_stream import StreamPatience
-        from services.usage.adapters.stream_runner import build_stream_runner
+        from services.usage.anomalies.faust.rollup_stream import StreamPatience
+        from services.usage.anomalies.faust.stream_runner import build_stream_runner
     except ModuleNotFoundError as error:
         raise SettingMissingError("Faust is not installed: install nutmeg[cluster]") from error
     built, settings = _built_for_cluster(ground), UsageStreamSettings()
@@ -123,7 +144,7 @@ def bootstrap_stream(ground: ProcessContext) -> ServedService:
         partial(
             build_stream_runner,
             store=store,
-            ports=built.ports,
+            detection=built.context.detection,
             kafka=KafkaSettings(),
             patience=StreamPatience(settings.records_max, settings.gather_seconds),
             fresh_seconds=settings.fresh_seconds,
@@ -146,14 +167,14 @@ def _built_for_cluster(ground: ProcessContext) -> Usage:
 
 def _authenticator(ground: ProcessContext, built: Usage) -> TokenAuthenticator:
     return TokenAuthenticator(
-        Tokens(ground.signing_key, ground.clock), built.service.store, built.ports.principals
+        Tokens(ground.signing_key, ground.clock), built.service.store, built.context.principals
     )
 
 
-def _works(store: Store, ports: UsagePorts, settings: UsageSettings) -> list[RecurringWork]:
+def _works(store: Store, context: UsageContext, settings: UsageSettings) -> list[RecurringWork]:
     debounce = timedelta(seconds=settings.rollup_debounce_seconds)
     unpublished = partial(rollups_unpublished, store)
-    publish = partial(publish_rollups, ports=ports, debounce=debounce)
+    publish = partial(publish_rollups, counting=context.counting, debounce=debounce)
     return [
         RecurringWork(
             "usage.publish", PUBLISH_SECONDS, partial(_do, store, publish, unpublished), unpublished
@@ -161,19 +182,21 @@ def _works(store: Store, ports: UsagePorts, settings: UsageSettings) -> list[Rec
         RecurringWork(
             "usage.days",
             DAY_CHECK_SECONDS,
-            partial(_mark_day, store, ports),
-            partial(_to_close, store, ports),
+            partial(_mark_day, store, context),
+            partial(_to_close, store, context.hits),
         ),
-        RecurringWork("usage.prune", HOUR_SECONDS, partial(_prune, store, ports), _nothing_pending),
+        RecurringWork("usage.prune", HOUR_SECONDS, partial(_prune, store, context), _nothing_pending),
     ]
 
 
-def _watching(store: Store, ports: UsagePorts) -> RecurringWork:
+def _watching(store: Store, detection: AnomalyDetection) -> RecurringWork:
     return RecurringWork(
         WATCH_WORK,
         WATCH_SECONDS,
-        partial(_do, store, partial(watch_use, ports=ports), partial(_due_now, store, ports)),
-        partial(_due_soon, store, ports),
+        partial(
+            _do, store, partial(detect_anomalies, detection=detection), partial(_due_now, store, detection)
+        ),
+        partial(_due_soon, store, detection),
         # Each replica takes rows that it locks; of a stream, those whose uses it has.
         is_divided=True,
     )
@@ -191,34 +214,37 @@ async def _do(
         return await command(work)
 
 
-async def _due_now(store: Store, ports: UsagePorts) -> int:
-    return await datasets_due(store, ports.clock.now())
+async def _due_now(store: Store, detection: AnomalyDetection) -> int:
+    return await datasets_due(store, detection.clock.now())
 
 
-async def _due_soon(store: Store, ports: UsagePorts) -> int:
-    return await datasets_due(store, ports.clock.now() + LOOK_AFTER)
+async def _due_soon(store: Store, detection: AnomalyDetection) -> int:
+    return await datasets_due(store, detection.clock.now() + LOOK_AFTER)
 
 
-async def _to_close(store: Store, ports: UsagePorts) -> int:
-    return await salts_of_closed_days(store, ports.clock.now())
+async def _to_close(store: Store, recording: HitRecording) -> int:
+    return await salts_of_closed_days(store, recording.clock.now())
 
 
-async def _close_days(store: Store, ports: UsagePorts) -> None:
+async def _close_days(store: Store, context: UsageContext) -> None:
     async with store.unit_of_work() as work:
-        forgotten = await close_days(work, ports)
+        await mark_today(work, context.counting)
+        forgotten = await forget_salts(work, context.hits)
     if forgotten:
         await truncate_wal(store)
 
 
-async def _mark_day(store: Store, ports: UsagePorts) -> int:
-    await _close_days(store, ports)
+async def _mark_day(store: Store, context: UsageContext) -> int:
+    await _close_days(store, context)
     return 0
 
 
-async def _prune(store: Store, ports: UsagePorts) -> int:
+async def _prune(store: Store, context: UsageContext) -> int:
     async with store.unit_of_work() as work:
         await prune_idempotency_keys(work, IDEMPOTENCY)
-        return await forget_old(work, ports)
+        gone = await forget_hits(work, context.hits)
+        gone += await forget_counts(work, context.counting)
+        return gone + await forget_alerts(work, context.detection)
 
 
 async def _nothing_pending() -> int:

@@ -26,7 +26,7 @@ _MAY_IMPORT = {
 """What a layer may import inside its own feature."""
 _ACROSS = frozenset({"domain", "commands", "reader"})
 """What one feature may import of another."""
-_NEVER_IN_HTTP = ("sqlalchemy", "shared.store", "shared.outbox", "shared.consuming", "shared.log")
+_NEVER_IN_HTTP = ("sqlalchemy", "shared.outbox", "shared.consuming", "shared.log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,8 @@ def forbidden_imports(imports: Iterable[ModuleImport]) -> Iterator[str]:
         if place is None or place.layer not in _MAY_IMPORT:
             continue
         where = f"{statement.module}:{statement.line} imports {statement.imported}"
-        if place.layer in {"api", "pages"} and statement.imported.startswith(_NEVER_IN_HTTP):
+        tables = f"services.{place.service}.migrations"
+        if place.layer in {"api", "pages"} and statement.imported.startswith((*_NEVER_IN_HTTP, tables)):
             yield f"{where}: pages and API ask a reader, or give a command"
         target = feature_place(statement.imported)
         if target is None or target.service != place.service:

@@ -27,7 +27,7 @@ JSON_OF_OUR_OWN = {
 }
 JSON_THAT_WAS_CHECKED = {
     "shared/events/envelope.py": "checks a record's value before pydantic reads it",
-    "services/usage/entrypoints/api_hits.py": "checks a beacon before pydantic reads it",
+    "services/usage/hits/api.py": "checks a beacon before pydantic reads it",
 }
 STREAMED = {"services/catalog/adapters/feed_files.py": "reads through BoundedJSONFile only"}
 CSV = {

@@ -113,7 +113,7 @@ def test_a_break_of_the_contract_is_noticed(contract: str, findings_on_a_broken_
 
 def test_a_module_without_a_place_is_noticed(tmp_path: Path) -> None:
     _plant(tmp_path)
-    (tmp_path / "services" / "usage" / "utils.py").touch()
+    (tmp_path / "services" / "quality" / "utils.py").touch()
     result = _lint(tmp_path)
     assert result.returncode == 1
-    assert "services.usage.utils" in result.stdout
+    assert "services.quality.utils" in result.stdout

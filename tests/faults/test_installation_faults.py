@@ -12,8 +12,7 @@ import pytest
 
 from services.host import bootstrap as host_bootstrap
 from services.host.observed_log import ObservedLog
-from services.usage.handlers import COUNTING_HANDLERS
-from services.usage.ports import UsagePorts
+from services.usage.handlers import COUNTING_HANDLERS, UsageContext
 from shared.clock import Clock
 from shared.consuming.handling import Answer
 from shared.errors import TransientError
@@ -65,10 +64,10 @@ async def test_a_handler_that_fails_on_one_record_in_a_hundred_loses_none_and_it
     count_hits = COUNTING_HANDLERS[HIT_RECORDED.name]
 
     async def fail_on_some(
-        batch: Sequence[Event], work: UnitOfWork, ports: UsagePorts
+        batch: Sequence[Event], work: UnitOfWork, context: UsageContext
     ) -> Sequence[Answer] | None:
         # The transaction is half done when it fails: nothing of it may stay.
-        outcomes = await count_hits(batch, work, ports)
+        outcomes = await count_hits(batch, work, context)
         if is_broken and any(event.subject in bad for event in batch):
             raise RuntimeError("this handler has a fault")
         return outcomes

@@ -5,11 +5,11 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
-from services.usage import commands
-from services.usage.adapters import rollup_stream
+from services.usage.anomalies import commands
+from services.usage.anomalies.domain.signals import signals
+from services.usage.anomalies.domain.windows import assigned
+from services.usage.anomalies.faust import rollup_stream
 from services.usage.bootstrap import bootstrap_stream
-from services.usage.domain.signals import signals
-from services.usage.domain.windows import assigned
 from services.usage.settings import UsageSettings, UsageStreamSettings
 from shared.process.running import run_worker
 

@@ -23,9 +23,9 @@ import httpx
 from aiokafka.admin import AIOKafkaAdminClient
 from sqlalchemy import func, select
 
-from services.usage.adapters.sql_pending import rollups_unpublished
+from services.usage.anomalies.commands import detect_anomalies
 from services.usage.bootstrap import Usage, bootstrap
-from services.usage.commands import watch_use
+from services.usage.counts.reader import rollups_unpublished
 from services.usage.handlers import count_hits, remember_datasets
 from services.usage.migrations.tables import ALERTS
 from services.usage.settings import UsageSettings
@@ -81,8 +81,8 @@ async def feed(usage: Usage, uses: Uses, now: datetime) -> None:
         for number in range(count)
     ]
     async with usage.service.store.unit_of_work() as work:
-        await remember_datasets(registered, work, usage.ports)
-        await count_hits(hits, work, usage.ports)
+        await remember_datasets(registered, work, usage.context)
+        await count_hits(hits, work, usage.context)
 
 
 async def alerts_of(usage: Usage) -> Alerts:
@@ -106,10 +106,10 @@ async def alerts_by_embedded(folder: Path, *portions: Uses) -> Alerts:
         for uses in portions:
             await feed(usage, uses, clock.now())
             async with usage.service.store.unit_of_work() as work:
-                await usage.ports.watch.begin(
+                await usage.context.detection.monitor.begin(
                     work, {dataset_id(name): clock.now().date() for name in uses}, due_at=clock.now()
                 )
-                while await watch_use(work, usage.ports):
+                while await detect_anomalies(work, usage.context.detection):
                     pass
         return await alerts_of(usage)
     finally:

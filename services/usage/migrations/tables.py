@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Column, Date, Index, Integer, MetaData, String, Table, Text, Uuid
 
-from services.usage.domain.counter import COUNT_NAMES
+from services.usage.counts.domain.counter import COUNT_NAMES
 from shared.datasets.read_model import known_datasets_table
 from shared.http.idempotency import idempotency_table
 from shared.identity.principals import principals_table
@@ -42,14 +42,14 @@ Index("ix_accepted_hits_accepted_at", ACCEPTED_HITS.c.accepted_at)
 
 # The key is "<visitor hash>/<dataset id>" in one column: SQLite searches an index for a list of values, but
 # scans the table for a list of pairs.
-TRAILS = Table(
-    "trails",
+CLICK_SESSIONS = Table(
+    "click_sessions",
     METADATA,
-    Column("trail_key", String(101), primary_key=True),
+    Column("session_key", String(101), primary_key=True),
     Column("runs", JSONDocument, nullable=False),
     Column("touched_at", UTCDateTime, nullable=False),
 )
-Index("ix_trails_touched_at", TRAILS.c.touched_at)
+Index("ix_click_sessions_touched_at", CLICK_SESSIONS.c.touched_at)
 
 ROLLUPS = Table(
     "rollups",

@@ -10,12 +10,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from services.usage.adapters import rollup_stream
-from services.usage.adapters.faust_windows import RollupWindows
-from services.usage.adapters.rollup_stream import RollupStream, StreamPatience
-from services.usage.domain.windows import DayRow, row_key
+from services.usage.anomalies.domain.windows import DayRow, row_key
+from services.usage.anomalies.faust import rollup_stream
+from services.usage.anomalies.faust.rollup_stream import RollupStream, StreamPatience
+from services.usage.anomalies.faust.windows import RollupWindows
+from services.usage.anomalies.repository import AnomalyMonitor
 from services.usage.migrations.tables import WATCHED_DATASETS
-from services.usage.ports import Watch
 from shared.consuming.consumer_state import LoopState
 from shared.consuming.dead_letter_record import read_dead_letter
 from shared.consuming.replays import ReplayQueue, ReplayState
@@ -155,7 +155,7 @@ async def bench(system: UsageSystem) -> Bench:
         cast("RollupWindows", windows),
         group=GROUP,
         store=store,
-        watch=system.usage.ports.watch,
+        monitor=system.usage.context.detection.monitor,
         log=cast("EventLog", log),
         clock=system.clock,
         metrics=PrometheusDeliveryMetrics(metrics),
@@ -210,7 +210,7 @@ async def test_a_repeat_changes_nothing_and_has_its_dataset_looked_at(bench: Ben
 
 async def test_what_is_away_is_waited_for_and_nothing_is_acknowledged_before(bench: Bench) -> None:
     bench.windows.failures = [TransientError("Kafka is away"), RuntimeError("something else")]
-    watch, states = bench.system.usage.ports.watch, []
+    watch, states = bench.system.usage.context.detection.monitor, []
 
     class AwayOnce:
         async def begin(self, work: Any, since: Mapping[UUID, date], *, due_at: datetime) -> None:
@@ -219,7 +219,7 @@ async def test_what_is_away_is_waited_for_and_nothing_is_acknowledged_before(ben
                 raise TransientError("the store is away")
             await watch.begin(work, since, due_at=due_at)
 
-    bench.stream._watch = cast("Watch", AwayOnce())
+    bench.stream._monitor = cast("AnomalyMonitor", AwayOnce())
     await bench.finish(rollup("roads", 3, 5), rollup("schools", 4, 6))
     assert states == [(LoopState.PAUSED, []), (LoopState.PAUSED, [])]
     assert (bench.acknowledged, bench.uses("roads")) == ([5, 6], 3)

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from services.usage import commands
-from services.usage.adapters import sql_watch
-from services.usage.commands import JUDGED_AGAIN_AFTER, watch_use
-from services.usage.domain.signals import signals
+from services.usage.anomalies import commands, repository
+from services.usage.anomalies.commands import JUDGED_AGAIN_AFTER, detect_anomalies
+from services.usage.anomalies.domain.signals import signals
 from shared.clock import SimulatedClock
 from shared.events.alerts import AlertOpened
 from tests.services.usage.usage_system import UsageSystem, dataset_id, visit
@@ -20,23 +19,25 @@ NAMES = ("roads", "schools", "forests", "bridges", "ferries")
 async def test_what_others_look_at_does_not_hide_what_is_wanted(
     system: UsageSystem, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
-    monkeypatch.setattr(sql_watch, "DUE_PER_PAGE", page)
+    monkeypatch.setattr(repository, "DUE_PER_PAGE", page)
     async with system.usage.service.store.unit_of_work() as work:
         for number, name in enumerate(NAMES):
             moment = clock.now() - timedelta(minutes=number // 2)
-            await system.usage.ports.watch.begin(work, {dataset_id(name): date(2026, 1, 1)}, due_at=moment)
-        everyone = await system.usage.ports.watch.due(work, now=clock.now(), rows_max=10)
+            await system.usage.context.detection.monitor.begin(
+                work, {dataset_id(name): date(2026, 1, 1)}, due_at=moment
+            )
+        everyone = await system.usage.context.detection.monitor.due(work, now=clock.now(), rows_max=10)
         assert {one.dataset_id for one in everyone} == {dataset_id(name) for name in NAMES}
         wanted = {dataset_id("roads"), dataset_id("ferries")}
-        found = await system.usage.ports.watch.due(
+        found = await system.usage.context.detection.monitor.due(
             work, now=clock.now(), rows_max=10, is_wanted=wanted.__contains__
         )
         assert [one.dataset_id for one in found] == [dataset_id("ferries"), dataset_id("roads")]
-        (first,) = await system.usage.ports.watch.due(
+        (first,) = await system.usage.context.detection.monitor.due(
             work, now=clock.now(), rows_max=1, is_wanted=wanted.__contains__
         )
         assert first.dataset_id == dataset_id("ferries")
-        assert not await system.usage.ports.watch.due(
+        assert not await system.usage.context.detection.monitor.due(
             work, now=clock.now(), rows_max=10, is_wanted=lambda _: False
         )
 
@@ -74,4 +75,4 @@ async def test_uses_that_cannot_be_judged_hold_up_no_other_and_are_looked_at_aga
     told = [event.payload(AlertOpened).alert.dataset_title for event in await system.events("usage.alerts")]
     assert told == ["Schools", "Roads"]
     async with system.usage.service.store.unit_of_work() as work:
-        assert await watch_use(work, system.usage.ports) == 0
+        assert await detect_anomalies(work, system.usage.context.detection) == 0

@@ -222,7 +222,7 @@ async def running(
     app = build_app(
         title="Usage",
         routers=usage.service.routers,
-        authenticator=TokenAuthenticator(Tokens(KEY, clock), store, usage.ports.principals),
+        authenticator=TokenAuthenticator(Tokens(KEY, clock), store, usage.context.principals),
         signing_key=KEY,
         metrics=metrics,
         clock=clock,

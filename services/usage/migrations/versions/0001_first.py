@@ -42,6 +42,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("group_name", "topic", "key"),
     )
     op.create_table(
+        "click_sessions",
+        sa.Column("session_key", sa.String(length=101), nullable=False),
+        sa.Column("runs", types.JSONDocument(), nullable=False),
+        sa.Column("touched_at", types.UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("session_key"),
+    )
+    op.create_index("ix_click_sessions_touched_at", "click_sessions", ["touched_at"], unique=False)
+    op.create_table(
         "counted_days",
         sa.Column("day", sa.Date(), nullable=False),
         sa.Column("uses", sa.BigInteger(), nullable=False),
@@ -210,14 +218,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
-        "trails",
-        sa.Column("trail_key", sa.String(length=101), nullable=False),
-        sa.Column("runs", types.JSONDocument(), nullable=False),
-        sa.Column("touched_at", types.UTCDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("trail_key"),
-    )
-    op.create_index("ix_trails_touched_at", "trails", ["touched_at"], unique=False)
-    op.create_table(
         "visitor_salts",
         sa.Column("day", sa.Date(), nullable=False),
         sa.Column("salt", sa.LargeBinary(), nullable=False),
@@ -264,8 +264,6 @@ def downgrade() -> None:
     op.drop_index("ix_waiting_events_due", table_name="waiting_events")
     op.drop_table("waiting_events")
     op.drop_table("visitor_salts")
-    op.drop_index("ix_trails_touched_at", table_name="trails")
-    op.drop_table("trails")
     op.drop_table("store_notes")
     op.drop_index("ix_rollups_window", table_name="rollups")
     op.drop_index(
@@ -300,6 +298,8 @@ def downgrade() -> None:
     op.drop_index("ix_dataset_names_dataset_id", table_name="dataset_names")
     op.drop_table("dataset_names")
     op.drop_table("counted_days")
+    op.drop_index("ix_click_sessions_touched_at", table_name="click_sessions")
+    op.drop_table("click_sessions")
     op.drop_table("applied_versions")
     op.drop_index("ix_alerts_resolved_at", table_name="alerts")
     op.drop_index("ix_alerts_dataset_id", table_name="alerts")
