@@ -4,6 +4,6 @@ Consumes: ``catalog.datasets``, ``directory.people``, ``directory.agencies`` (wh
 ``quality.measurements`` (what is out of date, for the counts of whoever answers for it);
 ``quality.alerts``, ``usage.alerts``, ``quality.notices``, ``catalog.notices``, ``sharing.requests`` (what).
 Emits: ``notify.deliveries``, ``notify.acknowledgements``.
-Stores: people with their addresses, matters, inbox lines, what is still to be told, messages and results.
-Promise: one line per matter and one message per change; a refused or lost message is never called sent.
+Stores: people with their addresses, inbox items and entries, notifications, messages and results.
+Promise: one entry per item and person, one message per change; a refused message is never called sent.
 """

@@ -5,25 +5,23 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from services.notify.adapters.maildir import MaildirMailTransport
-from services.notify.adapters.smtp import TIMEOUTS_PER_TRY, SMTPMailTransport
-from services.notify.adapters.sql_kept_mail import SQLKeptMail
-from services.notify.adapters.sql_matters import SqlMatterBook
-from services.notify.adapters.sql_parked import SQLParkedDeliveries, delivery_queue
-from services.notify.adapters.sql_people import SqlPeopleBook
-from services.notify.adapters.sql_workload import SQLFreshnessRepository
-from services.notify.commands import (
-    MessageOffice,
-    Sender,
-    pass_on_neglected,
-    prune_what_is_over,
-)
-from services.notify.entrypoints.api import build_api
-from services.notify.entrypoints.api_personal_data import build_personal_data_api
-from services.notify.entrypoints.pages import build_pages
+from services.notify.delivery.commands import DeliveryWorker, EmailDispatcher, KeptMessages, Sender
+from services.notify.delivery.domain import MailTransport
+from services.notify.delivery.maildir import MaildirMailTransport
+from services.notify.delivery.repository.deliveries import DeliveryRepository
+from services.notify.delivery.repository.kept_mail import KeptMailRepository
+from services.notify.delivery.repository.parked import ParkedDeliveries, delivery_queue
+from services.notify.delivery.smtp import TIMEOUTS_PER_TRY, SMTPMailTransport
 from services.notify.handlers import DIRECTORY_HANDLERS, ROUTING_HANDLERS
+from services.notify.inbox.api.inbox import build_api
+from services.notify.inbox.api.personal_data import build_personal_data_api
+from services.notify.inbox.commands import Inbox, delete_finished
+from services.notify.inbox.pages import build_pages
+from services.notify.inbox.repository import InboxRepository
 from services.notify.migrations.tables import BUS, KNOWN_DATASETS, METADATA, PRINCIPALS
-from services.notify.ports import Bell, MailTransport, NotifyPorts
+from services.notify.routing.commands.alerts import escalate_unacknowledged
+from services.notify.routing.commands.context import RoutingContext
+from services.notify.routing.repository import FreshnessRepository, PeopleRepository
 from services.notify.settings import NotifySettings
 from shared.clock import Clock
 from shared.consuming.handling import Subscription, bind
@@ -32,6 +30,7 @@ from shared.events.topics import GROUPS
 from shared.identity.principals import Principals, TokenAuthenticator
 from shared.identity.tokens import Tokens
 from shared.jobs.recurring_work import RecurringWork
+from shared.jobs.wake_signal import WakeSignal
 from shared.process.context import ProcessContext, ServedService
 from shared.process.service import Service
 from shared.store.engine import Store
@@ -42,8 +41,6 @@ __all__ = ["Notify", "bootstrap", "bootstrap_cluster"]
 MIGRATIONS = Path(__file__).parent / "migrations"
 HOUR_SECONDS = 3_600.0
 LOOK_SECONDS = 60.0
-REST_SECONDS = 1.0
-"""What comes so soon after other mail finds the mail server's connection still open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,37 +48,8 @@ class Notify:
     """The service, and what its runner may need beside it."""
 
     service: Service
-    ports: NotifyPorts
-    office: MessageOffice
-
-
-class _Post:
-    """Sends and gathers. What waits for its neighbours counts as pending; a later retry does not."""
-
-    def __init__(self, store: Store, office: MessageOffice, book: SqlMatterBook, clock: Clock) -> None:
-        self._store = store
-        self._office = office
-        self._book = book
-        self._clock = clock
-        self._rest_at = 0.0
-
-    async def run_once(self) -> int:
-        now = self._clock.monotonic_seconds()
-        if not await self.due():
-            if now >= self._rest_at:
-                await self._office.transport.rest()
-            return 0
-        self._rest_at = now + REST_SECONDS
-        return await self._office.deliver_due()
-
-    async def due(self) -> int:
-        async with self._store.read() as connection:
-            return await self._book.count_due(connection, self._clock.now(), lease_for=self._office.lease)
-
-    async def pending(self) -> int:
-        async with self._store.read() as connection:
-            waiting = await self._book.count_untold(connection)
-        return waiting + await self.due()
+    context: RoutingContext
+    dispatcher: EmailDispatcher
 
 
 def bootstrap(
@@ -99,21 +67,19 @@ def bootstrap(
     store = Store(
         database_url, service="notify", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock
     )
-    book, kept_mail, is_alone = SqlMatterBook(), SQLKeptMail(), not store.is_shared
-    ports = NotifyPorts(
-        clock=clock,
+    kept_mail, is_alone = KeptMailRepository(), not store.is_shared
+    inbox = Inbox(clock, InboxRepository(), WakeSignal(), timedelta(seconds=settings.group_wait_seconds))
+    context = RoutingContext(
         datasets=KnownDatasets(KNOWN_DATASETS),
         principals=Principals(PRINCIPALS, is_cached=is_alone),
-        people=SqlPeopleBook(),
-        freshness=SQLFreshnessRepository(),
-        book=book,
-        kept_mail=kept_mail,
-        bell=Bell(),
-        group_wait=timedelta(seconds=settings.group_wait_seconds),
+        people=PeopleRepository(),
+        freshness=FreshnessRepository(),
+        kept=KeptMessages(kept_mail),
+        inbox=inbox,
     )
-    office = MessageOffice(
+    dispatcher = EmailDispatcher(
         store=store,
-        book=book,
+        deliveries=DeliveryRepository(),
         kept_mail=kept_mail,
         transport=transport or _transport(settings, maildir),
         sender=Sender(settings.sender_address, base_url, installation_name),
@@ -121,63 +87,65 @@ def bootstrap(
         metrics=metrics,
         lease=2 * TIMEOUTS_PER_TRY * timedelta(seconds=settings.smtp_timeout_seconds),
     )
-    post = _Post(store, office, book, clock)
+    worker = DeliveryWorker(store, dispatcher, clock)
 
     async def take_up() -> None:
         if is_alone:
             # Whatever lease is left is that of a process that is gone.
             async with store.unit_of_work() as work:
-                await book.release_leases(work)
+                await dispatcher.deliveries.release_leases(work)
 
     service = Service(
         name="notify",
         store=store,
         subscriptions=[
-            Subscription(GROUPS["notify.directory"], bind(DIRECTORY_HANDLERS, ports)),
-            Subscription(GROUPS["notify.routing"], bind(ROUTING_HANDLERS, ports)),
+            Subscription(GROUPS["notify.directory"], bind(DIRECTORY_HANDLERS, context)),
+            Subscription(GROUPS["notify.routing"], bind(ROUTING_HANDLERS, context)),
         ],
-        routers=[build_api(store, ports), build_personal_data_api(store), build_pages(store, ports)],
+        routers=[build_api(store, inbox), build_personal_data_api(store), build_pages(store, inbox)],
         works=[
             RecurringWork(
                 name="notify.post",
                 interval_seconds=settings.poll_seconds,
-                run_once=post.run_once,
-                pending=post.pending,
-                on_wake=ports.bell.on_ring,
+                run_once=worker.run_once,
+                pending=worker.pending,
+                on_wake=inbox.wake_signal.on_wake,
                 is_divided=True,
             ),
-            *_upkeep(store, ports, settings),
-            _kept_mail_work(store, kept_mail, ports, office),
+            *_upkeep(store, context, settings),
+            _kept_mail_work(store, kept_mail, inbox, dispatcher),
         ],
         open=take_up,
-        close=office.transport.rest,
-        queues=[delivery_queue(SQLParkedDeliveries(store, office.lease))],
+        close=dispatcher.transport.rest,
+        queues=[delivery_queue(ParkedDeliveries(store, dispatcher.lease))],
     )
-    return Notify(service, ports, office)
+    return Notify(service, context, dispatcher)
 
 
-def _upkeep(store: Store, ports: NotifyPorts, settings: NotifySettings) -> list[RecurringWork]:
-    prune = partial(prune_what_is_over, store, ports, kept=timedelta(days=settings.kept_days))
+def _upkeep(store: Store, context: RoutingContext, settings: NotifySettings) -> list[RecurringWork]:
+    prune = partial(delete_finished, store, context.inbox, kept=timedelta(days=settings.kept_days))
     works = [RecurringWork("notify.prune", HOUR_SECONDS, prune, _nothing_pending)]
     if settings.escalation_days:
-        pass_on = partial(pass_on_neglected, store, ports, after=timedelta(days=settings.escalation_days))
-        works.append(RecurringWork("notify.escalation", LOOK_SECONDS, pass_on, _nothing_pending))
+        escalate = partial(
+            escalate_unacknowledged, store, context, after=timedelta(days=settings.escalation_days)
+        )
+        works.append(RecurringWork("notify.escalation", LOOK_SECONDS, escalate, _nothing_pending))
     return works
 
 
 def _kept_mail_work(
-    store: Store, kept_mail: SQLKeptMail, ports: NotifyPorts, office: MessageOffice
+    store: Store, kept_mail: KeptMailRepository, inbox: Inbox, dispatcher: EmailDispatcher
 ) -> RecurringWork:
     return RecurringWork(
         name="notify.kept-mail",
         interval_seconds=LOOK_SECONDS,
-        run_once=office.change_kept,
+        run_once=dispatcher.change_kept,
         pending=partial(_count_kept, store, kept_mail),
-        on_wake=ports.bell.on_ring,
+        on_wake=inbox.wake_signal.on_wake,
     )
 
 
-async def _count_kept(store: Store, kept_mail: SQLKeptMail) -> int:
+async def _count_kept(store: Store, kept_mail: KeptMailRepository) -> int:
     async with store.read() as connection:
         return await kept_mail.count(connection)
 
@@ -199,7 +167,7 @@ def bootstrap_cluster(ground: ProcessContext) -> ServedService:
     )
     tokens = Tokens(ground.signing_key, ground.clock)
     return ServedService(
-        built.service, TokenAuthenticator(tokens, built.service.store, built.ports.principals)
+        built.service, TokenAuthenticator(tokens, built.service.store, built.context.principals)
     )
 
 

@@ -7,7 +7,7 @@ __all__ = ["NotifySettings"]
 
 
 class NotifySettings(BaseSettings):
-    """Who writes, through which server, and how long neighbouring matters wait for one another."""
+    """Who writes, through which server, and how long neighbouring items wait for one another."""
 
     model_config = SettingsConfigDict(
         env_prefix="NUTMEG_NOTIFY_", extra="forbid", frozen=True, hide_input_in_errors=True
@@ -44,7 +44,7 @@ class NotifySettings(BaseSettings):
     kept_days: int = Field(
         default=400,
         ge=30,
-        description="How long matters that are over, and messages that were sent or given up, are kept.",
+        description="How long items that are over, and messages that were sent or given up, are kept.",
     )
     poll_seconds: float = Field(
         default=1.0, gt=0, description="How often messages that are due are looked for, without a wake-up."

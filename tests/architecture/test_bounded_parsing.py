@@ -16,7 +16,7 @@ JSON_OF_OUR_OWN = {
     "services/host/demo/state.py": "the demonstration's own note",
     "services/host/entrypoints/event_tail.py": "lines of an installation's own stream",
     "services/host/sample/catalogue.py": "files of the package",
-    "services/notify/adapters/sql_matters.py": "what was dumped in the same line",
+    "services/notify/delivery/repository/deliveries.py": "what was dumped in the same line",
     "services/quality/adapters/duckdb_child.py": "requests of the parent process",
     "services/quality/adapters/duckdb_profiler.py": "answers of our own process, bounded by its pipe",
     "shared/log/sqlite/file.py": "headers that the log packed itself",

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from services.notify.adapters import smtp as smtp_adapter
-from services.notify.adapters.maildir import MaildirMailTransport
-from services.notify.adapters.smtp import MESSAGES_PER_CONNECTION_MAX, SMTPMailTransport
-from services.notify.ports import DeferredError, MailTransport, RefusedError
+from services.notify.delivery import smtp as smtp_adapter
+from services.notify.delivery.domain import DeferredError, MailTransport, RefusedError
+from services.notify.delivery.maildir import MaildirMailTransport
+from services.notify.delivery.smtp import MESSAGES_PER_CONNECTION_MAX, SMTPMailTransport
 from tests.support.mail_server import MailServer, run_mail_server
 
 

@@ -84,7 +84,7 @@ class Field:
     ids: dict[str, str]
     alert_id: str
     request_id: str
-    matter_id: str
+    item_id: str
     harvest_id: str
 
     def attacker(self, email: str | None) -> httpx.Client:
@@ -134,8 +134,8 @@ def plant(installation: Installation) -> Field:
         order = {"dataset_id": ids["foraaa"], **wish}
         request = answer_of(steward.post("/api/v1/sharing-requests", json=order), 201)
         installation.wait_until_idle()
-        matter_id = answer_of(steward.get("/api/v1/inbox"))["items"][0]["id"]
-    return Field(installation, ids, alert_id, request["request_id"], matter_id, harvest_id)
+        item_id = answer_of(steward.get("/api/v1/inbox"))["items"][0]["id"]
+    return Field(installation, ids, alert_id, request["request_id"], item_id, harvest_id)
 
 
 def harvest(admin: httpx.Client, records: list[dict[str, Any]], source: str = "planted") -> dict[str, Any]:
@@ -163,7 +163,7 @@ def readable_addresses(field: Field) -> list[str]:
         "/harvests/{harvest_id}",
         "/harvests/{harvest_id}/progress",
         "/inbox",
-        "/inbox/{matter_id}",
+        "/inbox/{item_id}",
         "/ops",
         "/ops/dead-letters",
         "/ops/paths/{correlation_id}",
@@ -180,7 +180,7 @@ def readable_addresses(field: Field) -> list[str]:
     known = {
         "alert_id": [field.alert_id],
         "request_id": [field.request_id],
-        "matter_id": [field.matter_id, field.alert_id],
+        "item_id": [field.item_id, field.alert_id],
         "harvest_id": [field.harvest_id],
         "dataset_id": [field.ids[name] for name in HIDDEN],
     }
@@ -321,7 +321,7 @@ def test_hidden_and_unknown_are_answered_alike_by_every_method(field: Field, who
             both("POST", "/api/v1/sharing-requests", json={"dataset_id": "DATASET", **wish})
             both("POST", "/api/v1/usage/hits", json={"dataset_id": "DATASET", "kind": "view"})
         for path in ("/api/v1/sharing-requests/{}", "/api/v1/inbox/{}", "/api/v1/quality/alerts/{}"):
-            for one in (field.request_id, field.alert_id, field.matter_id):
+            for one in (field.request_id, field.alert_id, field.item_id):
                 answers = [attacker.get(path.format(each)) for each in (one, str(uuid4()))]
                 assert unlike(answers[0]) == unlike(answers[1]), path
 

@@ -214,8 +214,8 @@ def test_a_real_file_that_loses_rows_and_a_record_that_loses_its_text_reach_thei
     assert "There were 5,105 rows, now there are 2,000 rows." in rows[1]
     assert text[0] == steward_of[other["identifier"]]
     with client_of(state.installation, steward_of[DEATHS_ID]) as steward:
-        (matter,) = [one for one in inbox_of(steward) if one["title"] == record["title"]]
-        answer_of(steward.post(f"/api/v1/inbox/{matter['id']}/acknowledge"))
+        (item,) = [one for one in inbox_of(steward) if one["title"] == record["title"]]
+        answer_of(steward.post(f"/api/v1/inbox/{item['id']}/acknowledge"))
 
     file.write_bytes(whole)
     mended = json.loads(json.dumps(state.feed))

@@ -120,21 +120,21 @@ def test_a_degraded_dataset_brings_its_steward_one_mail_and_one_when_it_is_over(
     assert "Publish the complete file again" in text
 
     with client_of(place.installation, LEDGER_STEWARD) as steward:
-        (matter,) = [one for one in inbox_of(steward) if one["title"] == LEDGER]
-        assert f"/inbox/{matter['id']}" in text
-        (evidence,) = matter["evidence"]
+        (item,) = [one for one in inbox_of(steward) if one["title"] == LEDGER]
+        assert f"/inbox/{item['id']}" in text
+        (evidence,) = item["evidence"]
         assert evidence["name"] == "rows"
-        assert matter["why_me"] == f"You are the steward of “{LEDGER}”."
-        assert answer_of(steward.post(f"/api/v1/inbox/{matter['id']}/acknowledge"))["state"] == "acknowledged"
-        shown = answer_of(steward.get(f"/api/v1/inbox/{matter['id']}"))
+        assert item["why_me"] == f"You are the steward of “{LEDGER}”."
+        assert answer_of(steward.post(f"/api/v1/inbox/{item['id']}/acknowledge"))["state"] == "acknowledged"
+        shown = answer_of(steward.get(f"/api/v1/inbox/{item['id']}"))
         assert [one["state"] for one in shown["deliveries"]] == ["sent"]
         place.installation.wait_until_idle()
-        alert = answer_of(steward.get(f"/api/v1/quality/alerts/{matter['id']}"))
+        alert = answer_of(steward.get(f"/api/v1/quality/alerts/{item['id']}"))
         assert alert["state"] == "acknowledged"
 
         run_of(place.installation, "repair")
         assert [one["title"] for one in inbox_of(steward, "done")] == [LEDGER]
-        assert answer_of(steward.get(f"/api/v1/quality/alerts/{matter['id']}"))["state"] == "resolved"
+        assert answer_of(steward.get(f"/api/v1/quality/alerts/{item['id']}"))["state"] == "resolved"
     _began, over = place.mail.accepted[before:]
     assert over["To"] == LEDGER_STEWARD
     assert over["Message-ID"] != told["Message-ID"]

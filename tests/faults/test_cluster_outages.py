@@ -102,7 +102,7 @@ def settled(cluster: Cluster) -> bool:
         "catalog": "SELECT COUNT(*) FROM datasets WHERE indexed_revision < document_revision",
         "quality": "SELECT COUNT(*) FROM profile_jobs WHERE next_attempt_at IS NOT NULL "
         "UNION ALL SELECT COUNT(*) FROM first_harvests WHERE summarised_at IS NULL",
-        "notify": "SELECT COUNT(*) FROM tellings WHERE delivery_id IS NULL "
+        "notify": "SELECT COUNT(*) FROM notifications WHERE delivery_id IS NULL "
         "UNION ALL SELECT COUNT(*) FROM deliveries WHERE finished_at IS NULL",
     }
     if any(
@@ -371,7 +371,7 @@ def test_every_alert_is_opened_once_and_every_request_told_once(scene: Scene) ->
 
 
 def expected_lines(scene: Scene) -> Counter[str]:
-    """Lines in inboxes by kind: each matter comes to one person."""
+    """Lines in inboxes by kind: each item comes to one person."""
     statement = "SELECT DISTINCT agency_id FROM datasets WHERE source_id = 'large'"
     assert len(rows_of(scene.cluster, "catalog", statement)) == AGENCIES + 1
     # The small harvest has a summary for each steward, and nobody has one in the large: the operator, who is
@@ -385,11 +385,11 @@ def expected_lines(scene: Scene) -> Counter[str]:
     )
 
 
-def test_every_matter_is_one_line_in_one_inbox(scene: Scene) -> None:
-    statement = "SELECT kind, matter_id, person_id FROM inbox_lines JOIN matters USING (matter_id)"
+def test_every_item_is_one_entry_in_one_inbox(scene: Scene) -> None:
+    statement = "SELECT kind, item_id, person_id FROM inbox_entries JOIN inbox_items USING (item_id)"
     lines = rows_of(scene.cluster, "notify", statement)
     assert Counter(kind for kind, _, _ in lines) == expected_lines(scene)
-    assert len({matter for _, matter, _ in lines}) == len(lines)
+    assert len({item for _, item, _ in lines}) == len(lines)
 
 
 def test_every_matter_is_mailed_and_repeats_are_few_with_the_same_message_id(scene: Scene) -> None:
@@ -401,8 +401,8 @@ def test_every_matter_is_mailed_and_repeats_are_few_with_the_same_message_id(sce
     assert copies.total() - len(copies) <= 2
     assert max(copies.values()) <= 1 + 2
     told = expected_lines(scene).total()
-    tellings = rows_of(scene.cluster, "notify", "SELECT COUNT(*), COUNT(delivery_id) FROM tellings")
-    assert tellings == [(told, told)]
+    notifications = rows_of(scene.cluster, "notify", "SELECT COUNT(*), COUNT(delivery_id) FROM notifications")
+    assert notifications == [(told, told)]
     sent = [
         event
         for event in once_each(events_of(scene.cluster, DELIVERY_SENT.topic.name))

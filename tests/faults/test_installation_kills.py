@@ -231,14 +231,16 @@ def assert_alerts_and_inboxes_are_exact(installation: Installation) -> None:
     lines = rows_of(
         folder,
         "notify",
-        "SELECT kind, COUNT(*), COUNT(DISTINCT matter_id || person_id) FROM inbox_lines JOIN matters "
-        "USING (matter_id) WHERE kind != 'baseline-summary' GROUP BY kind ORDER BY kind",
+        "SELECT kind, COUNT(*), COUNT(DISTINCT item_id || person_id) FROM inbox_entries JOIN inbox_items "
+        "USING (item_id) WHERE kind != 'baseline-summary' GROUP BY kind ORDER BY kind",
     )
     assert lines == [
         ("row-count-dropped", WATCHED, WATCHED),
         ("sharing-request-submitted", ASKED_FOR, ASKED_FOR),
     ]
-    summaries = "SELECT COUNT(*), COUNT(DISTINCT person_id) FROM inbox_lines JOIN matters USING (matter_id)"
+    summaries = (
+        "SELECT COUNT(*), COUNT(DISTINCT person_id) FROM inbox_entries JOIN inbox_items USING (item_id)"
+    )
     # The first harvest has a summary for each steward, and the chief data officer gets one of each harvest.
     found = rows_of(folder, "notify", f"{summaries} WHERE kind = 'baseline-summary'")
     assert found == [(STEWARDS + 2, STEWARDS + 1)]
@@ -254,9 +256,9 @@ def assert_mail_is_told_once(installation: Installation, mail: MailServer, mails
     assert mails_before == STEWARDS + 1
     assert len(mail.accepted) - len(copies) <= KILLS
     assert max(copies.values()) <= 1 + KILLS
-    tellings = rows_of(folder, "notify", "SELECT COUNT(*), COUNT(delivery_id) FROM tellings")
+    notifications = rows_of(folder, "notify", "SELECT COUNT(*), COUNT(delivery_id) FROM notifications")
     told = WATCHED + ASKED_FOR + STEWARDS + 2
-    assert tellings == [(told, told)]
+    assert notifications == [(told, told)]
     sent = once_each(events_of(folder, DELIVERY_SENT.topic.name))
     assert DELIVERY_DEFERRED.topic == DELIVERY_DEAD.topic == DELIVERY_SENT.topic
     assert {event.type for event in sent} == {DELIVERY_SENT.name}

@@ -142,13 +142,13 @@ def assert_exact(installation: Installation, mail: MailServer, *, days: int) -> 
     statement = "SELECT SUM(views) FROM rollups WHERE granularity = 'day'"
     assert rows_of(folder, "usage", statement) == [(days * HITS_PER_DAY,)]
     assert rows_of(folder, "catalog", "SELECT SUM(views) FROM usage_daily") == [(days * HITS_PER_DAY,)]
-    lines = "SELECT kind, COUNT(*) FROM inbox_lines JOIN matters USING (matter_id) GROUP BY kind"
+    lines = "SELECT kind, COUNT(*) FROM inbox_entries JOIN inbox_items USING (item_id) GROUP BY kind"
     assert dict(rows_of(folder, "notify", lines)) == {
         "baseline-summary": summaries,
         "sharing-request-submitted": datasets,
     }
-    tellings = rows_of(folder, "notify", "SELECT COUNT(*), COUNT(delivery_id) FROM tellings")
-    assert tellings == [(summaries + datasets, summaries + datasets)]
+    notifications = rows_of(folder, "notify", "SELECT COUNT(*), COUNT(delivery_id) FROM notifications")
+    assert notifications == [(summaries + datasets, summaries + datasets)]
     names = [message["Message-ID"] for message in mail.accepted]
     assert len(names) == len(set(names)), "a message was sent twice, and nobody was killed while sending"
     assert rows_of(folder, "notify", "SELECT state, COUNT(*) FROM deliveries GROUP BY state") == [

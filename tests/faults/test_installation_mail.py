@@ -90,7 +90,7 @@ async def assert_nothing_waits(running: RunningHost) -> None:
     """The inboxes have their lines, and neither events nor requests are held up."""
     ((lines,),) = await running.rows(
         "notify",
-        "SELECT COUNT(*) FROM inbox_lines JOIN matters USING (matter_id) WHERE kind LIKE 'sharing%'",
+        "SELECT COUNT(*) FROM inbox_entries JOIN inbox_items USING (item_id) WHERE kind LIKE 'sharing%'",
     )
     assert lines == STEWARDS
     status = (await running.client.get("/api/v1/ops/status")).json()

@@ -28,10 +28,10 @@ AGENCIES = Table(
     Column("name", Text, nullable=False),
 )
 
-MATTERS = Table(
-    "matters",
+INBOX_ITEMS = Table(
+    "inbox_items",
     METADATA,
-    Column("matter_id", Uuid, primary_key=True),
+    Column("item_id", Uuid, primary_key=True),
     Column("kind", String(80), nullable=False),
     Column("topic", String(120), nullable=False),
     Column("title", Text, nullable=False),
@@ -50,10 +50,10 @@ MATTERS = Table(
     Column("href", Text, nullable=False),
     Column("links", JSONDocument, nullable=False),
     Column("requester_id", Uuid, nullable=True),
-    Column("passed_on_occurrence", Integer, nullable=True),
+    Column("escalated_occurrence", Integer, nullable=True),
 )
-Index("ix_matters_state", MATTERS.c.state, MATTERS.c.changed_at)
-Index("ix_matters_dataset", MATTERS.c.dataset_id)
+Index("ix_inbox_items_state", INBOX_ITEMS.c.state, INBOX_ITEMS.c.changed_at)
+Index("ix_inbox_items_dataset", INBOX_ITEMS.c.dataset_id)
 
 DATASET_FRESHNESS = Table(
     "dataset_freshness",
@@ -63,21 +63,21 @@ DATASET_FRESHNESS = Table(
 )
 """Datasets that are late or out of date, by what quality measured last."""
 
-INBOX_LINES = Table(
-    "inbox_lines",
+INBOX_ENTRIES = Table(
+    "inbox_entries",
     METADATA,
-    Column("matter_id", Uuid, ForeignKey("matters.matter_id"), primary_key=True),
+    Column("item_id", Uuid, ForeignKey("inbox_items.item_id"), primary_key=True),
     Column("person_id", Uuid, primary_key=True),
     Column("reason", Text, nullable=False),
     Column("put_at", UTCDateTime, nullable=False),
 )
-Index("ix_inbox_lines_person", INBOX_LINES.c.person_id)
+Index("ix_inbox_entries_person", INBOX_ENTRIES.c.person_id)
 
-TELLINGS = Table(
-    "tellings",
+NOTIFICATIONS = Table(
+    "notifications",
     METADATA,
-    Column("telling_id", Uuid, primary_key=True),
-    Column("matter_id", Uuid, ForeignKey("matters.matter_id"), nullable=False, index=True),
+    Column("notification_id", Uuid, primary_key=True),
+    Column("item_id", Uuid, ForeignKey("inbox_items.item_id"), nullable=False, index=True),
     Column("person_id", Uuid, nullable=False),
     Column("change", String(20), nullable=False),
     Column("reason", Text, nullable=False),
@@ -85,7 +85,7 @@ TELLINGS = Table(
     Column("delivery_id", Uuid, nullable=True, index=True),
     Column("snapshot", JSONDocument, nullable=True),
 )
-Index("ix_tellings_waiting", TELLINGS.c.person_id, TELLINGS.c.not_before)
+Index("ix_notifications_waiting", NOTIFICATIONS.c.person_id, NOTIFICATIONS.c.not_before)
 
 DELIVERIES = Table(
     "deliveries",

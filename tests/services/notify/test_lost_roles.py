@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from services.notify.domain.entitlement import is_lost
-from services.notify.domain.matters import Matter, MatterState
-from services.notify.migrations.tables import DELIVERIES, TELLINGS
+from services.notify.inbox.domain.items import InboxItem, ItemState
+from services.notify.migrations.tables import DELIVERIES, NOTIFICATIONS
+from services.notify.routing.domain.entitlement import is_lost
 from shared.clock import SimulatedClock
 from shared.events.alerts import AlertOpened
 from shared.events.governance import GrantState, PersonChanged, PersonState
@@ -48,21 +48,21 @@ def test_what_is_lost_with_a_role(
     after: set[Grant],
     lost: bool,
 ) -> None:
-    matter = Matter(
-        matter_id=uuid4(),
+    item = InboxItem(
+        item_id=uuid4(),
         kind=kind,
         topic="any",
         title="Ledger",
         cause="It is late.",
         next_act="Publish it.",
         severity="warning",
-        state=MatterState.OPEN,
+        state=ItemState.OPEN,
         opened_at=clock.now(),
         changed_at=clock.now(),
         version=1,
         agency_id=agency_id,
     )
-    assert is_lost(matter, before, after) is lost
+    assert is_lost(item, before, after) is lost
 
 
 def steward_with(*grants: GrantState) -> PersonChanged:
@@ -83,7 +83,7 @@ async def opened(bench: Bench, agency_id: UUID) -> UUID:
 async def waiting(bench: Bench) -> tuple[int, int]:
     """How many things are to be told, and how many messages there are."""
     async with bench.notify.service.store.read() as connection:
-        told = (await connection.execute(select(TELLINGS.c.matter_id))).all()
+        told = (await connection.execute(select(NOTIFICATIONS.c.item_id))).all()
         return len(told), len((await connection.execute(select(DELIVERIES.c.delivery_id))).all())
 
 

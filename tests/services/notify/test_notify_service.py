@@ -11,13 +11,13 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select
 
-from services.notify.adapters.smtp import TIMEOUTS_PER_TRY
-from services.notify.adapters.sql_inbox import InboxLine, inbox_lines
 from services.notify.bootstrap import Notify, bootstrap
-from services.notify.commands import acknowledge
-from services.notify.domain.matters import MatterState
-from services.notify.handlers import route_alerts
-from services.notify.migrations.tables import BUS, DELIVERIES, PEOPLE, TELLINGS
+from services.notify.delivery.smtp import TIMEOUTS_PER_TRY
+from services.notify.inbox.commands import acknowledge_item
+from services.notify.inbox.domain.items import ItemState
+from services.notify.inbox.reader.entries import InboxEntry, inbox_entries
+from services.notify.migrations.tables import BUS, DELIVERIES, NOTIFICATIONS, PEOPLE
+from services.notify.routing.commands.alerts import route_alerts
 from services.notify.settings import NotifySettings
 from shared.clock import SimulatedClock
 from shared.consuming.consumer_loop import LoopSettings
@@ -106,9 +106,9 @@ class Bench:
 
         await until(drained)
 
-    async def inbox(self, person_id: UUID, *states: MatterState) -> list[InboxLine]:
+    async def inbox(self, person_id: UUID, *states: ItemState) -> list[InboxEntry]:
         async with self.notify.service.store.read() as connection:
-            return await inbox_lines(connection, person_id, states=states or tuple(MatterState))
+            return await inbox_entries(connection, person_id, states=states or tuple(ItemState))
 
     async def emitted(self) -> list[Any]:
         async with self.notify.service.store.read() as connection:
@@ -218,8 +218,8 @@ async def test_the_steward_gets_one_mail_with_reason_and_link_and_one_inbox_line
     text = mail_server.accepted[0].get_payload(0).get_payload(decode=True).decode()  # type: ignore[union-attr]
     assert "You are the steward of “Open Expenditures Ledger”." in text
     assert f"https://data.example.gov/inbox/{alert_id}" in text
-    (line,) = await bench.inbox(STEWARD, MatterState.OPEN)
-    assert line.matter.matter_id == alert_id
+    (line,) = await bench.inbox(STEWARD, ItemState.OPEN)
+    assert line.item.item_id == alert_id
     (sent,) = [one for one in await bench.emitted() if isinstance(one, DeliverySent)]
     assert (sent.delivery.about_id, sent.delivery.person_id) == (alert_id, STEWARD)
     assert "@" not in sent.model_dump_json()
@@ -232,8 +232,8 @@ async def test_fifteen_alerts_within_the_wait_are_one_mail(start: Start, mail_se
         await bench.publish(QUALITY_ALERT_OPENED, AlertOpened(alert=alert(bench.clock, alert_id)), alert_id)
     await bench.idle()
     assert len(mail_server.accepted) == 1
-    assert "15 matters" in mail_server.accepted[0]["Subject"]
-    assert len(await bench.inbox(STEWARD, MatterState.OPEN)) == 15
+    assert "15 items" in mail_server.accepted[0]["Subject"]
+    assert len(await bench.inbox(STEWARD, ItemState.OPEN)) == 15
 
 
 async def test_what_opens_and_recovers_within_the_wait_is_told_to_nobody(
@@ -246,8 +246,8 @@ async def test_what_opens_and_recovers_within_the_wait_is_told_to_nobody(
     await bench.publish(QUALITY_ALERT_RESOLVED, AlertResolved(alert=resolved), alert_id)
     await bench.idle()
     assert mail_server.attempts == 0
-    assert await bench.inbox(STEWARD, MatterState.OPEN) == []
-    assert len(await bench.inbox(STEWARD, MatterState.DONE)) == 1
+    assert await bench.inbox(STEWARD, ItemState.OPEN) == []
+    assert len(await bench.inbox(STEWARD, ItemState.DONE)) == 1
 
 
 async def test_a_batch_with_all_the_life_of_an_alert_leaves_what_holds_at_its_end(start: Start) -> None:
@@ -265,11 +265,11 @@ async def test_a_batch_with_all_the_life_of_an_alert_leaves_what_holds_at_its_en
         for version, (kind, data, subject) in enumerate(told, start=1)
     ]
     async with bench.notify.service.store.unit_of_work() as work:
-        assert await route_alerts(batch, work, bench.notify.ports) == [Outcome.APPLIED] * len(batch)
-        rows = (await work.connection.execute(select(TELLINGS.c.matter_id, TELLINGS.c.change))).all()
+        assert await route_alerts(batch, work, bench.notify.context) == [Outcome.APPLIED] * len(batch)
+        rows = (await work.connection.execute(select(NOTIFICATIONS.c.item_id, NOTIFICATIONS.c.change))).all()
     assert sorted(rows) == sorted([(first, "opened"), (second, "opened")])
-    lines = await bench.inbox(STEWARD, MatterState.OPEN)
-    assert {(line.matter.matter_id, line.matter.occurrences) for line in lines} == {(first, 2), (second, 1)}
+    lines = await bench.inbox(STEWARD, ItemState.OPEN)
+    assert {(line.item.item_id, line.item.occurrences) for line in lines} == {(first, 2), (second, 1)}
 
 
 async def test_acknowledging_tells_the_owner_once_and_mails_nobody(
@@ -281,7 +281,7 @@ async def test_acknowledging_tells_the_owner_once_and_mails_nobody(
     await bench.idle()
     for _ in range(2):
         async with bench.notify.service.store.unit_of_work() as work:
-            await acknowledge(work, bench.notify.ports.book, alert_id, STEWARD)
+            await acknowledge_item(work, bench.notify.context.inbox.items, alert_id, STEWARD)
     taken = alert(bench.clock, alert_id, state="acknowledged", acknowledged_by=STEWARD)
     await bench.publish(QUALITY_ALERT_CHANGED, AlertChanged(alert=taken, change="acknowledged"), alert_id)
     await bench.idle()
@@ -289,7 +289,7 @@ async def test_acknowledging_tells_the_owner_once_and_mails_nobody(
     assert [(one.alert_id, one.owner_topic) for one in told] == [(alert_id, TOPICS["quality.alerts"].name)]
     assert len(mail_server.accepted) == 1
     (line,) = await bench.inbox(STEWARD)
-    assert (line.matter.state, line.acknowledged_by) == (MatterState.ACKNOWLEDGED, "the steward")
+    assert (line.item.state, line.acknowledged_by) == (ItemState.ACKNOWLEDGED, "the steward")
 
 
 @pytest.mark.parametrize(
@@ -338,13 +338,13 @@ async def test_an_alert_from_before_a_clock_was_set_back_holds_up_no_other(start
     await bench.publish(QUALITY_ALERT_OPENED, AlertOpened(alert=unknown), unknown.alert_id)
     await bench.publish(QUALITY_ALERT_OPENED, AlertOpened(alert=alert(bench.clock, opened)), opened)
     await bench.idle()
-    (line,) = await bench.inbox(STEWARD, MatterState.OPEN)
-    assert line.matter.matter_id == opened
+    (line,) = await bench.inbox(STEWARD, ItemState.OPEN)
+    assert line.item.item_id == opened
 
 
 async def test_a_message_is_taken_for_longer_than_a_try_may_take(start: Start) -> None:
     bench: Bench = await start(smtp_host="127.0.0.1", smtp_port=9, smtp_timeout_seconds=120)
-    assert bench.notify.office.lease > TIMEOUTS_PER_TRY * timedelta(seconds=120)
+    assert bench.notify.dispatcher.lease > TIMEOUTS_PER_TRY * timedelta(seconds=120)
 
 
 async def test_a_mail_server_that_is_down_holds_up_no_event(start: Start) -> None:
@@ -353,7 +353,7 @@ async def test_a_mail_server_that_is_down_holds_up_no_event(start: Start) -> Non
         alert_id = uuid4()
         await bench.publish(QUALITY_ALERT_OPENED, AlertOpened(alert=alert(bench.clock, alert_id)), alert_id)
     await bench.idle()
-    assert len(await bench.inbox(STEWARD, MatterState.OPEN)) == 3
+    assert len(await bench.inbox(STEWARD, ItemState.OPEN)) == 3
     assert {type(one) for one in await bench.emitted()} == {DeliveryDeferred}
 
 
@@ -399,8 +399,8 @@ async def test_a_stewards_own_request_comes_to_somebody_else(start: Start) -> No
         SHARING_REQUEST_SUBMITTED, SharingRequestSubmitted(request=request), request.request_id
     )
     await bench.idle()
-    assert await bench.inbox(STEWARD, MatterState.OPEN) == []
-    assert len(await bench.inbox(chief, MatterState.OPEN)) == 1
+    assert await bench.inbox(STEWARD, ItemState.OPEN) == []
+    assert len(await bench.inbox(chief, ItemState.OPEN)) == 1
 
 
 async def test_without_a_mail_server_messages_are_files_in_a_maildir(start: Start, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from uuid import uuid4
 
-from services.notify.domain.mail import Sending
+from services.notify.delivery.domain import OutgoingEmail
 from shared.clock import SimulatedClock
 from shared.events.alerts import AlertOpened
 from shared.events.registry import QUALITY_ALERT_OPENED
@@ -14,12 +14,12 @@ from tests.support.installation import free_port
 __all__ = ["start"]
 
 
-async def begin(bench: Bench) -> list[Sending]:
+async def begin(bench: Bench) -> list[OutgoingEmail]:
     """Take the next message in hand, and say nothing more, as a process does that is killed."""
-    office = bench.notify.office
+    dispatcher = bench.notify.dispatcher
     bench.clock.advance(timedelta(hours=2))
     async with bench.notify.service.store.unit_of_work() as work:
-        return await office.book.lease(work, bench.clock.now(), lease_for=office.lease, limit=1)
+        return await dispatcher.deliveries.lease(work, bench.clock.now(), lease_for=dispatcher.lease, limit=1)
 
 
 async def due(bench: Bench) -> int:
@@ -56,21 +56,21 @@ async def test_two_deaths_park_a_message_until_an_operator_releases_it(
     assert await queue.release(job.job_id)
     assert await queue.parked_count() == 0
     assert not await queue.release(job.job_id)
-    assert [sending.delivery_id for sending in await begin(bench)] == [first.delivery_id]
+    assert [email.delivery_id for email in await begin(bench)] == [first.delivery_id]
 
 
 async def test_an_attempt_that_ended_or_was_given_back_is_no_death(
     start: Start, clock: SimulatedClock
 ) -> None:
     bench = await deferred(start, clock)
-    office = bench.notify.office
+    dispatcher = bench.notify.dispatcher
     for is_given_back in (True, False, True, False):
-        (sending,) = await begin(bench)
+        (email,) = await begin(bench)
         async with bench.notify.service.store.unit_of_work() as work:
             if is_given_back:
-                await office.book.give_back(work, sending.delivery_id)
+                await dispatcher.deliveries.give_back(work, email.delivery_id)
             else:
-                await office.book.settle(
-                    work, sending, state="deferred", result="away", next_attempt_at=clock.now()
+                await dispatcher.deliveries.record_result(
+                    work, email, state="deferred", result="away", next_attempt_at=clock.now()
                 )
     assert len(await begin(bench)) == 1

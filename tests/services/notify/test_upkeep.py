@@ -7,10 +7,11 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select
 
-from services.notify.commands import acknowledge, pass_on_neglected, prune_what_is_over
-from services.notify.domain.matters import MatterState
-from services.notify.domain.routing import Directory, KnownPerson, Ownership, next_in_line
-from services.notify.migrations.tables import DELIVERIES, INBOX_LINES, MATTERS, TELLINGS
+from services.notify.inbox.commands import acknowledge_item, delete_finished
+from services.notify.inbox.domain.items import ItemState
+from services.notify.migrations.tables import DELIVERIES, INBOX_ENTRIES, INBOX_ITEMS, NOTIFICATIONS
+from services.notify.routing.commands.alerts import escalate_unacknowledged
+from services.notify.routing.domain.recipients import Directory, KnownPerson, Ownership, next_in_line
 from services.notify.settings import NotifySettings
 from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved
 from shared.events.governance import GrantState, PersonChanged, PersonState
@@ -59,8 +60,8 @@ async def hire_officer(bench: Bench) -> None:
     await bench.idle()
 
 
-async def pass_on(bench: Bench) -> int:
-    passed = await pass_on_neglected(bench.notify.service.store, bench.notify.ports, after=WEEK)
+async def escalate(bench: Bench) -> int:
+    passed = await escalate_unacknowledged(bench.notify.service.store, bench.notify.context, after=WEEK)
     await bench.idle()
     return passed
 
@@ -73,12 +74,12 @@ async def test_an_error_that_nobody_takes_for_a_week_goes_to_the_data_officer_on
     alert_id = uuid4()
     await open_error(bench, alert_id)
     bench.clock.advance(timedelta(days=6))
-    assert await pass_on(bench) == 0
+    assert await escalate(bench) == 0
     bench.clock.advance(timedelta(days=1, seconds=1))
-    assert [await pass_on(bench) for _ in range(3)] == [1, 0, 0]
+    assert [await escalate(bench) for _ in range(3)] == [1, 0, 0]
     (line,) = await bench.inbox(OFFICER)
     expected = "Nobody has taken charge of this for 7 days, and you are the data officer of Comptroller."
-    assert (line.matter.matter_id, line.reason) == (alert_id, expected)
+    assert (line.item.item_id, line.reason) == (alert_id, expected)
     assert len(mail_server.accepted) == 2, "the steward's and the officer's"
     assert await bench.inbox(CHIEF) == []
 
@@ -88,10 +89,10 @@ async def test_an_error_that_nobody_takes_for_a_week_goes_to_the_data_officer_on
     assert len(mail_server.accepted) == 4, "both hear that it is over"
     await open_error(bench, alert_id, occurrences=2)
     bench.clock.advance(2 * WEEK)
-    assert await pass_on(bench) == 1, "another occurrence is passed on again"
+    assert await escalate(bench) == 1, "another occurrence is passed on again"
 
 
-async def test_warnings_and_what_somebody_took_are_not_passed_on_and_what_got_worse_gets_its_week(
+async def test_warnings_and_what_somebody_took_are_not_escalated_and_what_got_worse_gets_its_week(
     start: Start,
 ) -> None:
     bench: Bench = await start(escalation_days=0)
@@ -100,15 +101,15 @@ async def test_warnings_and_what_somebody_took_are_not_passed_on_and_what_got_wo
     await open_error(bench, warning, severity="warning")
     await open_error(bench, taken)
     async with bench.notify.service.store.unit_of_work() as work:
-        await acknowledge(work, bench.notify.ports.book, taken, STEWARD)
+        await acknowledge_item(work, bench.notify.context.inbox.items, taken, STEWARD)
     bench.clock.advance(2 * WEEK)
-    assert await pass_on(bench) == 0
+    assert await escalate(bench) == 0
     worse = alert(bench.clock, warning, severity="error")
     await bench.publish(QUALITY_ALERT_CHANGED, AlertChanged(alert=worse, change="severity"), warning)
     await bench.idle()
-    assert await pass_on(bench) == 0
+    assert await escalate(bench) == 0
     bench.clock.advance(WEEK + timedelta(seconds=1))
-    assert await pass_on(bench) == 1
+    assert await escalate(bench) == 1
 
 
 async def test_what_is_over_goes_after_its_time_in_portions_and_what_is_open_stays(start: Start) -> None:
@@ -120,7 +121,7 @@ async def test_what_is_over_goes_after_its_time_in_portions_and_what_is_open_sta
     await bench.publish(QUALITY_ALERT_RESOLVED, AlertResolved(alert=over), closed)
     await bench.idle()
     prune = partial(
-        prune_what_is_over, bench.notify.service.store, bench.notify.ports, kept=timedelta(days=400)
+        delete_finished, bench.notify.service.store, bench.notify.context.inbox, kept=timedelta(days=400)
     )
     bench.clock.advance(timedelta(days=399))
     assert await prune() == 0
@@ -130,11 +131,11 @@ async def test_what_is_over_goes_after_its_time_in_portions_and_what_is_open_sta
     async with bench.notify.service.store.read() as connection:
         kept = {
             table.name: await connection.scalar(select(func.count()).select_from(table))
-            for table in (MATTERS, INBOX_LINES, TELLINGS, DELIVERIES)
+            for table in (INBOX_ITEMS, INBOX_ENTRIES, NOTIFICATIONS, DELIVERIES)
         }
-    assert kept == {"matters": 1, "inbox_lines": 1, "tellings": 0, "deliveries": 0}
+    assert kept == {"inbox_items": 1, "inbox_entries": 1, "notifications": 0, "deliveries": 0}
     (line,) = await bench.inbox(STEWARD)
-    assert (line.matter.matter_id, line.matter.state) == (still_open, MatterState.OPEN)
+    assert (line.item.item_id, line.item.state) == (still_open, ItemState.OPEN)
 
 
 async def test_a_summary_that_falls_to_nobody_goes_to_the_operators(start: Start) -> None:

@@ -7,9 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from services.notify.domain.matters import MatterState
-from services.notify.handlers import DIRECTORY_PATIENCE, REQUESTER_PATIENCE
-from services.notify.migrations.tables import BUS, TELLINGS
+from services.notify.inbox.domain.items import ItemState
+from services.notify.migrations.tables import BUS, NOTIFICATIONS
+from services.notify.routing.commands.context import DIRECTORY_PATIENCE
+from services.notify.routing.commands.requests import REQUESTER_PATIENCE
 from shared.clock import SimulatedClock
 from shared.consuming.consumer_state import LoopState
 from shared.consuming.dead_letters import DeadLetters
@@ -60,8 +61,8 @@ async def nothing_waits(bench: Bench) -> bool:
     return await waits_for(bench) == []
 
 
-async def readers(bench: Bench, *people: UUID) -> list[UUID]:
-    return [one for one in people if await bench.inbox(one, MatterState.OPEN)]
+async def recipients(bench: Bench, *people: UUID) -> list[UUID]:
+    return [one for one in people if await bench.inbox(one, ItemState.OPEN)]
 
 
 async def open_alert(bench: Bench, **changes: Any) -> UUID:
@@ -109,12 +110,12 @@ async def test_an_alert_that_overtakes_its_dataset_holds_up_no_other_and_then_re
     await bench.publish(DATASET_REGISTERED, DatasetRegistered(dataset=state), late)
     await bench.idle()
     assert await nothing_waits(bench)
-    assert len(await bench.inbox(STEWARD, MatterState.OPEN)) == 2
+    assert len(await bench.inbox(STEWARD, ItemState.OPEN)) == 2
 
 
-async def inbox_is(bench: Bench, person_id: UUID, matters: list[UUID]) -> bool:
-    lines = await bench.inbox(person_id, MatterState.OPEN)
-    return [line.matter.matter_id for line in lines] == matters
+async def inbox_is(bench: Bench, person_id: UUID, items: list[UUID]) -> bool:
+    lines = await bench.inbox(person_id, ItemState.OPEN)
+    return [line.item.item_id for line in lines] == items
 
 
 async def test_an_alert_waits_for_a_steward_who_is_not_known_yet(start: Start) -> None:
@@ -129,7 +130,7 @@ async def test_an_alert_waits_for_a_steward_who_is_not_known_yet(start: Start) -
     assert await waits_for(bench) == [f"person {newcomer}"]
     await bench.publish(PERSON_CHANGED, person(newcomer, "new@example.gov", "steward"), newcomer)
     await bench.idle()
-    assert await readers(bench, newcomer, chief) == [newcomer]
+    assert await recipients(bench, newcomer, chief) == [newcomer]
 
 
 async def test_whoever_stands_in_is_told_when_the_steward_stays_unknown(start: Start) -> None:
@@ -140,10 +141,10 @@ async def test_whoever_stands_in_is_told_when_the_steward_stays_unknown(start: S
     await bench.publish(DATASET_REGISTERED, DatasetRegistered(dataset=state), dataset_id)
     await open_alert(bench, dataset_id=dataset_id)
     await bench.idle()
-    assert await readers(bench, chief) == []
+    assert await recipients(bench, chief) == []
     bench.clock.advance(DIRECTORY_PATIENCE)
     await until(lambda: nothing_waits(bench))
-    (line,) = await bench.inbox(chief, MatterState.OPEN)
+    (line,) = await bench.inbox(chief, ItemState.OPEN)
     assert "a steward who is not known any more" in line.reason
     assert await letters(bench) == []
 
@@ -172,7 +173,7 @@ async def test_an_alert_and_a_stewardship_of_the_same_second_reach_the_steward_i
     if is_alert_first:
         await open_alert(bench, dataset_id=dataset_id)
         await bench.runner_is_quiet()
-        assert await readers(bench, chief, steward) == [chief]
+        assert await recipients(bench, chief, steward) == [chief]
     newcomer = person(steward, "steward2@example.gov", "steward")
     with_steward = DatasetChanged(
         dataset=state.model_copy(update={"steward_id": steward}), changed_fields=["steward_id"]
@@ -187,9 +188,9 @@ async def test_an_alert_and_a_stewardship_of_the_same_second_reach_the_steward_i
         await open_alert(bench, dataset_id=dataset_id)
         await bench.runner_is_quiet()
     # Nobody had been told yet, so nobody but the steward is.
-    assert await readers(bench, chief, steward) == [steward]
+    assert await recipients(bench, chief, steward) == [steward]
     async with bench.notify.service.store.read() as connection:
-        assert list(await connection.scalars(select(TELLINGS.c.person_id))) == [steward]
+        assert list(await connection.scalars(select(NOTIFICATIONS.c.person_id))) == [steward]
 
 
 async def test_who_was_told_in_place_of_a_steward_keeps_the_alert(start: Start) -> None:
@@ -205,7 +206,7 @@ async def test_who_was_told_in_place_of_a_steward_keeps_the_alert(start: Start) 
     )
     await bench.publish(DATASET_CHANGED, given, dataset_id)
     await bench.idle()
-    assert await readers(bench, chief, STEWARD) == [chief, STEWARD]
+    assert await recipients(bench, chief, STEWARD) == [chief, STEWARD]
 
 
 async def test_an_answer_waits_for_its_requester_and_then_is_a_dead_letter_that_says_so(
@@ -217,7 +218,7 @@ async def test_an_answer_waits_for_its_requester_and_then_is_a_dead_letter_that_
     known = request(bench.clock, REQUESTER)
     await bench.publish(SHARING_REQUEST_APPROVED, SharingRequestApproved(request=known), known.request_id)
     await bench.idle()
-    assert await readers(bench, REQUESTER) == [REQUESTER]
+    assert await recipients(bench, REQUESTER) == [REQUESTER]
     assert await waits_for(bench) == [f"person {unknown.requester_id}"]
     bench.clock.advance(REQUESTER_PATIENCE)
     await until(lambda: nothing_waits(bench))
@@ -257,7 +258,7 @@ async def test_a_summary_waits_for_the_steward_and_the_name_of_the_agency(start:
     assert await waits_for(bench) == [f"agency {summary.agency_id}"]
     bench.clock.advance(DIRECTORY_PATIENCE)
     await until(lambda: nothing_waits(bench))
-    assert await readers(bench, STEWARD) == [STEWARD]
+    assert await recipients(bench, STEWARD) == [STEWARD]
 
 
 async def test_a_held_harvest_waits_for_somebody_who_operates_the_installation(start: Start) -> None:
@@ -269,7 +270,7 @@ async def test_a_held_harvest_waits_for_somebody_who_operates_the_installation(s
     operator = uuid4()
     await bench.publish(PERSON_CHANGED, person(operator, "op@example.gov", "operator"), operator)
     await bench.idle()
-    assert await readers(bench, operator) == [operator]
+    assert await recipients(bench, operator) == [operator]
 
 
 async def test_a_request_that_nobody_can_be_asked_about_waits_for_anybody(start: Start) -> None:
@@ -284,4 +285,4 @@ async def test_a_request_that_nobody_can_be_asked_about_waits_for_anybody(start:
     chief = uuid4()
     await bench.publish(PERSON_CHANGED, person(chief, "chief@example.gov", "chief-data-officer"), chief)
     await bench.idle()
-    assert await readers(bench, chief) == [chief]
+    assert await recipients(bench, chief) == [chief]

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import select
 
-from services.notify.adapters.sql_workload import workload_of
-from services.notify.migrations.tables import MATTERS
+from services.notify.inbox.reader.workload import workload_of
+from services.notify.migrations.tables import INBOX_ITEMS
 from shared.events.alerts import AlertOpened, AlertResolved
 from shared.events.envelope import tombstone
 from shared.events.governance import (
@@ -138,7 +138,7 @@ async def test_whoever_answers_for_all_sees_all_that_waits(start: Start, mail_se
     await bench.send(erased)
     await bench.idle()
     async with bench.notify.service.store.read() as connection:
-        kept = set(await connection.scalars(select(MATTERS.c.requester_id)))
+        kept = set(await connection.scalars(select(INBOX_ITEMS.c.requester_id)))
     assert kept == {None}
 
 
@@ -176,7 +176,7 @@ async def test_a_data_officer_gets_one_summary_of_a_first_harvest_in_one_mail(
     await bench.idle()
     assert mail_server.recipients == ["officer@example.gov"]
     (line,) = await bench.inbox(officer)
-    assert line.matter.title == "First quality check: 2 agencies"
+    assert line.item.title == "First quality check: 2 agencies"
     assert line.reason == "You are the data officer of these agencies."
-    assert line.matter.links[0][0] == "Out of date (4)"
+    assert line.item.links[0][0] == "Out of date (4)"
     assert await bench.inbox(STEWARD) == []

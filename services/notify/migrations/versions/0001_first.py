@@ -99,6 +99,32 @@ def upgrade() -> None:
     )
     op.create_index("ix_inbox_handled_at", "inbox", ["topic", "handled_at"], unique=False)
     op.create_table(
+        "inbox_items",
+        sa.Column("item_id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.String(length=80), nullable=False),
+        sa.Column("topic", sa.String(length=120), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("next_act", sa.Text(), nullable=False),
+        sa.Column("severity", sa.String(length=20), nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("opened_at", types.UTCDateTime(), nullable=False),
+        sa.Column("changed_at", types.UTCDateTime(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("dataset_id", sa.Uuid(), nullable=True),
+        sa.Column("agency_id", sa.Uuid(), nullable=True),
+        sa.Column("details", types.JSONDocument(), nullable=False),
+        sa.Column("acknowledged_by", sa.Uuid(), nullable=True),
+        sa.Column("occurrences", sa.Integer(), nullable=False),
+        sa.Column("href", sa.Text(), nullable=False),
+        sa.Column("links", types.JSONDocument(), nullable=False),
+        sa.Column("requester_id", sa.Uuid(), nullable=True),
+        sa.Column("escalated_occurrence", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("item_id"),
+    )
+    op.create_index("ix_inbox_items_dataset", "inbox_items", ["dataset_id"], unique=False)
+    op.create_index("ix_inbox_items_state", "inbox_items", ["state", "changed_at"], unique=False)
+    op.create_table(
         "kept_mail_changes",
         sa.Column("delivery_id", sa.Uuid(), nullable=False),
         sa.Column("is_removed", sa.Boolean(), nullable=False),
@@ -131,32 +157,6 @@ def upgrade() -> None:
         sa.Column("acknowledged_offset", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("topic", "partition"),
     )
-    op.create_table(
-        "matters",
-        sa.Column("matter_id", sa.Uuid(), nullable=False),
-        sa.Column("kind", sa.String(length=80), nullable=False),
-        sa.Column("topic", sa.String(length=120), nullable=False),
-        sa.Column("title", sa.Text(), nullable=False),
-        sa.Column("cause", sa.Text(), nullable=False),
-        sa.Column("next_act", sa.Text(), nullable=False),
-        sa.Column("severity", sa.String(length=20), nullable=False),
-        sa.Column("state", sa.String(length=20), nullable=False),
-        sa.Column("opened_at", types.UTCDateTime(), nullable=False),
-        sa.Column("changed_at", types.UTCDateTime(), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("dataset_id", sa.Uuid(), nullable=True),
-        sa.Column("agency_id", sa.Uuid(), nullable=True),
-        sa.Column("details", types.JSONDocument(), nullable=False),
-        sa.Column("acknowledged_by", sa.Uuid(), nullable=True),
-        sa.Column("occurrences", sa.Integer(), nullable=False),
-        sa.Column("href", sa.Text(), nullable=False),
-        sa.Column("links", types.JSONDocument(), nullable=False),
-        sa.Column("requester_id", sa.Uuid(), nullable=True),
-        sa.Column("passed_on_occurrence", sa.Integer(), nullable=True),
-        sa.PrimaryKeyConstraint("matter_id"),
-    )
-    op.create_index("ix_matters_dataset", "matters", ["dataset_id"], unique=False)
-    op.create_index("ix_matters_state", "matters", ["state", "changed_at"], unique=False)
     op.create_table(
         "outbox",
         sa.Column(
@@ -227,22 +227,22 @@ def upgrade() -> None:
     op.create_index("ix_waiting_events_key", "waiting_events", ["group_name", "topic", "key"], unique=False)
     op.create_index("ix_waiting_events_waits_for", "waiting_events", ["waits_for"], unique=False)
     op.create_table(
-        "inbox_lines",
-        sa.Column("matter_id", sa.Uuid(), nullable=False),
+        "inbox_entries",
+        sa.Column("item_id", sa.Uuid(), nullable=False),
         sa.Column("person_id", sa.Uuid(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("put_at", types.UTCDateTime(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["matter_id"],
-            ["matters.matter_id"],
+            ["item_id"],
+            ["inbox_items.item_id"],
         ),
-        sa.PrimaryKeyConstraint("matter_id", "person_id"),
+        sa.PrimaryKeyConstraint("item_id", "person_id"),
     )
-    op.create_index("ix_inbox_lines_person", "inbox_lines", ["person_id"], unique=False)
+    op.create_index("ix_inbox_entries_person", "inbox_entries", ["person_id"], unique=False)
     op.create_table(
-        "tellings",
-        sa.Column("telling_id", sa.Uuid(), nullable=False),
-        sa.Column("matter_id", sa.Uuid(), nullable=False),
+        "notifications",
+        sa.Column("notification_id", sa.Uuid(), nullable=False),
+        sa.Column("item_id", sa.Uuid(), nullable=False),
         sa.Column("person_id", sa.Uuid(), nullable=False),
         sa.Column("change", sa.String(length=20), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
@@ -250,23 +250,23 @@ def upgrade() -> None:
         sa.Column("delivery_id", sa.Uuid(), nullable=True),
         sa.Column("snapshot", types.JSONDocument(), nullable=True),
         sa.ForeignKeyConstraint(
-            ["matter_id"],
-            ["matters.matter_id"],
+            ["item_id"],
+            ["inbox_items.item_id"],
         ),
-        sa.PrimaryKeyConstraint("telling_id"),
+        sa.PrimaryKeyConstraint("notification_id"),
     )
-    op.create_index(op.f("ix_tellings_delivery_id"), "tellings", ["delivery_id"], unique=False)
-    op.create_index(op.f("ix_tellings_matter_id"), "tellings", ["matter_id"], unique=False)
-    op.create_index("ix_tellings_waiting", "tellings", ["person_id", "not_before"], unique=False)
+    op.create_index(op.f("ix_notifications_delivery_id"), "notifications", ["delivery_id"], unique=False)
+    op.create_index(op.f("ix_notifications_item_id"), "notifications", ["item_id"], unique=False)
+    op.create_index("ix_notifications_waiting", "notifications", ["person_id", "not_before"], unique=False)
 
 
 def downgrade() -> None:
-    op.drop_index("ix_tellings_waiting", table_name="tellings")
-    op.drop_index(op.f("ix_tellings_matter_id"), table_name="tellings")
-    op.drop_index(op.f("ix_tellings_delivery_id"), table_name="tellings")
-    op.drop_table("tellings")
-    op.drop_index("ix_inbox_lines_person", table_name="inbox_lines")
-    op.drop_table("inbox_lines")
+    op.drop_index("ix_notifications_waiting", table_name="notifications")
+    op.drop_index(op.f("ix_notifications_item_id"), table_name="notifications")
+    op.drop_index(op.f("ix_notifications_delivery_id"), table_name="notifications")
+    op.drop_table("notifications")
+    op.drop_index("ix_inbox_entries_person", table_name="inbox_entries")
+    op.drop_table("inbox_entries")
     op.drop_index("ix_waiting_events_waits_for", table_name="waiting_events")
     op.drop_index("ix_waiting_events_key", table_name="waiting_events")
     op.drop_index("ix_waiting_events_due", table_name="waiting_events")
@@ -282,14 +282,14 @@ def downgrade() -> None:
     )
     op.drop_index("ix_outbox_published_at", table_name="outbox")
     op.drop_table("outbox")
-    op.drop_index("ix_matters_state", table_name="matters")
-    op.drop_index("ix_matters_dataset", table_name="matters")
-    op.drop_table("matters")
     op.drop_table("log_marks")
     op.drop_index(op.f("ix_known_datasets_steward_id"), table_name="known_datasets")
     op.drop_index(op.f("ix_known_datasets_agency_id"), table_name="known_datasets")
     op.drop_table("known_datasets")
     op.drop_table("kept_mail_changes")
+    op.drop_index("ix_inbox_items_state", table_name="inbox_items")
+    op.drop_index("ix_inbox_items_dataset", table_name="inbox_items")
+    op.drop_table("inbox_items")
     op.drop_index("ix_inbox_handled_at", table_name="inbox")
     op.drop_table("inbox")
     op.drop_table("handled_offsets")

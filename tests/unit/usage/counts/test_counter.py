@@ -172,11 +172,11 @@ def test_any_order_repetition_and_batching_of_hits_gives_the_same_counts(
 ) -> None:
     shuffled = hits + [one for one in hits if rng.random() < 0.5]
     rng.shuffle(shuffled)
-    trails: dict[ClickSessionKey, ClickSession] = {}
+    sessions: dict[ClickSessionKey, ClickSession] = {}
     total: dict[tuple[UUID, datetime], Counts] = {}
     for start in range(0, len(shuffled), size):
-        part = recount(trails, shuffled[start : start + size])
-        trails |= part.sessions
+        part = recount(sessions, shuffled[start : start + size])
+        sessions |= part.sessions
         for place, change in part.changes.items():
             total[place] = total.get(place, Counts()) + change
     assert {place: one for place, one in total.items() if one != Counts()} == counts(*hits)
