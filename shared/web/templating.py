@@ -104,6 +104,7 @@ def build_templates(*template_dirs: Path) -> Templates:
         exact_time=wording.exact_time,
         known=wording.known,
         long_date=wording.long_date,
+        machine_time=wording.machine_time,
         number=wording.number,
         percent=wording.percent,
         plural=wording.plural,

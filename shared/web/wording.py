@@ -60,6 +60,15 @@ def exact_time(value: datetime | str | None) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def machine_time(value: date | datetime | str) -> str:
+    """Write a moment for the ``datetime`` of a ``time`` element: ``2026-03-12T14:05:09+00:00``.
+
+    Whole seconds; a date stays a date. Raises ValueError as :func:`parse_moment` does.
+    """
+    moment = parse_moment(value)
+    return moment.isoformat(timespec="seconds") if isinstance(moment, datetime) else moment.isoformat()
+
+
 def long_date_or_text(text: str) -> str:
     """Write a date of somebody's record out; what is no date stays as its owner wrote it."""
     try:

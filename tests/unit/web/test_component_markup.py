@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 
 import httpx
 import pytest
@@ -242,3 +244,22 @@ def test_the_style_sheet_loads_nothing() -> None:
     css = (STATIC_DIRECTORY / "nutmeg.css").read_text(encoding="utf-8")
     assert "url(" not in css
     assert "@import" not in css
+
+
+def test_a_moment_is_marked_up_in_whole_seconds() -> None:
+    components = build_templates().environment.get_template("components.html")
+    moment = datetime(2026, 3, 12, 14, 5, 9, 123456, tzinfo=UTC)
+    (time,) = parse(str(components.module.moment(moment, moment))).all("time")  # type: ignore[attr-defined]
+    assert time.attributes["datetime"] == "2026-03-12T14:05:09+00:00"
+
+
+def test_every_time_element_of_every_template_is_written_by_the_filter() -> None:
+    project = Path(__file__).parents[3]
+    written = [
+        attribute
+        for folder in ("services", "shared")
+        for template in (project / folder).rglob("*.html")
+        for attribute in re.findall(r'<time[^>]* datetime="([^"]*)"', template.read_text())
+    ]
+    assert written
+    assert [attribute for attribute in written if not attribute.endswith("| machine_time }}")] == []

@@ -20,6 +20,20 @@ def test_an_unknown_date_is_not_known() -> None:
     assert wording.ago("", NOW) == "not known"
 
 
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (datetime(2026, 3, 12, 14, 5, 9, 123456, tzinfo=UTC), "2026-03-12T14:05:09+00:00"),
+        (datetime(2026, 3, 12, 14, 5, 9, 999999), "2026-03-12T14:05:09+00:00"),  # noqa: DTZ001
+        ("2026-03-12T14:05:09.123456Z", "2026-03-12T14:05:09+00:00"),
+        ("2026-03-12", "2026-03-12"),
+        (date(2026, 3, 12), "2026-03-12"),
+    ],
+)
+def test_machines_read_moments_in_whole_seconds(value: date | str, written: str) -> None:
+    assert wording.machine_time(value) == written
+
+
 def test_a_text_that_is_no_date_is_refused() -> None:
     with pytest.raises(ValueError, match="soon"):
         wording.long_date("soon")
