@@ -59,6 +59,10 @@ class Directory(Protocol):
         """Return every agency with its aliases."""
         ...
 
+    async def agency_id_of(self, work: UnitOfWork, code: str) -> UUID | None:
+        """Return which agency has this code; ``None`` for an unknown one."""
+        ...
+
     async def put_agency(
         self, work: UnitOfWork, *, code: str, name: str, aliases: Mapping[str, str]
     ) -> tuple[AgencyName, int] | None:

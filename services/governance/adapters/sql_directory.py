@@ -55,6 +55,12 @@ class SqlDirectory:
             aliases[row.agency_id].append(row.spelling)
         return [AgencyName(row.agency_id, row.code, row.name, tuple(aliases[row.agency_id])) for row in rows]
 
+    async def agency_id_of(self, work: UnitOfWork, code: str) -> UUID | None:
+        agency_id: UUID | None = await work.connection.scalar(
+            select(AGENCIES.c.agency_id).where(AGENCIES.c.code == code)
+        )
+        return agency_id
+
     async def put_agency(
         self, work: UnitOfWork, *, code: str, name: str, aliases: Mapping[str, str]
     ) -> tuple[AgencyName, int] | None:

@@ -67,7 +67,7 @@ async def import_agencies(
             report.changed += 1
             publish_agency(work, *put)
         if row.data_officer_email:
-            agency_id = await _id_of_code(work, ports, row.code)
+            agency_id = await ports.directory.agency_id_of(work, row.code)
             await add_person(
                 work,
                 ports,
@@ -209,14 +209,9 @@ async def _check_officer(work: UnitOfWork, ports: GovernancePorts, row: AgencyRo
         return
     person_id, held = await ports.directory.held_by_email(work, row.data_officer_email)
     # An agency that is not known yet has no id; nobody can hold a role for it alone.
-    agency_id = await _id_of_code(work, ports, row.code) or uuid4()
+    agency_id = await ports.directory.agency_id_of(work, row.code) or uuid4()
     grant = Grant(Role.AGENCY_DATA_OFFICER, agency_id)
     check_giving(by, person_id, [] if grant in held else [grant])
-
-
-async def _id_of_code(work: UnitOfWork, ports: GovernancePorts, code: str) -> UUID | None:
-    agencies = await ports.directory.agencies(work)
-    return next((one.agency_id for one in agencies if one.code == code), None)
 
 
 async def _refuse(
