@@ -1,9 +1,11 @@
-"""Runs a part of the tests, and what failed of it once more: for tests that stand on whole servers.
+"""Runs the tests that stand on whole servers or a browser, and what failed of them once more.
 
 Such tests run into their time-outs on a machine that is busy with other things. ``python -m tests.reruns run
-ARGUMENTS`` hands the arguments to pytest and repeats what failed, one test at a time, in a process of its
-own. All that ran twice stands in a list for the closing lines: ``python -m tests.reruns told`` prints it, and
-fails where it is longer than ``RERUNS_MAX``.
+SELECTION ARGUMENTS`` hands pytest the tests that are marked with one of ``MARKS`` and that the expression
+selects, with the arguments, and repeats what failed, one test at a time, in a process of its own. No other
+test runs here: a failure of one is a failure at once. All that ran twice stands in a list for the closing
+lines: ``python -m tests.reruns told`` prints it, and fails where it is longer than ``RERUNS_MAX``. Where a
+part fails, it prints the list itself.
 """
 
 import subprocess
@@ -13,8 +15,10 @@ from pathlib import Path
 
 import orjson
 
-__all__ = ["RERUNS_MAX", "run", "told"]
+__all__ = ["LAST_FAILED", "MARKS", "RERUNS_MAX", "run", "told"]
 
+MARKS = ("faults", "browser")
+"""Of tests that may run twice."""
 RERUNS_MAX = 3
 """In one run of all tests. More is no bad luck."""
 TESTS_FAILED = 1
@@ -26,9 +30,22 @@ Pytest = Callable[[Sequence[str]], int]
 
 
 def run(
-    arguments: Sequence[str], *, pytest: Pytest, list_file: Path = LIST, failed: Path = LAST_FAILED
+    selection: str,
+    arguments: Sequence[str],
+    *,
+    pytest: Pytest,
+    list_file: Path = LIST,
+    failed: Path = LAST_FAILED,
 ) -> int:
-    """Run a part of the tests; return what pytest exited with, the second time where there was one."""
+    """Run a part of the tests; return what pytest exited with, the second time where there was one.
+
+    Raises ``ValueError`` for an argument ``-m…``, which would undo that only ``MARKS`` run here.
+    """
+    if any(argument.startswith("-m") for argument in arguments):
+        raise ValueError(f"Write the marks into the selection: {selection!r} and ...")
+    arguments = [*arguments, "-m", f"({' or '.join(MARKS)}) and ({selection})"]
+    # What failed in an earlier run, and is not part of this one, stays in there.
+    failed.unlink(missing_ok=True)
     code = pytest(arguments)
     if code != TESTS_FAILED:
         return code
@@ -61,11 +78,14 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["begin"]:
             LIST.unlink(missing_ok=True)
-        case ["run", *rest]:
-            sys.exit(run(rest, pytest=_pytest))
+        case ["run", chosen, *rest]:
+            exit_code = run(chosen, rest, pytest=_pytest)
+            if exit_code:
+                print(told()[0])
+            sys.exit(exit_code)
         case ["told"]:
             text, exit_code = told()
             print(text)
             sys.exit(exit_code)
         case _:
-            sys.exit("usage: python -m tests.reruns begin | run ARGUMENTS | told")
+            sys.exit("usage: python -m tests.reruns begin | run SELECTION ARGUMENTS | told")
