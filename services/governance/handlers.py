@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from services.governance.commands.directory import publish_agency
-from services.governance.domain.agencies import reconcile_publisher
+from services.governance.domain.agencies import PublisherNames
 from services.governance.domain.auditing import AuditLine, DirectoryAct
 from services.governance.ports import GovernancePorts
 from shared.consuming.handling import Handlers, Outcome
@@ -58,9 +58,10 @@ async def _note_visibility(batch: Sequence[Event], work: UnitOfWork, ports: Gove
 
 async def _settle(work: UnitOfWork, ports: GovernancePorts, spellings: Sequence[str]) -> None:
     agencies = await ports.directory.agencies(work)
+    names = PublisherNames(agencies, ports.jurisdiction_words)
     found: dict[str, dict[str, str]] = {}
     for spelling in spellings:
-        match = reconcile_publisher(spelling, agencies, ports.jurisdiction_words)
+        match = names.match(spelling)
         if match.agency_id is None:
             await ports.directory.note_open_publisher(work, spelling, match)
             continue

@@ -5,6 +5,7 @@ A feed spells one agency five ways ("Oiffce of Policy and Management", "CT Dept 
 candidates, and never guessed.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -13,7 +14,7 @@ from rapidfuzz import fuzz
 
 from shared.datasets.publisher_names import normalize_publisher
 
-__all__ = ["IMPORT_RULE", "AgencyName", "Candidate", "PublisherMatch", "reconcile_publisher"]
+__all__ = ["IMPORT_RULE", "AgencyName", "Candidate", "PublisherMatch", "PublisherNames"]
 
 IMPORT_RULE = "import"
 """What settled a spelling that stood in an imported list of agencies."""
@@ -58,43 +59,52 @@ class PublisherMatch:
     candidates: tuple[Candidate, ...] = ()
 
 
-def reconcile_publisher(
-    spelling: str, agencies: Sequence[AgencyName], jurisdiction_words: Collection[str] = ()
-) -> PublisherMatch:
-    """Find the agency that ``spelling`` means.
+class PublisherNames:
+    """Every settled spelling of every agency, normalized once for all that is asked of it."""
 
-    Rules, first hit wins: the same words; the agency's code as a word of its own; the official name inside a
-    longer one ("…Section, Department of Transportation"); words that stand in one agency's name alone
-    ("State Comptroller"); nearly the same letters, clearly ahead of the next. A body of another jurisdiction
-    ("U.S. Department of Agriculture") is taken only for the same words.
-    """
-    wanted = normalize_publisher(spelling, jurisdiction_words)
-    known = [
-        (agency, normalize_publisher(name, jurisdiction_words))
-        for agency in agencies
-        for name in (agency.name, *agency.aliases)
-    ]
-    exact = {agency.agency_id for agency, name in known if name == wanted}
-    if len(exact) == 1:
-        return PublisherMatch(exact.pop(), "same words")
-    words = wanted.split()
-    if _is_of_another_jurisdiction(spelling):
-        return PublisherMatch(None, "another jurisdiction", tuple(_ranked(wanted, known)[:CANDIDATES_MAX]))
-    by_code = {agency.agency_id for agency in agencies if agency.code.lower() in words}
-    if len(by_code) == 1:
-        return PublisherMatch(by_code.pop(), "agency code")
-    inside = _longest_inside(words, known)
-    if inside is not None:
-        return PublisherMatch(inside, "official name inside")
-    around = {agency.agency_id for agency, name in known if set(words) <= set(name.split())}
-    if len(around) == 1:
-        return PublisherMatch(around.pop(), "words of one name alone")
-    ranked = _ranked(wanted, known)
-    if ranked and ranked[0].similarity >= SIMILARITY_MIN:
-        second = ranked[1].similarity if len(ranked) > 1 else 0.0
-        if ranked[0].similarity - second >= LEAD_MIN:
-            return PublisherMatch(ranked[0].agency_id, "nearly the same letters", tuple(ranked))
-    return PublisherMatch(None, "a person decides", tuple(ranked[:CANDIDATES_MAX]))
+    def __init__(self, agencies: Sequence[AgencyName], jurisdiction_words: Collection[str] = ()) -> None:
+        self._agencies = agencies
+        self._jurisdiction_words = jurisdiction_words
+        self._known = [
+            (agency, normalize_publisher(name, jurisdiction_words))
+            for agency in agencies
+            for name in (agency.name, *agency.aliases)
+        ]
+        self._owners: dict[str, set[UUID]] = defaultdict(set)
+        for agency, name in self._known:
+            self._owners[name].add(agency.agency_id)
+
+    def match(self, spelling: str) -> PublisherMatch:
+        """Find the agency that ``spelling`` means.
+
+        Rules, first hit wins: the same words; the agency's code as a word of its own; the official name
+        inside a longer one ("…Section, Department of Transportation"); words that stand in one agency's name
+        alone ("State Comptroller"); nearly the same letters, clearly ahead of the next. A body of another
+        jurisdiction ("U.S. Department of Agriculture") is taken only for the same words.
+        """
+        wanted = normalize_publisher(spelling, self._jurisdiction_words)
+        exact = self._owners.get(wanted, set())
+        if len(exact) == 1:
+            return PublisherMatch(next(iter(exact)), "same words")
+        words = wanted.split()
+        if _is_of_another_jurisdiction(spelling):
+            nearest = tuple(_ranked(wanted, self._known)[:CANDIDATES_MAX])
+            return PublisherMatch(None, "another jurisdiction", nearest)
+        by_code = {agency.agency_id for agency in self._agencies if agency.code.lower() in words}
+        if len(by_code) == 1:
+            return PublisherMatch(by_code.pop(), "agency code")
+        inside = _longest_inside(words, self._known)
+        if inside is not None:
+            return PublisherMatch(inside, "official name inside")
+        around = {agency.agency_id for agency, name in self._known if set(words) <= set(name.split())}
+        if len(around) == 1:
+            return PublisherMatch(around.pop(), "words of one name alone")
+        ranked = _ranked(wanted, self._known)
+        if ranked and ranked[0].similarity >= SIMILARITY_MIN:
+            second = ranked[1].similarity if len(ranked) > 1 else 0.0
+            if ranked[0].similarity - second >= LEAD_MIN:
+                return PublisherMatch(ranked[0].agency_id, "nearly the same letters", tuple(ranked))
+        return PublisherMatch(None, "a person decides", tuple(ranked[:CANDIDATES_MAX]))
 
 
 def _is_of_another_jurisdiction(spelling: str) -> bool:

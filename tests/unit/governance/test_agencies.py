@@ -2,12 +2,14 @@
 
 import csv
 import json
+from collections.abc import Collection
 from pathlib import Path
 from uuid import UUID, uuid5
 
 import pytest
 
-from services.governance.domain.agencies import AgencyName, reconcile_publisher
+from services.governance.domain.agencies import AgencyName, PublisherNames
+from shared.datasets.publisher_names import normalize_publisher
 
 NAMESPACE = UUID("6f1ab1f4-4c38-4f0e-8f6d-1d1f7d8a2b11")
 JURISDICTION = {"state", "ohio", "oh"}
@@ -44,7 +46,7 @@ CODES = {agency.agency_id: agency.code for agency in AGENCIES}
     ],
 )
 def test_a_spelling_falls_on_its_agency(spelling: str, code: str) -> None:
-    match = reconcile_publisher(spelling, AGENCIES, JURISDICTION)
+    match = PublisherNames(AGENCIES, JURISDICTION).match(spelling)
     assert CODES.get(match.agency_id or uuid5(NAMESPACE, "")) == code, match
 
 
@@ -53,18 +55,18 @@ def test_a_spelling_falls_on_its_agency(spelling: str, code: str) -> None:
     ["City of Dayton", "U.S. Department of Agriculture", "State", "Chief Data Officer", "Transit", "", "???"],
 )
 def test_what_is_not_sure_is_left_to_a_person(spelling: str) -> None:
-    match = reconcile_publisher(spelling, AGENCIES, JURISDICTION)
+    match = PublisherNames(AGENCIES, JURISDICTION).match(spelling)
     assert match.agency_id is None
     assert len(match.candidates) <= 3
 
 
 def test_a_settled_spelling_is_known_from_then_on() -> None:
-    before = reconcile_publisher("Chief Data Officer", AGENCIES, JURISDICTION)
+    before = PublisherNames(AGENCIES, JURISDICTION).match("Chief Data Officer")
     settled = [
         AgencyName(one.agency_id, one.code, one.name, ("Chief Data Officer",) if one.code == "OPM" else ())
         for one in AGENCIES
     ]
-    after = reconcile_publisher("CHIEF DATA OFFICER", settled, JURISDICTION)
+    after = PublisherNames(settled, JURISDICTION).match("CHIEF DATA OFFICER")
     assert before.agency_id is None
     assert CODES[after.agency_id or uuid5(NAMESPACE, "")] == "OPM"
 
@@ -90,7 +92,7 @@ def test_the_83_real_spellings_fall_on_their_agencies_or_are_listed(real_data: P
 
     settled, listed, wrong = [], [], []
     for spelling, owners in truth.items():
-        match = reconcile_publisher(spelling, agencies, {"state", "ct", "connecticut"})
+        match = PublisherNames(agencies, {"state", "ct", "connecticut"}).match(spelling)
         if match.agency_id is None:
             listed.append(spelling)
         elif codes[match.agency_id] in owners or official[codes[match.agency_id]] == spelling:
@@ -101,3 +103,19 @@ def test_the_83_real_spellings_fall_on_their_agencies_or_are_listed(real_data: P
     assert wrong == []
     assert len(settled) >= 68
     assert len(settled) + len(listed) == 83
+
+
+def test_known_names_are_normalized_once_for_all_spellings(monkeypatch: pytest.MonkeyPatch) -> None:
+    normalized: list[str] = []
+
+    def counted(name: str, jurisdiction_words: Collection[str] = ()) -> str:
+        normalized.append(name)
+        return normalize_publisher(name, jurisdiction_words)
+
+    monkeypatch.setattr("services.governance.domain.agencies.normalize_publisher", counted)
+    names = PublisherNames(AGENCIES, JURISDICTION)
+    assert sorted(normalized) == sorted(agency.name for agency in AGENCIES)
+    normalized.clear()
+    found = [names.match(agency.name).agency_id for agency in AGENCIES]
+    assert found == [agency.agency_id for agency in AGENCIES]
+    assert normalized == [agency.name for agency in AGENCIES]
