@@ -7,44 +7,43 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
-from services.quality.adapters.duckdb_profiler import DuckDBProfiler
-from services.quality.adapters.guarded_source import GuardedSource
-from services.quality.adapters.job_holds import AloneHolds, LockedHolds
-from services.quality.adapters.metrics_meter import MetricsMeter
-from services.quality.adapters.sql_alerts import SqlAlertBook
-from services.quality.adapters.sql_jobs import (
-    SqlHarvestBook,
-    SqlJobBook,
-    count_due_checks,
+from services.quality.alerts.api import build_alerts_api
+from services.quality.alerts.commands import Alerting, end_resolved_alerts
+from services.quality.alerts.repository import QualityAlertRepository
+from services.quality.evaluation.api.quality import build_api
+from services.quality.evaluation.commands.context import EvaluationContext
+from services.quality.evaluation.commands.files import evaluate_files
+from services.quality.evaluation.commands.housekeeping import prune_history
+from services.quality.evaluation.commands.measuring import BASELINE_WORK, FRESHNESS_WORK, recheck_freshness
+from services.quality.evaluation.commands.summarizing import summarize_first_harvests
+from services.quality.evaluation.domain.freshness import BusinessCalendar
+from services.quality.evaluation.pages import build_pages
+from services.quality.evaluation.reader import count_due_checks, count_ready_harvests
+from services.quality.evaluation.repository.dataset_quality import DatasetQualityRepository
+from services.quality.evaluation.repository.first_harvests import FirstHarvestRepository
+from services.quality.evaluation.repository.measurements import MeasurementRepository
+from services.quality.handlers import DIRECTORY_HANDLERS, MEASURING_HANDLERS
+from services.quality.migrations.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
+from services.quality.profiling.api import build_profiling_api
+from services.quality.profiling.commands import (
+    PROFILE_WORK,
+    Profiling,
+    free_abandoned_jobs,
+    release_leases,
+    release_parked_job,
+)
+from services.quality.profiling.domain.files import DataSource, ProfileLimits, Profiler
+from services.quality.profiling.domain.jobs import ProfilingRules
+from services.quality.profiling.duckdb.profiler import DuckDBProfiler
+from services.quality.profiling.http import GuardedSource
+from services.quality.profiling.reader import (
     count_due_jobs,
     count_parked_jobs,
-    count_ready_harvests,
     parked_jobs,
     postponed_jobs,
 )
-from services.quality.adapters.sql_measurements import SqlMeasurementBook
-from services.quality.adapters.sql_standings import SqlStandings
-from services.quality.commands.housekeeping import end_resolved_alerts, prune_history
-from services.quality.commands.measuring import (
-    BASELINE_WORK,
-    FRESHNESS_WORK,
-    PROFILE_WORK,
-    recheck_freshness,
-)
-from services.quality.commands.profiling import free_abandoned_jobs, run_profile_jobs
-from services.quality.commands.summarising import summarise_first_harvests
-from services.quality.domain.freshness import BusinessCalendar
-from services.quality.entrypoints.api import build_api
-from services.quality.entrypoints.pages import build_pages
-from services.quality.handlers import DIRECTORY_HANDLERS, MEASURING_HANDLERS
-from services.quality.migrations.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
-from services.quality.ports import (
-    DataSource,
-    ProfileLimits,
-    Profiler,
-    ProfilingRules,
-    QualityPorts,
-)
+from services.quality.profiling.repository.holds import AloneHolds, LockedHolds
+from services.quality.profiling.repository.jobs import ProfileJobRepository
 from services.quality.settings import QualitySettings
 from shared.clock import Clock
 from shared.consuming.handling import Subscription, bind
@@ -77,7 +76,7 @@ class Quality:
     """The service, and what its runner needs beside it."""
 
     service: Service
-    ports: QualityPorts
+    context: EvaluationContext
     authenticator: Authenticator
 
 
@@ -102,53 +101,50 @@ def bootstrap(
     store = Store(
         database_url, service="quality", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock
     )
-    fetcher = GuardedFetcher(
-        allowed_networks=settings.allowed_networks if allowed_networks is None else allowed_networks,
-        allowed_ports=frozenset(settings.allowed_ports if allowed_ports is None else allowed_ports),
-        timeout_seconds=settings.fetch_timeout_seconds,
-        size_bytes_max=settings.file_bytes_max,
-    )
     is_alone = database_url.startswith("sqlite")
-    ports = QualityPorts(
+    profiling = Profiling(
+        clock=clock,
+        jobs=ProfileJobRepository(retries_until),
+        holds=AloneHolds() if is_alone else LockedHolds(store),
+        source=source or GuardedSource(_fetcher(settings, allowed_networks, allowed_ports)),
+        profiler=profiler or DuckDBProfiler(clock=clock),
+        metrics=metrics,
+        limits=_limits(settings),
+        rules=_rules(settings),
+    )
+    context = EvaluationContext(
         clock=clock,
         datasets=KnownDatasets(KNOWN_DATASETS),
         principals=Principals(PRINCIPALS, is_cached=is_alone),
-        standings=SqlStandings(),
-        measurements=SqlMeasurementBook(),
-        alerts=SqlAlertBook(),
-        jobs=SqlJobBook(retries_until),
-        holds=AloneHolds() if is_alone else LockedHolds(store),
-        harvests=SqlHarvestBook(),
-        source=source or GuardedSource(fetcher),
-        profiler=profiler or DuckDBProfiler(clock=clock),
-        meter=MetricsMeter(metrics),
-        limits=_limits(settings),
-        rules=_rules(settings),
+        qualities=DatasetQualityRepository(),
+        measurements=MeasurementRepository(),
+        alerting=Alerting(QualityAlertRepository(), metrics),
+        harvests=FirstHarvestRepository(),
+        profiling=profiling,
+        metrics=metrics,
         calendar=BusinessCalendar(holidays=settings.holidays),
         baseline_wait=timedelta(seconds=settings.baseline_wait_seconds),
     )
-
-    async def take_up() -> None:
-        if is_alone:
-            # Whatever lease is left is that of a process that is gone.
-            async with store.unit_of_work() as work:
-                await ports.jobs.release_leases(work)
-
     service = Service(
         name="quality",
         store=store,
         subscriptions=[
-            Subscription(GROUPS["quality.measuring"], bind(MEASURING_HANDLERS, ports)),
-            Subscription(GROUPS["quality.directory"], bind(DIRECTORY_HANDLERS, ports)),
+            Subscription(GROUPS["quality.measuring"], bind(MEASURING_HANDLERS, context)),
+            Subscription(GROUPS["quality.directory"], bind(DIRECTORY_HANDLERS, context)),
         ],
-        routers=(build_api(store, ports, settings), build_pages(store)),
-        works=_works(store, ports, settings, retries_until),
-        queues=(_queue(store, ports),),
-        open=take_up,
-        close=partial(_close, ports),
+        routers=(
+            build_api(store, context),
+            build_alerts_api(store),
+            build_profiling_api(profiling, upload_bytes_max=settings.upload_bytes_max),
+            build_pages(store),
+        ),
+        works=_works(store, context, settings, retries_until),
+        queues=(_queue(store, profiling),),
+        open=partial(_take_up, store, profiling),
+        close=partial(_close, profiling),
     )
-    authenticator = TokenAuthenticator(Tokens(signing_key, clock), store, ports.principals)
-    return Quality(service, ports, authenticator)
+    authenticator = TokenAuthenticator(Tokens(signing_key, clock), store, context.principals)
+    return Quality(service, context, authenticator)
 
 
 def bootstrap_cluster(ground: ProcessContext) -> ServedService:
@@ -164,6 +160,19 @@ def bootstrap_cluster(ground: ProcessContext) -> ServedService:
         allowed_ports=settings.allowed_ports | ground.settings.allowed_ports,
     )
     return ServedService(built.service, built.authenticator)
+
+
+def _fetcher(
+    settings: QualitySettings,
+    allowed_networks: Sequence[Network] | None,
+    allowed_ports: Collection[int] | None,
+) -> GuardedFetcher:
+    return GuardedFetcher(
+        allowed_networks=settings.allowed_networks if allowed_networks is None else allowed_networks,
+        allowed_ports=frozenset(settings.allowed_ports if allowed_ports is None else allowed_ports),
+        timeout_seconds=settings.fetch_timeout_seconds,
+        size_bytes_max=settings.file_bytes_max,
+    )
 
 
 def _limits(settings: QualitySettings) -> ProfileLimits:
@@ -189,12 +198,15 @@ def _rules(settings: QualitySettings) -> ProfilingRules:
 
 
 def _works(
-    store: Store, ports: QualityPorts, settings: QualitySettings, retries_until: datetime | None
+    store: Store, context: EvaluationContext, settings: QualitySettings, retries_until: datetime | None
 ) -> list[RecurringWork]:
     async def jobs_due() -> int:
         async with store.read() as connection:
             return await count_due_jobs(
-                connection, ports.clock.now(), lease=ports.rules.lease, retries_until=retries_until
+                connection,
+                context.clock.now(),
+                lease=context.profiling.rules.lease,
+                retries_until=retries_until,
             )
 
     async def jobs_postponed() -> Postponed | None:
@@ -203,48 +215,46 @@ def _works(
 
     async def checks_due() -> int:
         async with store.read() as connection:
-            return await count_due_checks(connection, ports.clock.now())
+            return await count_due_checks(connection, context.clock.now())
 
     async def harvests_ready() -> int:
         async with store.read() as connection:
-            return await count_ready_harvests(connection, ports.clock.now() - ports.baseline_wait)
+            return await count_ready_harvests(connection, context.clock.now() - context.baseline_wait)
 
-    wakers = ports.wakers
     return [
         RecurringWork(
             PROFILE_WORK,
             LOOK_SECONDS,
-            partial(run_profile_jobs, store, ports),
+            partial(evaluate_files, store, context),
             jobs_due,
-            wakers.register(PROFILE_WORK),
+            context.profiling.wake_signal.on_wake,
             is_divided=True,
             postponed=jobs_postponed,
         ),
-        *([_takeover(store, ports)] if store.is_shared else []),
+        *([_takeover(store, context.profiling)] if store.is_shared else []),
         RecurringWork(
             FRESHNESS_WORK,
             LOOK_SECONDS,
-            partial(recheck_freshness, store, ports),
+            partial(recheck_freshness, store, context),
             checks_due,
-            wakers.register(FRESHNESS_WORK),
         ),
         RecurringWork(
             BASELINE_WORK,
             LOOK_SECONDS,
-            partial(summarise_first_harvests, store, ports),
+            partial(summarize_first_harvests, store, context),
             harvests_ready,
-            wakers.register(BASELINE_WORK),
+            context.baseline_wake.on_wake,
         ),
         RecurringWork(
             "quality.housekeeping",
             HOUR_SECONDS,
-            partial(_keep_house, store, ports, settings.history_days),
+            partial(_keep_house, store, context, settings.history_days),
             _nothing_pending,
         ),
     ]
 
 
-def _queue(store: Store, ports: QualityPorts) -> JobQueue:
+def _queue(store: Store, profiling: Profiling) -> JobQueue:
     async def parked(limit: int) -> list[ParkedJob]:
         async with store.read() as connection:
             jobs = await parked_jobs(connection, limit)
@@ -263,31 +273,34 @@ def _queue(store: Store, ports: QualityPorts) -> JobQueue:
             return await count_parked_jobs(connection)
 
     async def release(job_id: UUID) -> bool:
-        async with store.unit_of_work() as work:
-            is_released = await ports.jobs.release(work, job_id)
-            if is_released:
-                work.after_commit(lambda: ports.wakers.wake(PROFILE_WORK))
-        return is_released
+        return await release_parked_job(store, profiling, job_id)
 
     return JobQueue(PROFILE_WORK, parked, parked_count, release)
 
 
-async def _close(ports: QualityPorts) -> None:
-    await ports.profiler.close()
-    await ports.holds.close()
+async def _take_up(store: Store, profiling: Profiling) -> None:
+    if not store.is_shared:
+        # Whatever lease is left is that of a process that is gone.
+        async with store.unit_of_work() as work:
+            await release_leases(work, profiling)
 
 
-def _takeover(store: Store, ports: QualityPorts) -> RecurringWork:
+async def _close(profiling: Profiling) -> None:
+    await profiling.profiler.close()
+    await profiling.holds.close()
+
+
+def _takeover(store: Store, profiling: Profiling) -> RecurringWork:
     return RecurringWork(
-        "quality.takeover", TAKEOVER_SECONDS, partial(free_abandoned_jobs, store, ports), _nothing_pending
+        "quality.takeover", TAKEOVER_SECONDS, partial(free_abandoned_jobs, store, profiling), _nothing_pending
     )
 
 
-async def _keep_house(store: Store, ports: QualityPorts, history_days: int) -> int:
-    await prune_history(store, ports, days=history_days)
+async def _keep_house(store: Store, context: EvaluationContext, history_days: int) -> int:
+    await prune_history(store, context, days=history_days)
     async with store.unit_of_work() as work:
         await prune_idempotency_keys(work, IDEMPOTENCY)
-    return await end_resolved_alerts(store, ports)
+    return await end_resolved_alerts(store, context.alerting)
 
 
 async def _nothing_pending() -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.clock import Clock
-from shared.consuming.deduplication import IncomingChange, check_version, find_duplicates, record_processed
+from shared.consuming.deduplication import IncomingEvent, check_version, find_duplicates, record_processed
 from shared.consuming.handled_offsets import note_handled
 from shared.consuming.handling import Answer, BoundHandler, Outcome, Subscription
 from shared.consuming.replays import settle_waited
@@ -106,7 +106,7 @@ class Applier:
         raises leaves no trace in the store and none in ``items``.
         """
         started = self._clock.monotonic_seconds()
-        arrivals: list[IncomingChange] = [
+        arrivals: list[IncomingEvent] = [
             (self._topics[item.record.topic], item.event) for item in items if item.event is not None
         ]
         async with self._store.unit_of_work() as unit_of_work:
@@ -138,7 +138,7 @@ class Applier:
         self,
         unit_of_work: UnitOfWork,
         items: Sequence[Item],
-        arrivals: Sequence[IncomingChange],
+        arrivals: Sequence[IncomingEvent],
         answers: Sequence[Answer | None],
         before: Mapping[Place, Sequence[WaitingRecord]],
     ) -> Settlement:

@@ -18,9 +18,9 @@ from shared.store.in_list import in_list_parameter, list_values
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
-__all__ = ["IncomingChange", "check_version", "find_duplicates", "record_processed"]
+__all__ = ["IncomingEvent", "check_version", "find_duplicates", "record_processed"]
 
-IncomingChange = tuple[Topic, Event]
+IncomingEvent = tuple[Topic, Event]
 
 
 def check_version(topic: Topic, event: Event) -> None:
@@ -30,7 +30,7 @@ def check_version(topic: Topic, event: Event) -> None:
 
 
 async def find_duplicates(
-    arrivals: Sequence[IncomingChange], unit_of_work: UnitOfWork, group: str
+    arrivals: Sequence[IncomingEvent], unit_of_work: UnitOfWork, group: str
 ) -> list[Outcome | None]:
     """Return for each arrival ``STALE`` or ``DUPLICATE``, or ``None`` if it is news.
 
@@ -57,7 +57,7 @@ async def find_duplicates(
     return verdicts
 
 
-async def record_processed(arrivals: Sequence[IncomingChange], unit_of_work: UnitOfWork, group: str) -> None:
+async def record_processed(arrivals: Sequence[IncomingEvent], unit_of_work: UnitOfWork, group: str) -> None:
     """Note that ``arrivals``, all of them news, are applied."""
     versions: dict[tuple[str, str], int] = {}
     facts = []
@@ -88,7 +88,7 @@ async def record_processed(arrivals: Sequence[IncomingChange], unit_of_work: Uni
 
 
 async def _applied_versions(
-    arrivals: Sequence[IncomingChange], unit_of_work: UnitOfWork, group: str
+    arrivals: Sequence[IncomingEvent], unit_of_work: UnitOfWork, group: str
 ) -> dict[tuple[str, str], int]:
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     for topic, event in arrivals:
@@ -107,7 +107,7 @@ async def _applied_versions(
 
 
 async def _known_ids(
-    arrivals: Sequence[IncomingChange], unit_of_work: UnitOfWork, group: str
+    arrivals: Sequence[IncomingEvent], unit_of_work: UnitOfWork, group: str
 ) -> set[tuple[str, str]]:
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     for topic, event in arrivals:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from shared.consuming.dead_letter_record import record_identity
-from shared.consuming.deduplication import IncomingChange
+from shared.consuming.deduplication import IncomingEvent
 from shared.consuming.handling import Answer, Outcome
 from shared.consuming.waiting_events import Place, WaitingRecord, next_wait
 from shared.errors import NotReadyError, WaitExpiredError
@@ -24,7 +24,7 @@ class Handled:
     """One record with what its group answered. ``waiting``: its row, if it was set aside before."""
 
     record: LogRecord
-    arrival: IncomingChange
+    arrival: IncomingEvent
     answer: Answer
     waiting: WaitingRecord | None
 
@@ -39,7 +39,7 @@ class Settlement:
 
 
 def stands_behind(
-    record: LogRecord, group: str, arrival: IncomingChange, before: Mapping[Place, Sequence[WaitingRecord]]
+    record: LogRecord, group: str, arrival: IncomingEvent, before: Mapping[Place, Sequence[WaitingRecord]]
 ) -> NotReadyError | None:
     """Return what a fact waits for because an earlier one of its key waits; None if it may be handled."""
     topic, event = arrival

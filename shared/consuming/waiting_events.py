@@ -31,7 +31,7 @@ from sqlalchemy import (
     update,
 )
 
-from shared.consuming.deduplication import IncomingChange
+from shared.consuming.deduplication import IncomingEvent
 from shared.log.port import LogRecord
 from shared.store.due_times import is_due
 from shared.store.engine import Store
@@ -149,7 +149,7 @@ class WaitingRecords:
             return [_record(row) for row in await connection.execute(statement)]
 
     async def of_keys(
-        self, unit_of_work: UnitOfWork, arrivals: Sequence[IncomingChange]
+        self, unit_of_work: UnitOfWork, arrivals: Sequence[IncomingEvent]
     ) -> dict[Place, list[WaitingRecord]]:
         """Return, by topic and key, what waits already of the keys that arrive."""
         wanted: defaultdict[str, set[str]] = defaultdict(set)

@@ -18,6 +18,7 @@ __all__ = [
     "GOVERNMENT_ROLES",
     "INSTALLATION_ROLES",
     "SCOPE_MEANINGS",
+    "STEWARDING_ROLES",
     "VISIBLE",
     "Grant",
     "Role",
@@ -37,6 +38,10 @@ class Role(StrEnum):
     CHIEF_DATA_OFFICER = "chief-data-officer"
     OPERATOR = "operator"
     SERVICE = "service"
+
+
+STEWARDING_ROLES = (Role.STEWARD, Role.AGENCY_DATA_OFFICER, Role.CHIEF_DATA_OFFICER, Role.OPERATOR)
+"""Who acts on the quality of data, each where they hold the role."""
 
 
 class TokenScope(StrEnum):

@@ -17,8 +17,8 @@ JSON_OF_OUR_OWN = {
     "services/host/entrypoints/event_tail.py": "lines of an installation's own stream",
     "services/host/sample/catalogue.py": "files of the package",
     "services/notify/delivery/repository/deliveries.py": "what was dumped in the same line",
-    "services/quality/adapters/duckdb_child.py": "requests of the parent process",
-    "services/quality/adapters/duckdb_profiler.py": "answers of our own process, bounded by its pipe",
+    "services/quality/profiling/duckdb/child.py": "requests of the parent process",
+    "services/quality/profiling/duckdb/profiler.py": "answers of our own process, bounded by its pipe",
     "shared/log/sqlite/file.py": "headers that the log packed itself",
     "shared/events/contracts.py": "committed schemas",
     "shared/http/cursors.py": "what was sealed here, found unaltered",
@@ -40,7 +40,7 @@ WRITTEN_CSV = {
     "services/host/sample/rows.py": "data files of the demonstration",
 }
 GZIP = {
-    "services/quality/adapters/data_file.py": "stops at the size limit",
+    "services/quality/profiling/duckdb/data_file.py": "stops at the size limit",
     "shared/http/fetching.py": "stops at the size limit",
 }
 

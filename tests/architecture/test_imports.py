@@ -36,7 +36,7 @@ SHARED = [
 BREAKS = {
     "services-independent": ("services/catalog/handlers.py", "import services.usage"),
     "shared-is-bottom": ("shared/log/__init__.py", "import services.usage"),
-    "service-layers": ("services/quality/ports.py", "import services.quality.handlers"),
+    "service-layers": ("services/catalog/ports.py", "import services.catalog.handlers"),
     "shared-layers": ("shared/store/__init__.py", "import shared.http"),
     "pure-domain": ("services/usage/domain/counts.py", "import sqlalchemy"),
     "deterministic-domain": ("services/usage/domain/chance.py", "import random"),
@@ -113,7 +113,7 @@ def test_a_break_of_the_contract_is_noticed(contract: str, findings_on_a_broken_
 
 def test_a_module_without_a_place_is_noticed(tmp_path: Path) -> None:
     _plant(tmp_path)
-    (tmp_path / "services" / "quality" / "utils.py").touch()
+    (tmp_path / "services" / "catalog" / "utils.py").touch()
     result = _lint(tmp_path)
     assert result.returncode == 1
-    assert "services.quality.utils" in result.stdout
+    assert "services.catalog.utils" in result.stdout

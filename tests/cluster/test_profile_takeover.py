@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from services.quality.bootstrap import Quality, bootstrap
-from services.quality.commands.profiling import free_abandoned_jobs, run_profile_jobs
-from services.quality.ports import FetchedFile, FetchFailedError
+from services.quality.evaluation.commands.files import evaluate_files
+from services.quality.profiling.commands import free_abandoned_jobs
+from services.quality.profiling.domain.files import FetchedFile, FetchFailedError
 from services.quality.settings import QualitySettings
 from shared.clock import SystemClock
 from shared.identity.signing_key import SigningKey
@@ -78,18 +79,18 @@ async def test_the_files_of_a_dead_worker_are_due_at_once_and_those_of_a_live_on
 ) -> None:
     url = await postgres_databases.url("quality")
     async with worker(url) as (first, source), worker(url) as (second, other):
-        store, rules = first.service.store, first.ports.rules
+        store, rules = first.service.store, first.context.profiling.rules
         async with store.unit_of_work() as work:
             wanted = {dataset_id(name): (f"https://data.example/{name}.csv", None) for name in ("a", "b")}
-            await first.ports.jobs.request(work, wanted)
+            await first.context.profiling.jobs.request(work, wanted)
         assert rules.lease > timedelta(minutes=1)
-        running = asyncio.create_task(run_profile_jobs(store, first.ports))
+        running = asyncio.create_task(evaluate_files(store, first.context))
         for _ in wanted:
             await source.begun.acquire()
         # It works: whoever looks, the one itself included, leaves its files to it.
         for quality in (first, second):
-            assert await free_abandoned_jobs(quality.service.store, quality.ports) == 0
-        assert await run_profile_jobs(second.service.store, second.ports) == 0
+            assert await free_abandoned_jobs(quality.service.store, quality.context.profiling) == 0
+        assert await evaluate_files(second.service.store, second.context) == 0
         assert await leases(first) == 2
 
         # What the server sees of a worker that is killed: its session ends.
@@ -98,16 +99,16 @@ async def test_the_files_of_a_dead_worker_are_due_at_once_and_those_of_a_live_on
         async with store.dedicated() as connection:
             for pid in held_by:
                 await connection.execute(TERMINATE, {"pid": pid})
-        assert await free_abandoned_jobs(second.service.store, second.ports) == 2
+        assert await free_abandoned_jobs(second.service.store, second.context.profiling) == 2
         # A process died on each, so each is tried alone, the next as soon as the one before is done.
         other.go_on.set()
         for _ in wanted:
-            assert await run_profile_jobs(second.service.store, second.ports) == 1
+            assert await evaluate_files(second.service.store, second.context) == 1
             assert await leases(second) == 0
-        assert await run_profile_jobs(second.service.store, second.ports) == 0
+        assert await evaluate_files(second.service.store, second.context) == 0
 
         # Should it have been alive after all, then it finds its jobs lost, and ends as ever.
         source.go_on.set()
         assert await running == 2
         assert await leases(second) == 0
-        assert await free_abandoned_jobs(second.service.store, second.ports) == 0
+        assert await free_abandoned_jobs(second.service.store, second.context.profiling) == 0

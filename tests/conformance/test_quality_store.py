@@ -7,19 +7,27 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.quality.adapters.sql_alerts import SqlAlertBook
-from services.quality.adapters.sql_jobs import SqlHarvestBook, SqlJobBook, count_due_jobs, postponed_jobs
-from services.quality.adapters.sql_measurements import SqlMeasurementBook
-from services.quality.adapters.sql_reading import AlertFilter, alerts_seen_by, history_of, summaries
-from services.quality.adapters.sql_standings import SqlStandings, read_standing
+from services.quality.alerts.domain.alerts import Alert, AlertKey, alert_id_of
+from services.quality.alerts.domain.findings import FindingEvidence
+from services.quality.alerts.reader import AlertFilter, alerts_seen_by
+from services.quality.alerts.repository import QualityAlertRepository
 from services.quality.bootstrap import MIGRATIONS
-from services.quality.domain.alerts import Alert, AlertKey, alert_id_of
-from services.quality.domain.completeness import judge_completeness
-from services.quality.domain.findings import Evidence
-from services.quality.domain.standing import FileStanding, Standing, new_standing
-from services.quality.domain.volume import RowCount
+from services.quality.evaluation.domain.baseline import FirstHarvest
+from services.quality.evaluation.domain.completeness import judge_completeness
+from services.quality.evaluation.domain.dataset_quality import (
+    DatasetQuality,
+    FileBaseline,
+    new_dataset_quality,
+)
+from services.quality.evaluation.domain.volume import RowCount
+from services.quality.evaluation.reader import history_of, read_dataset_quality, summaries
+from services.quality.evaluation.repository.dataset_quality import DatasetQualityRepository
+from services.quality.evaluation.repository.first_harvests import FirstHarvestRepository
+from services.quality.evaluation.repository.measurements import MeasurementRepository
 from services.quality.migrations.tables import BUS, KNOWN_DATASETS, METADATA
-from services.quality.ports import FirstHarvest, ProfileJob
+from services.quality.profiling.domain.jobs import ProfileJob
+from services.quality.profiling.reader import count_due_jobs, postponed_jobs
+from services.quality.profiling.repository.jobs import ProfileJobRepository
 from shared.clock import Clock, SimulatedClock
 from shared.datasets.read_model import KnownDatasets
 from shared.events.catalog import Column, DatasetRegistered, DatasetState, Distribution
@@ -35,11 +43,11 @@ from tests.unit.quality.profiles import column, profile
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 LEASE = timedelta(minutes=5)
 AGENCY = uuid4()
-JOBS = SqlJobBook()
-STANDINGS = SqlStandings()
-ALERTS = SqlAlertBook()
-MEASUREMENTS = SqlMeasurementBook()
-HARVESTS = SqlHarvestBook()
+JOBS = ProfileJobRepository()
+DATASET_QUALITY = DatasetQualityRepository()
+ALERTS = QualityAlertRepository()
+MEASUREMENTS = MeasurementRepository()
+HARVESTS = FirstHarvestRepository()
 
 
 @pytest.fixture
@@ -76,7 +84,7 @@ def alert_of(dataset_id: UUID, key: AlertKey, **fields: object) -> Alert:
         "state": "open",
         "cause": "Rows are gone.",
         "next_act": "Publish the file again.",
-        "evidence": (Evidence("rows", "100", "10"),),
+        "evidence": (FindingEvidence("rows", "100", "10"),),
         "opened_at": NOW,
         "changed_at": NOW,
         **fields,
@@ -113,15 +121,15 @@ async def test_standings_and_files_come_back_as_they_were_put(store: Store) -> N
         distributions=[Distribution(download_url="https://data.example/a.csv")],
         data_updated_at=NOW,
     )
-    standing = replace(
-        new_standing(dataset, harvest_id=uuid4()),
+    quality = replace(
+        new_dataset_quality(dataset, harvest_id=uuid4()),
         known_at_baseline=frozenset({AlertKey("link-broken"), AlertKey("nulls-risen", "town")}),
         baselined=frozenset({"link-broken", "nulls-risen"}),
         metadata_baseline=judge_completeness(dataset),
         link_works=False,
         next_check_at=NOW + timedelta(days=3),
     )
-    file = FileStanding(
+    file = FileBaseline(
         baseline=profile(column("town"), rows=10, preview=(("Avon", None),)),
         latest=profile(column("town", "integer", mean=2.5, examples=("1",)), rows=12),
         row_counts=(RowCount(NOW, 10), RowCount(NOW + timedelta(days=1), 12)),
@@ -130,27 +138,27 @@ async def test_standings_and_files_come_back_as_they_were_put(store: Store) -> N
     )
     key = dataset.dataset_id
     async with store.unit_of_work() as work:
-        await STANDINGS.put(work, [standing])
-        await STANDINGS.put_file(work, key, file)
+        await DATASET_QUALITY.put(work, [quality])
+        await DATASET_QUALITY.put_file(work, key, file)
     async with store.unit_of_work() as work:
-        assert await STANDINGS.of(work, [key, uuid4()]) == {key: standing}
-        assert await STANDINGS.files_of(work, [key]) == {key: file}
+        assert await DATASET_QUALITY.of(work, [key, uuid4()]) == {key: quality}
+        assert await DATASET_QUALITY.files_of(work, [key]) == {key: file}
     async with store.read() as connection:
-        assert await read_standing(connection, key) == (standing, file)
+        assert await read_dataset_quality(connection, key) == (quality, file)
     async with store.unit_of_work() as work:
-        await STANDINGS.forget(work, [key])
+        await DATASET_QUALITY.forget(work, [key])
     async with store.read() as connection:
-        assert await read_standing(connection, key) is None
+        assert await read_dataset_quality(connection, key) is None
 
 
 async def test_only_living_datasets_whose_time_has_come_are_due(store: Store) -> None:
-    def standing(at: datetime | None, *, is_retired: bool = False) -> Standing:
-        return replace(new_standing(state(), harvest_id=None), next_check_at=at, is_retired=is_retired)
+    def quality(at: datetime | None, *, is_retired: bool = False) -> DatasetQuality:
+        return replace(new_dataset_quality(state(), harvest_id=None), next_check_at=at, is_retired=is_retired)
 
-    due, later = standing(NOW), standing(NOW + timedelta(seconds=1))
+    due, later = quality(NOW), quality(NOW + timedelta(seconds=1))
     async with store.unit_of_work() as work:
-        await STANDINGS.put(work, [due, later, standing(None), standing(NOW, is_retired=True)])
-        assert await STANDINGS.due(work, NOW, 10) == [due.dataset.dataset_id]
+        await DATASET_QUALITY.put(work, [due, later, quality(None), quality(NOW, is_retired=True)])
+        assert await DATASET_QUALITY.due(work, NOW, 10) == [due.dataset.dataset_id]
 
 
 async def test_a_clock_that_is_set_back_holds_up_no_job(store: Store, clock: SimulatedClock) -> None:
@@ -181,7 +189,7 @@ async def test_a_second_try_that_falls_due_after_the_limit_is_left_and_told(
             due = await count_due_jobs(connection, later, lease=LEASE, retries_until=limit)
             assert due == number
     async with store.unit_of_work() as work:
-        passing = SqlJobBook(retries_until=now)
+        passing = ProfileJobRepository(retries_until=now)
         (only,) = await passing.lease(work, later, until=later + LEASE, count_max=10)
     assert only.dataset_id == asked
     assert [job.dataset_id for job in await leased(store, later)] == [failed]
@@ -287,7 +295,7 @@ async def test_alerts_come_back_as_they_were_put_and_end_once(store: Store) -> N
         assert await ALERTS.find(work, [open_one.alert_id]) == {open_one.alert_id: open_one}
         assert await ALERTS.to_end(work, NOW, 10) == []
         assert await ALERTS.to_end(work, NOW + timedelta(seconds=1), 10) == [resolved]
-        await ALERTS.mark_ended(work, [replace(resolved, subject_version=5)])
+        await ALERTS.mark_tombstoned(work, [replace(resolved, subject_version=5)])
         assert await ALERTS.to_end(work, NOW + timedelta(seconds=1), 10) == []
         assert (await ALERTS.find(work, [resolved.alert_id]))[resolved.alert_id].subject_version == 5
 
@@ -318,18 +326,18 @@ async def test_alerts_of_a_page_go_on_where_the_page_before_ended(store: Store) 
 
 async def test_a_harvest_is_ready_when_all_is_measured_or_it_has_waited_and_only_once(store: Store) -> None:
     harvest = FirstHarvest(uuid4(), datasets=2, completed_at=NOW)
-    standings = [new_standing(state(), harvest_id=harvest.harvest_id) for _ in range(2)]
+    qualities = [new_dataset_quality(state(), harvest_id=harvest.harvest_id) for _ in range(2)]
     before = NOW - timedelta(minutes=15)
     async with store.unit_of_work() as work:
         await HARVESTS.note_completed(work, [harvest])
-        await STANDINGS.put(work, standings[:1])
+        await DATASET_QUALITY.put(work, qualities[:1])
         assert await HARVESTS.ready(work, waited_since=before) == []
         assert await HARVESTS.ready(work, waited_since=NOW) == [harvest]
-        await STANDINGS.put(work, standings[1:])
+        await DATASET_QUALITY.put(work, qualities[1:])
         assert await HARVESTS.ready(work, waited_since=before) == [harvest]
         found = await HARVESTS.dataset_ids(work, harvest.harvest_id)
-        assert set(found) == {one.dataset.dataset_id for one in standings}
-        await HARVESTS.mark_summarised(work, harvest.harvest_id)
+        assert set(found) == {one.dataset.dataset_id for one in qualities}
+        await HARVESTS.mark_summarized(work, harvest.harvest_id)
         await HARVESTS.note_completed(work, [harvest])
         assert await HARVESTS.ready(work, waited_since=NOW) == []
 

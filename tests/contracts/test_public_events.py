@@ -15,7 +15,8 @@ from services.catalog.domain.feed_changes import FeedLine, cloud_event, feed_lin
 from services.catalog.entrypoints.change_documents import ChangeDocument, ChangesDocument
 from services.catalog.entrypoints.documents import DatasetDocument
 from services.catalog.handlers import CHANGES_HANDLERS
-from services.quality.entrypoints.documents import AlertDocument, ProfileDocument
+from services.quality.alerts.reader import AlertDocument
+from services.quality.evaluation.api.documents import ProfileDocument
 from shared.events import contracts
 from shared.events.catalog import DatasetState, PublicDataset
 from shared.events.envelope import Event, decode

@@ -101,7 +101,7 @@ def settled(cluster: Cluster) -> bool:
     waiting = {
         "catalog": "SELECT COUNT(*) FROM datasets WHERE indexed_revision < document_revision",
         "quality": "SELECT COUNT(*) FROM profile_jobs WHERE next_attempt_at IS NOT NULL "
-        "UNION ALL SELECT COUNT(*) FROM first_harvests WHERE summarised_at IS NULL",
+        "UNION ALL SELECT COUNT(*) FROM first_harvests WHERE summarized_at IS NULL",
         "notify": "SELECT COUNT(*) FROM notifications WHERE delivery_id IS NULL "
         "UNION ALL SELECT COUNT(*) FROM deliveries WHERE finished_at IS NULL",
     }

@@ -145,7 +145,7 @@ async def assert_known_everywhere(running: RunningHost, *titles: str) -> None:
         ("governance", "SELECT dataset_id FROM known_datasets"),
         ("usage", "SELECT dataset_id FROM known_datasets"),
         ("notify", "SELECT dataset_id FROM known_datasets"),
-        ("quality", "SELECT dataset_id FROM standings"),
+        ("quality", "SELECT dataset_id FROM dataset_quality"),
         ("catalog", f"SELECT subject FROM changes WHERE event_type = '{DATASET_REGISTERED.name}'"),
     ):
         rows = [str(UUID(row[0])) for row in await running.rows(service, statement)]

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from services.quality.adapters.duckdb_profiler import DuckDBProfiler
-from services.quality.ports import ProfileError, UnreadableDataError
+from services.quality.profiling.domain.files import ProfileError, UnreadableDataError
+from services.quality.profiling.duckdb.profiler import DuckDBProfiler
 from shared.clock import SystemClock
 from tests.support.catalog_service import RunningCatalog, bearer, dataset, feed_of, running_catalog
 

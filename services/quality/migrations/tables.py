@@ -29,8 +29,8 @@ IDEMPOTENCY = idempotency_table(METADATA)
 
 _Identity = BigInteger().with_variant(Integer(), "sqlite")
 
-STANDINGS = Table(
-    "standings",
+DATASET_QUALITY = Table(
+    "dataset_quality",
     METADATA,
     Column("dataset_id", Uuid, primary_key=True),
     Column("dataset", JSONDocument, nullable=False),
@@ -131,5 +131,5 @@ FIRST_HARVESTS = Table(
     Column("harvest_id", Uuid, primary_key=True),
     Column("datasets", Integer, nullable=False),
     Column("completed_at", UTCDateTime, nullable=False),
-    Column("summarised_at", UTCDateTime, nullable=True),
+    Column("summarized_at", UTCDateTime, nullable=True),
 )

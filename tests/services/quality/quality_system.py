@@ -1,4 +1,4 @@
-"""Quality on the real embedded log and behind the real HTTP stack, with catalogue, directory and portal.
+"""Quality on the real embedded log and behind the real HTTP stack, with catalog, directory and portal.
 
 The portal is a small real server on loopback that serves the files a test gives it.
 """
@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from services.quality.bootstrap import Quality, bootstrap
 from services.quality.migrations.tables import PROFILE_JOBS
-from services.quality.ports import DataSource, Profiler
+from services.quality.profiling.domain.files import DataSource, Profiler
 from services.quality.settings import QualitySettings
 from shared.clock import SimulatedClock
 from shared.events.alerts import AlertState
@@ -188,7 +188,7 @@ class QualitySystem:
     async def register(
         self, *names: str, first_harvest: bool = False, has_file: bool = False, **fields: Any
     ) -> None:
-        """Let the catalogue tell of new datasets; with ``has_file`` they offer ``/<name>.csv``."""
+        """Let the catalog tell of new datasets; with ``has_file`` they offer ``/<name>.csv``."""
         events = []
         for name in names:
             if has_file:
@@ -207,7 +207,7 @@ class QualitySystem:
         return Distribution(download_url=self.portal.url(f"/{name}.csv"), media_type="text/csv", format="CSV")
 
     async def change(self, name: str, **fields: Any) -> Event:
-        """Let the catalogue tell of a changed dataset; return the event."""
+        """Let the catalog tell of a changed dataset; return the event."""
         self.states[name] = self.states[name].model_copy(update=fields)
         data = DatasetChanged(dataset=self.states[name], changed_fields=sorted(fields))
         event = self.event(DATASET_CHANGED, data, str(dataset_id(name)))
@@ -216,19 +216,19 @@ class QualitySystem:
         return event
 
     async def update_file(self, name: str, content: bytes) -> Event:
-        """Publish another file, and let the catalogue say that the data was updated."""
+        """Publish another file, and let the catalog say that the data was updated."""
         self.portal.files[f"/{name}.csv"] = content
         self.clock.advance(timedelta(minutes=1))
         return await self.change(name, data_updated_at=self.clock.now())
 
     async def retire(self, name: str) -> None:
-        """Let the catalogue retire a dataset."""
+        """Let the catalog retire a dataset."""
         data = DatasetRetired(dataset=self.states[name], reason="left its source")
         await self.publish([self.event(DATASET_RETIRED, data, str(dataset_id(name)))])
         await self.settle()
 
     async def complete_harvest(self, created: int, harvest_id: UUID = HARVEST) -> None:
-        """Let the catalogue say that the first harvest is over."""
+        """Let the catalog say that the first harvest is over."""
         now = self.clock.now()
         data = HarvestCompleted(
             harvest_id=harvest_id,

@@ -1,4 +1,4 @@
-"""A first harvest is summarised once for each steward, however much is wrong with it."""
+"""A first harvest is summarized once for each steward, however much is wrong with it."""
 
 import csv
 import json
@@ -100,7 +100,7 @@ async def test_307_real_datasets_make_one_summary_per_steward_and_no_alert(
 
 
 def real_events(system: QualitySystem, real_data: Path) -> tuple[list[Event], set[UUID]]:
-    """The real catalogue with its stewards, as a first harvest would tell it; files are left out."""
+    """The real catalog with its stewards, as a first harvest would tell it; files are left out."""
     with (real_data / "ct" / "overlay.csv").open(encoding="utf-8", newline="") as file:
         overlay = {row["identifier"]: row for row in csv.DictReader(file)}
     feed = json.loads((real_data / "ct" / "data.json").read_bytes())

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from services.quality.domain.alerts import AlertKey, alert_id_of
+from services.quality.alerts.domain.alerts import AlertKey, alert_id_of
 from shared.events.topics import TOPICS
 from tests.services.quality.quality_system import (
     STEWARD,

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from services.quality.commands.profiling import Failure, after_failure
-from services.quality.ports import FetchedFile, ProfileJob, ProfilingRules
+from services.quality.profiling.domain.files import FetchedFile
+from services.quality.profiling.domain.jobs import ProfileJob, ProfilingFailure, ProfilingRules, after_failure
 from shared.clock import SimulatedClock
 from shared.jobs.parking import PARKED_BECAUSE
 from tests.services.quality.quality_system import (
@@ -150,7 +150,7 @@ async def test_a_job_on_which_two_processes_died_is_parked_until_an_operator_rel
             # What is said of the dataset anew changes nothing in the file that kills.
             quality, url = system.quality, (await system.job("roads")).url
             async with quality.service.store.unit_of_work() as work:
-                await quality.ports.jobs.request(work, {job.job_id: (url, "text/csv")})
+                await quality.context.profiling.jobs.request(work, {job.job_id: (url, "text/csv")})
             await system.settle()
             assert (await system.job("roads")).state == "parked"
             assert await queue.release(job.job_id)
@@ -216,13 +216,17 @@ def job(**fields: object) -> ProfileJob:
 
 @pytest.mark.parametrize(("attempts", "seconds"), [(1, 30), (2, 60), (5, 480)])
 def test_pauses_between_tries_double(attempts: int, seconds: int) -> None:
-    after, broken = after_failure(job(attempts=attempts), Failure("No answer."), ProfilingRules(), NOW)
+    after, broken = after_failure(
+        job(attempts=attempts), ProfilingFailure("No answer."), ProfilingRules(), NOW
+    )
     assert broken is None
     assert after.next_attempt_at == NOW + timedelta(seconds=seconds)
 
 
 def test_a_failure_that_time_does_not_cure_is_not_tried_again() -> None:
-    after, broken = after_failure(job(), Failure("Too large.", is_permanent=True), ProfilingRules(), NOW)
+    after, broken = after_failure(
+        job(), ProfilingFailure("Too large.", is_permanent=True), ProfilingRules(), NOW
+    )
     assert broken is None
     assert (after.state, after.reason, after.next_attempt_at) == ("failed", "Too large.", None)
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from services.quality.domain.alerts import AlertKey, alert_id_of
+from services.quality.alerts.domain.alerts import AlertKey, alert_id_of
 from tests.services.quality.quality_system import (
     AGENCY,
     OTHER_AGENCY,

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from services.quality.domain.profile import ColumnProfile, Profile
+from services.quality.profiling.domain.profile import ColumnProfile, Profile
 
 PROFILED_AT = datetime(2026, 1, 15, 12, tzinfo=UTC)
 

@@ -45,6 +45,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("group_name", "topic", "key"),
     )
     op.create_table(
+        "dataset_quality",
+        sa.Column("dataset_id", sa.Uuid(), nullable=False),
+        sa.Column("dataset", types.JSONDocument(), nullable=False),
+        sa.Column("is_retired", sa.Boolean(), nullable=False),
+        sa.Column("harvest_id", sa.Uuid(), nullable=True),
+        sa.Column("known_at_baseline", types.JSONDocument(), nullable=False),
+        sa.Column("baselined", types.JSONDocument(), nullable=False),
+        sa.Column("metadata_baseline", types.JSONDocument(), nullable=True),
+        sa.Column("link_works", sa.Boolean(), nullable=True),
+        sa.Column("updated_at", types.JSONDocument(), nullable=False),
+        sa.Column("next_check_at", types.UTCDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("dataset_id"),
+    )
+    op.create_index(op.f("ix_dataset_quality_harvest_id"), "dataset_quality", ["harvest_id"], unique=False)
+    op.create_index(
+        op.f("ix_dataset_quality_next_check_at"), "dataset_quality", ["next_check_at"], unique=False
+    )
+    op.create_table(
         "dead_letter_acts",
         sa.Column("act_id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("dead_letter_id", sa.String(length=36), nullable=False),
@@ -89,7 +107,7 @@ def upgrade() -> None:
         sa.Column("harvest_id", sa.Uuid(), nullable=False),
         sa.Column("datasets", sa.Integer(), nullable=False),
         sa.Column("completed_at", types.UTCDateTime(), nullable=False),
-        sa.Column("summarised_at", types.UTCDateTime(), nullable=True),
+        sa.Column("summarized_at", types.UTCDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("harvest_id"),
     )
     op.create_table(
@@ -234,22 +252,6 @@ def upgrade() -> None:
         op.f("ix_profile_jobs_next_attempt_at"), "profile_jobs", ["next_attempt_at"], unique=False
     )
     op.create_table(
-        "standings",
-        sa.Column("dataset_id", sa.Uuid(), nullable=False),
-        sa.Column("dataset", types.JSONDocument(), nullable=False),
-        sa.Column("is_retired", sa.Boolean(), nullable=False),
-        sa.Column("harvest_id", sa.Uuid(), nullable=True),
-        sa.Column("known_at_baseline", types.JSONDocument(), nullable=False),
-        sa.Column("baselined", types.JSONDocument(), nullable=False),
-        sa.Column("metadata_baseline", types.JSONDocument(), nullable=True),
-        sa.Column("link_works", sa.Boolean(), nullable=True),
-        sa.Column("updated_at", types.JSONDocument(), nullable=False),
-        sa.Column("next_check_at", types.UTCDateTime(), nullable=True),
-        sa.PrimaryKeyConstraint("dataset_id"),
-    )
-    op.create_index(op.f("ix_standings_harvest_id"), "standings", ["harvest_id"], unique=False)
-    op.create_index(op.f("ix_standings_next_check_at"), "standings", ["next_check_at"], unique=False)
-    op.create_table(
         "store_notes",
         sa.Column("name", sa.String(length=60), nullable=False),
         sa.Column("value", types.JSONDocument(), nullable=False),
@@ -286,9 +288,6 @@ def downgrade() -> None:
     op.drop_index("ix_waiting_events_due", table_name="waiting_events")
     op.drop_table("waiting_events")
     op.drop_table("store_notes")
-    op.drop_index(op.f("ix_standings_next_check_at"), table_name="standings")
-    op.drop_index(op.f("ix_standings_harvest_id"), table_name="standings")
-    op.drop_table("standings")
     op.drop_index(op.f("ix_profile_jobs_next_attempt_at"), table_name="profile_jobs")
     op.drop_table("profile_jobs")
     op.drop_table("principals")
@@ -319,6 +318,9 @@ def downgrade() -> None:
     op.drop_table("dead_letter_replays")
     op.drop_index(op.f("ix_dead_letter_acts_dead_letter_id"), table_name="dead_letter_acts")
     op.drop_table("dead_letter_acts")
+    op.drop_index(op.f("ix_dataset_quality_next_check_at"), table_name="dataset_quality")
+    op.drop_index(op.f("ix_dataset_quality_harvest_id"), table_name="dataset_quality")
+    op.drop_table("dataset_quality")
     op.drop_table("applied_versions")
     op.drop_index("ix_alerts_state", table_name="alerts")
     op.drop_index(op.f("ix_alerts_dataset_id"), table_name="alerts")

@@ -1,1 +1,0 @@
-"""What quality is asked to do, each inside one unit of work."""
