@@ -27,7 +27,7 @@ from services.catalog.commands.indexing import IndexWorker
 from services.catalog.commands.parked_jobs import dictionary_queue, harvest_queue
 from services.catalog.commands.reconciling import ReconcileSchedule
 from services.catalog.commands.upkeep import Upkeep
-from services.catalog.domain.cursor import CursorCodec
+from services.catalog.domain.cursor import SearchCursorCodec
 from services.catalog.domain.dcat_export import Installation
 from services.catalog.entrypoints.api_changes import Bell, build_changes_api
 from services.catalog.entrypoints.api_datasets import build_datasets_api
@@ -299,7 +299,7 @@ def _index_opener(
     settings: CatalogSettings, folder: Path, signing_key: SigningKey
 ) -> Callable[[], Awaitable[CatalogIndex]]:
     """Elasticsearch where its address is set, else tantivy in ``folder``."""
-    codec = CursorCodec(signing_key.derive("search-cursors").hex())
+    codec = SearchCursorCodec(signing_key.derive("search-cursors").hex())
 
     async def open_tantivy() -> CatalogIndex:
         return await TantivyCatalogIndex.open(folder, codec=codec)
@@ -310,7 +310,7 @@ def _index_opener(
     return open_elasticsearch if settings.elasticsearch_urls else open_tantivy
 
 
-def _elasticsearch_index(settings: CatalogSettings, codec: CursorCodec) -> CatalogIndex:
+def _elasticsearch_index(settings: CatalogSettings, codec: SearchCursorCodec) -> CatalogIndex:
     reached = ElasticsearchSettings(
         urls=settings.elasticsearch_urls,
         index_prefix=settings.elasticsearch_index_prefix,

@@ -43,7 +43,7 @@ RETRY_SECONDS = 5
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
-class _Reading(Enum):
+class _RequestReading(Enum):
     """What a connection's client has to send next."""
 
     HEAD = "head"
@@ -144,7 +144,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, guard: ConnectionGuard, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._guard = guard
-        self._reading = _Reading.HEAD
+        self._reading = _RequestReading.HEAD
         self.since = self.loop.time()
         self._head_bytes = 0
         self._unparsed_bytes = 0
@@ -153,16 +153,16 @@ class GuardedProtocol(HttpToolsProtocol):
 
     @property
     def is_refused(self) -> bool:
-        return self._reading is _Reading.REFUSED
+        return self._reading is _RequestReading.REFUSED
 
     @property
     def may_be_evicted(self) -> bool:
         """Whether no request is under way on it."""
-        return self._reading in (_Reading.HEAD, _Reading.NEXT) and not self._is_answering()
+        return self._reading in (_RequestReading.HEAD, _RequestReading.NEXT) and not self._is_answering()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         super().connection_made(transport)
-        self._reads(_Reading.HEAD)
+        self._reads(_RequestReading.HEAD)
         if (refusal := self._guard.admit(self)) is not None:
             self._refuse(refusal, "connections")
 
@@ -173,11 +173,11 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
-        if self._reading is _Reading.NEXT:
-            self._reads(_Reading.HEAD)
+        if self._reading is _RequestReading.NEXT:
+            self._reads(_RequestReading.HEAD)
         start = 0
         while start < len(data) and not self.is_refused and self.parser is not None:
-            end = start + HEAD_STEP_BYTES if self._reading is _Reading.HEAD else len(data)
+            end = start + HEAD_STEP_BYTES if self._reading is _RequestReading.HEAD else len(data)
             if not self._feed(data[start:end]):
                 return
             start = end
@@ -197,7 +197,7 @@ class GuardedProtocol(HttpToolsProtocol):
             else:
                 self._refuse(_not_http(), "malformed")
             return False
-        unfinished = self._unparsed_bytes + (self._head_bytes if self._reading is _Reading.HEAD else 0)
+        unfinished = self._unparsed_bytes + (self._head_bytes if self._reading is _RequestReading.HEAD else 0)
         if unfinished > limit or self._is_head_too_large():
             self._refuse(_head_too_large(limit), "head")
             return False
@@ -211,7 +211,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head_bytes = self._unparsed_bytes = 0
-        self._reads(_Reading.HEAD)
+        self._reads(_RequestReading.HEAD)
 
     def on_url(self, url: bytes) -> None:
         self._unparsed_bytes = 0
@@ -228,7 +228,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._is_head_too_large():
             raise ValueError("the head is too large")  # the parser stops, and _feed refuses
         self._body_bytes = 0
-        self._reads(_Reading.BODY)
+        self._reads(_RequestReading.BODY)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -239,12 +239,12 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._unparsed_bytes = 0
         super().on_message_complete()
-        self._reads(_Reading.NOTHING if self._is_answering() else _Reading.NEXT)
+        self._reads(_RequestReading.NOTHING if self._is_answering() else _RequestReading.NEXT)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._reading is _Reading.NOTHING and not self._is_answering():
-            self._reads(_Reading.NEXT)
+        if self._reading is _RequestReading.NOTHING and not self._is_answering():
+            self._reads(_RequestReading.NEXT)
 
     # --- time --------------------------------------------------------------------------------------------
 
@@ -263,15 +263,15 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._stalled_since is not None and now - self._stalled_since > settings.answer_stall_seconds:
             self._guard.metrics.count("nutmeg_http_refusals_total", reason="slow")
             self.transport.abort()
-        elif self._reading is _Reading.HEAD and waited > settings.head_seconds:
+        elif self._reading is _RequestReading.HEAD and waited > settings.head_seconds:
             # A browser opens connections ahead of need, and would take this for the answer to its next one.
             if self._head_bytes or self._unparsed_bytes:
                 self._refuse(_too_slow("The head of the request took too long."), "slow")
             else:
                 self.transport.close()
-        elif self._reading is _Reading.NEXT and waited > settings.idle_seconds:
+        elif self._reading is _RequestReading.NEXT and waited > settings.idle_seconds:
             self.transport.close()
-        elif self._reading is _Reading.BODY:
+        elif self._reading is _RequestReading.BODY:
             self._check_body(waited, interval)
         elif self.is_refused and waited > LINGER_SECONDS:
             self.transport.abort()
@@ -285,7 +285,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if waited > min(allowed, settings.body_seconds):
             self._refuse(_too_slow("The body of the request took too long."), "slow")
 
-    def _reads(self, reading: _Reading) -> None:
+    def _reads(self, reading: _RequestReading) -> None:
         self._reading = reading
         self.since = self.loop.time()
 
@@ -312,7 +312,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._guard.lingering >= LINGERING_MAX:
             self.transport.close()
             return
-        self._reads(_Reading.REFUSED)
+        self._reads(_RequestReading.REFUSED)
         self.flow.resume_reading()
         with contextlib.suppress(OSError, RuntimeError):
             # Closed with unread bytes, a socket is reset, and the client may never see the answer.

@@ -35,7 +35,7 @@ class ReadingMiddleware:
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        reading = _Reading(Headers(scope=scope), receive, send, has_body=scope["method"] == "GET")
+        reading = _ReadResponse(Headers(scope=scope), receive, send, has_body=scope["method"] == "GET")
         if scope["method"] == "GET":
             await self._app(scope, reading.receive, reading.send)
             return
@@ -46,7 +46,7 @@ class ReadingMiddleware:
             scope.update({name: value for name, value in seen.items() if name != "method"})
 
 
-class _Reading:
+class _ReadResponse:
     """One read: passes on what comes, until there is nothing more that its client wants."""
 
     def __init__(self, headers: Headers, receive: Receive, send: Send, *, has_body: bool) -> None:

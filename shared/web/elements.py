@@ -17,7 +17,7 @@ class Crumb:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """A table column. Numeric ones are aligned right and their numbers grouped."""
 
     label: str

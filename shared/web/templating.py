@@ -117,7 +117,7 @@ def build_templates(*template_dirs: Path) -> Templates:
         sparkline=charts.sparkline,
         static_url=static_url,
         Chip=elements.Chip,
-        Column=elements.Column,
+        Column=elements.TableColumn,
         Crumb=elements.Crumb,
         FieldError=elements.FieldError,
         Option=elements.Option,

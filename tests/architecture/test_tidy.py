@@ -48,6 +48,15 @@ def test_every_module_is_named_for_what_it_does() -> None:
     assert [finding for path in PYTHON for finding in tidy.banned_name(path)] == []
 
 
+def test_every_class_has_a_name_of_its_own() -> None:
+    defined: dict[str, list[str]] = {}
+    for path in python_files(*CODE):
+        for node in ast.walk(ast.parse(read(path))):
+            if isinstance(node, ast.ClassDef):
+                defined.setdefault(node.name, []).append(str(path))
+    assert {name: paths for name, paths in defined.items() if len(paths) > 1} == {}
+
+
 def test_nothing_is_left_unfinished() -> None:
     checks = {Path("tests/architecture/tidy.py"), Path("tests/architecture/test_tidy.py")}
     assert _findings([path for path in PYTHON if path not in checks], tidy.banned_words) == []

@@ -17,7 +17,7 @@ import structlog
 
 from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
 from services.catalog.commands.editing import decide
-from services.catalog.domain.cursor import CursorCodec
+from services.catalog.domain.cursor import SearchCursorCodec
 from services.catalog.domain.entry import Decisions
 from services.catalog.domain.search import SearchDocument, UpsertOutcome
 from services.catalog.ports import CatalogIndex
@@ -75,7 +75,7 @@ async def measure(folder: Path) -> None:
     made: list[TimedIndex] = []
 
     async def open_index() -> CatalogIndex:
-        opened = await TantivyCatalogIndex.open(folder / "index", codec=CursorCodec("bench"))
+        opened = await TantivyCatalogIndex.open(folder / "index", codec=SearchCursorCodec("bench"))
         made.append(TimedIndex(opened))
         return made[0]  # type: ignore[return-value]  # what it lacks it passes on
 

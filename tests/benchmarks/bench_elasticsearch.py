@@ -23,7 +23,7 @@ from services.catalog.adapters.elasticsearch_schema import index_mappings, index
 from services.catalog.adapters.elasticsearch_writing import BulkWriter, Prepared, prepare
 from services.catalog.adapters.sql_datasets import SqlIndexLedger
 from services.catalog.commands.indexing import IndexWorker
-from services.catalog.domain.cursor import CursorCodec
+from services.catalog.domain.cursor import SearchCursorCodec
 from services.catalog.domain.search import SearchDocument
 from services.catalog.migrations.tables import DATASETS
 from shared.clock import SystemClock
@@ -58,7 +58,7 @@ async def main() -> None:
         settings = ElasticsearchSettings((server.address,), index_prefix="bench", timeout_seconds=60)
         corpus = Corpus()
         bare = await measure_bare(settings, corpus)
-        index = ElasticsearchCatalogIndex(settings, codec=CursorCodec("benchmark"))
+        index = ElasticsearchCatalogIndex(settings, codec=SearchCursorCodec("benchmark"))
         try:
             await measure_worker(index, corpus, bare)
             await measure_rebuild(index, corpus, documents, bare)

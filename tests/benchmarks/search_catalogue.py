@@ -22,7 +22,7 @@ from services.catalog.adapters.entry_rows import row_of
 from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
 from services.catalog.adapters.tantivy_schema import SCHEMA_VERSION
 from services.catalog.bootstrap import MIGRATIONS
-from services.catalog.domain.cursor import CursorCodec
+from services.catalog.domain.cursor import SearchCursorCodec
 from services.catalog.domain.entry import CatalogEntry
 from services.catalog.domain.search import SearchDocument
 from services.catalog.migrations.tables import BUS, DATASETS, METADATA
@@ -35,7 +35,7 @@ from tests.benchmarks.corpus import Corpus
 ROWS_AT_ONCE = 2_000
 ROWS_SECONDS_MAX = 600.0
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
-CODEC = CursorCodec("benchmark")
+CODEC = SearchCursorCodec("benchmark")
 
 
 class KeptCatalogue:

@@ -17,14 +17,14 @@ import pytest
 from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings, connect
 from services.catalog.adapters.elasticsearch_index import ElasticsearchCatalogIndex
 from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
-from services.catalog.domain.cursor import CursorCodec
+from services.catalog.domain.cursor import SearchCursorCodec
 from services.catalog.domain.search import Facet, SearchDocument, SearchPage, SearchQuery, ViewerScope
 from services.catalog.ports import CatalogIndex
 
 SPACE = UUID("b3b7ad6e-14a8-5d09-8a36-0e5a3a1f7f10")
 NORTH, SOUTH = UUID(int=101), UUID(int=202)
 EVERYONE = ViewerScope.everything()
-CODEC = CursorCodec("the secret of the conformance suite")
+CODEC = SearchCursorCodec("the secret of the conformance suite")
 
 Opener = Callable[[pytest.FixtureRequest, Path], AbstractAsyncContextManager[CatalogIndex]]
 

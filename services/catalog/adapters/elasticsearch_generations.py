@@ -39,7 +39,7 @@ _NOT_MAPPED = "mmap is disabled"
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class ElasticsearchGeneration:
     """One index. ``uuid`` is the engine's; ``needs_rebuild`` tells why it may lack documents."""
 
     name: str
@@ -67,15 +67,15 @@ class Generations:
         number = max(map(self._number, await self._names()), default=0) + 1
         await self._create(number, {self.alias: {"is_write_index": True}}, loading=False)
 
-    async def current(self) -> Generation:
+    async def current(self) -> ElasticsearchGeneration:
         """The index that answers. Raises ``MissingIndexError`` where there is none."""
         found = (await self._client.options(ignore_status=404).indices.get(index=self.alias)).body
         if len(found) != 1 or "error" in found:
             raise MissingIndexError(f"The alias {self.alias} names no index, or several.")
         ((name, body),) = found.items()
-        return Generation(name, _uuid(body), _needs_rebuild(body["mappings"].get("_meta", {})))
+        return ElasticsearchGeneration(name, _uuid(body), _needs_rebuild(body["mappings"].get("_meta", {})))
 
-    async def begin(self, current: Generation) -> Generation:
+    async def begin(self, current: ElasticsearchGeneration) -> ElasticsearchGeneration:
         """A new empty index to fill. Raises :class:`CatalogIndexError` while another process fills one."""
         number = self._number(current.name) + 1
         aliases: dict[str, Any] = {self.building_alias: {"is_write_index": True}}
@@ -84,9 +84,9 @@ class Generations:
             if not await self._create(number, aliases, loading=True):
                 raise CatalogIndexError("A rebuild was begun by another process. Wait for it to end.")
         body = (await self._client.indices.get(index=self._name(number))).body[self._name(number)]
-        return Generation(self._name(number), _uuid(body), None)
+        return ElasticsearchGeneration(self._name(number), _uuid(body), None)
 
-    async def prepare_to_serve(self, new: Generation) -> None:
+    async def prepare_to_serve(self, new: ElasticsearchGeneration) -> None:
         """Give a filled index the settings that it answers with, and make all of it searchable.
 
         Its parts are joined into one first: every search and every count is made once for each part. Where
@@ -101,7 +101,7 @@ class Generations:
         await self._client.indices.put_settings(index=new.name, settings=SERVING_SETTINGS)
         await self._client.indices.refresh(index=new.name)
 
-    async def swap(self, old: Generation, new: Generation) -> None:
+    async def swap(self, old: ElasticsearchGeneration, new: ElasticsearchGeneration) -> None:
         """Let the new index answer, in one step. Raises where either isn't what it was any more."""
         body = (await self._client.indices.get(index=new.name)).body[new.name]
         if _uuid(body) != new.uuid:
@@ -114,19 +114,19 @@ class Generations:
             ]
         )
 
-    async def seal(self, old: Generation) -> None:
+    async def seal(self, old: ElasticsearchGeneration) -> None:
         """Take no more writes; on return, those that were under way to it have ended."""
         await self._client.indices.add_block(index=old.name, block="write")
 
-    async def mark_complete(self, new: Generation) -> None:
+    async def mark_complete(self, new: ElasticsearchGeneration) -> None:
         """Note in the index itself that it was filled from the catalogue."""
         await self._client.indices.put_mapping(index=new.name, meta=index_meta(complete=True))
 
-    async def remove(self, generation: Generation) -> None:
+    async def remove(self, generation: ElasticsearchGeneration) -> None:
         """Delete an index. One that is gone already is no fault."""
         await self._client.options(ignore_status=404).indices.delete(index=generation.name)
 
-    async def remove_before(self, new: Generation) -> None:
+    async def remove_before(self, new: ElasticsearchGeneration) -> None:
         """Delete what came before an index."""
         for name in await self._names():
             if self._number(name) < self._number(new.name):

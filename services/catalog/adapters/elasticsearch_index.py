@@ -13,15 +13,15 @@ from uuid import UUID
 import structlog
 
 from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings, connect, engine_errors
-from services.catalog.adapters.elasticsearch_generations import Generation, Generations
-from services.catalog.adapters.elasticsearch_searching import AliasSearcher, Slice
+from services.catalog.adapters.elasticsearch_generations import ElasticsearchGeneration, Generations
+from services.catalog.adapters.elasticsearch_searching import AliasSearcher, ElasticsearchSlice
 from services.catalog.adapters.elasticsearch_writing import (
     BulkWriter,
     Loading,
     MissingIndexError,
     prepare,
 )
-from services.catalog.domain.cursor import CursorCodec, CursorPosition
+from services.catalog.domain.cursor import CursorPosition, SearchCursorCodec
 from services.catalog.domain.query_text import Relaxation, plan_query, relaxations, title_key
 from services.catalog.domain.search import (
     Facet,
@@ -56,7 +56,7 @@ class ElasticsearchCatalogIndex:
         self,
         settings: ElasticsearchSettings,
         *,
-        codec: CursorCodec,
+        codec: SearchCursorCodec,
         vocabulary: Vocabulary = DEFAULT_VOCABULARY,
     ) -> None:
         self._client = connect(settings)
@@ -168,7 +168,7 @@ class ElasticsearchCatalogIndex:
 
     async def _page_with_facets(
         self, step: Relaxation, query: SearchQuery, position: CursorPosition | None
-    ) -> tuple[Slice, dict[Facet, tuple[FacetCount, ...]]]:
+    ) -> tuple[ElasticsearchSlice, dict[Facet, tuple[FacetCount, ...]]]:
         if not query.with_facets:
             return await self._searcher.page(step, query, position), {}
         return await asyncio.gather(
@@ -210,7 +210,7 @@ class ElasticsearchCatalogIndex:
             raise
         return RebuildReport(loading.applied, caught_up, tuple(loading.refused))
 
-    async def _swap(self, old: Generation, new: Generation, start: int) -> int:
+    async def _swap(self, old: ElasticsearchGeneration, new: ElasticsearchGeneration, start: int) -> int:
         """Let the new index answer, then fetch what other processes still wrote to the old one.
 
         The new one is called complete only after that: a process that dies in between leaves an index that
@@ -226,7 +226,7 @@ class ElasticsearchCatalogIndex:
         await self._generations.remove_before(new)
         return late
 
-    async def _give_up(self, new: Generation) -> None:
+    async def _give_up(self, new: ElasticsearchGeneration) -> None:
         """Leave no trace of a rebuild, unless it was swapped in before it was given up."""
         try:
             with engine_errors():

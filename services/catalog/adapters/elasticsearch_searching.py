@@ -43,7 +43,7 @@ Hits = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class ElasticsearchSlice:
     """Part of a result: its hits, where the next page begins (None at the end), and the exact total."""
 
     hits: tuple[SearchHit, ...]
@@ -60,7 +60,7 @@ class AliasSearcher:
 
     async def page(
         self, relaxation: Relaxation, query: SearchQuery, position: CursorPosition | None
-    ) -> Slice:
+    ) -> ElasticsearchSlice:
         """The slice of a result that follows ``position``, or its beginning.
 
         Raises :class:`~services.catalog.domain.search.InvalidSearchError` for a position of another engine.
@@ -143,18 +143,18 @@ class AliasSearcher:
 
     async def _window_page(
         self, plan: QueryPlan, asked: Clause, query: SearchQuery, position: CursorPosition | None
-    ) -> Slice:
+    ) -> ElasticsearchSlice:
         """Our order within the window, then the engine's."""
         sort = queries.RELEVANCE_SORT
         first, total = await self._search(asked, sort, RESCORE_WINDOW, preference=query_hash(query))
         hits, later = await asyncio.to_thread(_chosen, plan, first, query.size, position)
         if later is not None or total <= RESCORE_WINDOW:
-            return Slice(hits, later, total)
+            return ElasticsearchSlice(hits, later, total)
         end = CursorPosition("engine", tuple(first[-1]["sort"]))
         if len(hits) == query.size:
-            return Slice(hits, end, total)
+            return ElasticsearchSlice(hits, end, total)
         rest = await self._engine_page(plan, asked, query, end, sort, wanted=query.size - len(hits))
-        return Slice(hits + rest.hits, rest.next_position, total)
+        return ElasticsearchSlice(hits + rest.hits, rest.next_position, total)
 
     async def _engine_page(
         self,
@@ -164,7 +164,7 @@ class AliasSearcher:
         position: CursorPosition | None,
         sort: list[Clause],
         wanted: int | None = None,
-    ) -> Slice:
+    ) -> ElasticsearchSlice:
         """An order of the engine's: one hit more than wanted tells whether there is a next page."""
         size = query.size if wanted is None else wanted
         if position is not None and (position.phase != "engine" or len(position.after) != len(sort)):
@@ -174,7 +174,7 @@ class AliasSearcher:
         found, total = await self._search(asked, sort, size + 1, reached, preference=query_hash(query))
         hits = tuple(plain_hit(plan, stored_hit(hit)) for hit in found[:size])
         further = CursorPosition("engine", tuple(found[size - 1]["sort"])) if len(found) > size else None
-        return Slice(hits, further, total)
+        return ElasticsearchSlice(hits, further, total)
 
     async def _search(
         self,

@@ -21,7 +21,7 @@ _PREFIX = "generation-"
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class TantivyGeneration:
     """One opened index. ``needs_rebuild`` tells why it may lack documents, None when it is complete."""
 
     name: str
@@ -37,7 +37,7 @@ class GenerationDirectory:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def open_current(self) -> Generation:
+    def open_current(self) -> TantivyGeneration:
         """The generation that answers, or a new empty one where that is missing, older or unreadable.
 
         An unreadable index is never repaired: catalog's rows are the truth, and building anew is safe.
@@ -55,14 +55,14 @@ class GenerationDirectory:
         self._remove_all_but(made.name)
         return made
 
-    def create(self, needs_rebuild: str | None = None) -> Generation:
+    def create(self, needs_rebuild: str | None = None) -> TantivyGeneration:
         """A new empty generation beside the others."""
         numbers = [int(path.name.removeprefix(_PREFIX)) for path in self._generations()]
         name = f"{_PREFIX}{max(numbers, default=0) + 1:06d}"
         (self._root / name).mkdir()
         return self._open(name, needs_rebuild)
 
-    def make_current(self, generation: Generation, *, complete: bool) -> None:
+    def make_current(self, generation: TantivyGeneration, *, complete: bool) -> None:
         """Let this generation answer from now on, also after a crash of the machine."""
         body = {"generation": generation.name, "schema_version": SCHEMA_VERSION, "complete": complete}
         beside = self._root / f"{_CURRENT}.new"
@@ -77,7 +77,7 @@ class GenerationDirectory:
         finally:
             os.close(folder)
 
-    def remove(self, generation: Generation) -> None:
+    def remove(self, generation: TantivyGeneration) -> None:
         """Delete a generation's files. Searches under way keep theirs open until they end."""
         shutil.rmtree(generation.path, ignore_errors=True)
 
@@ -97,14 +97,14 @@ class GenerationDirectory:
             return None, False, "The index's files are missing."
         return name, complete is True, ""
 
-    def _open(self, name: str, needs_rebuild: str | None) -> Generation:
+    def _open(self, name: str, needs_rebuild: str | None) -> TantivyGeneration:
         path = self._root / name
         schema = build_schema()
         index = tantivy.Index(schema, path=str(path))
         index.config_reader(reload_policy="manual")
         register_analysis(index)
         index.reload()
-        return Generation(name, path, index, schema, needs_rebuild)
+        return TantivyGeneration(name, path, index, schema, needs_rebuild)
 
     def _generations(self) -> list[Path]:
         found = self._root.glob(f"{_PREFIX}*")

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-from services.catalog.adapters.tantivy_generations import Generation, GenerationDirectory
+from services.catalog.adapters.tantivy_generations import GenerationDirectory, TantivyGeneration
 from services.catalog.adapters.tantivy_searching import GenerationSearcher
 from services.catalog.adapters.tantivy_writing import GenerationWriter, RebuildInProgress
-from services.catalog.domain.cursor import CursorCodec
+from services.catalog.domain.cursor import SearchCursorCodec
 from services.catalog.domain.query_text import Relaxation, plan_query, relaxations, title_key
 from services.catalog.domain.search import (
     FACETS,
@@ -61,13 +61,13 @@ class TantivySettings:
 class _Live:
     """What answers now. ``labels`` remembers what counted numbers mean, which never changes."""
 
-    generation: Generation
+    generation: TantivyGeneration
     writer: GenerationWriter
     labels: dict[int, str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _FoundDocuments:
     """A page, how to count its facets where that is still to do, and the view that they are counted in."""
 
     page: SearchPage
@@ -82,7 +82,7 @@ class TantivyCatalogIndex:
     def __init__(
         self,
         directory: GenerationDirectory,
-        codec: CursorCodec,
+        codec: SearchCursorCodec,
         vocabulary: Vocabulary,
         settings: TantivySettings,
     ) -> None:
@@ -103,7 +103,7 @@ class TantivyCatalogIndex:
         cls,
         path: Path,
         *,
-        codec: CursorCodec,
+        codec: SearchCursorCodec,
         vocabulary: Vocabulary = DEFAULT_VOCABULARY,
         settings: TantivySettings | None = None,
     ) -> "TantivyCatalogIndex":
@@ -198,7 +198,9 @@ class TantivyCatalogIndex:
             self._rebuild.purge(dataset_ids)
         return forgotten
 
-    def _swap(self, rebuild: RebuildInProgress, generation: Generation, writer: GenerationWriter) -> None:
+    def _swap(
+        self, rebuild: RebuildInProgress, generation: TantivyGeneration, writer: GenerationWriter
+    ) -> None:
         """Keep what was carried over last, then let the new generation answer."""
         rebuild.finish()
         # The big buffers of the rebuild go; the next write opens a small writer.
@@ -211,7 +213,9 @@ class TantivyCatalogIndex:
         old.writer.close()
         self._directory.remove(old.generation)
 
-    def _give_up(self, rebuild: RebuildInProgress, generation: Generation, writer: GenerationWriter) -> None:
+    def _give_up(
+        self, rebuild: RebuildInProgress, generation: TantivyGeneration, writer: GenerationWriter
+    ) -> None:
         """Leave no trace of a rebuild, unless it was swapped in before it was given up."""
         if self._rebuild is rebuild:
             self._rebuild = None
@@ -219,7 +223,7 @@ class TantivyCatalogIndex:
             writer.abandon()
             self._directory.remove(generation)
 
-    def _search(self, query: SearchQuery) -> _Found:
+    def _search(self, query: SearchQuery) -> _FoundDocuments:
         position = self._codec.decode(query)
         steps = relaxations(plan_query(query.text, self._vocabulary))
         live = self._live
@@ -240,13 +244,13 @@ class TantivyCatalogIndex:
         filters = frozenset((facet, query.filters[facet]) for facet in FACETS if query.filters.get(facet))
         view = (live.generation.name, commits, query.viewer)
         key = (view, query.text, filters, query.facet_limit, number)
-        found_page = _Found(page, steps[number], searcher, key)
+        found_page = _FoundDocuments(page, steps[number], searcher, key)
         if query.with_facets and page.total <= BROAD_RESULTS:
             # In the same thread: a second turn of the event loop would take longer than the counting.
             return replace(found_page, page=replace(page, facets=self._count(found_page, query)))
         return found_page
 
-    def _count(self, found: _Found, query: SearchQuery) -> dict[Facet, tuple[FacetCount, ...]]:
+    def _count(self, found: _FoundDocuments, query: SearchQuery) -> dict[Facet, tuple[FacetCount, ...]]:
         """Facets, kept until the next commit: the pages of one result and the start page ask for the same."""
         with suppress(KeyError):
             return self._facets[found.key]
@@ -257,7 +261,7 @@ class TantivyCatalogIndex:
                 self._facets.popitem(last=False)
         return counted
 
-    def _writer_of(self, generation: Generation) -> GenerationWriter:
+    def _writer_of(self, generation: TantivyGeneration) -> GenerationWriter:
         return GenerationWriter(generation, memory_bytes=self._settings.writer_memory_bytes, threads=1)
 
     async def _in_thread(

@@ -55,7 +55,7 @@ Place = tantivy.DocAddress
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class TantivySlice:
     """Part of a result: its hits, where the next page begins (None at the end), and the exact total."""
 
     hits: tuple[SearchHit, ...]
@@ -72,7 +72,9 @@ class GenerationSearcher:
         self._schema = schema
         self._queries = QueryBuilder(schema)
 
-    def page(self, relaxation: Relaxation, query: SearchQuery, position: CursorPosition | None) -> Slice:
+    def page(
+        self, relaxation: Relaxation, query: SearchQuery, position: CursorPosition | None
+    ) -> TantivySlice:
         """The slice of a result that follows ``position``, or its beginning."""
         if query.sort != "relevance":
             field_name, order = SORT_FIELDS[query.sort]
@@ -132,7 +134,7 @@ class GenerationSearcher:
 
     def _relevance_page(
         self, relaxation: Relaxation, query: SearchQuery, position: CursorPosition | None
-    ) -> Slice:
+    ) -> TantivySlice:
         """Our order within the window, then the engine's."""
         asked = self._queries.result(relaxation, query)
         first = self._searcher.search(asked, limit=RESCORE_WINDOW, weight_by_field="standing_weight")
@@ -144,14 +146,16 @@ class GenerationSearcher:
         chosen = later[: query.size]
         hits = tuple(explained_hit(relaxation.plan, found) for found in chosen)
         if len(later) > query.size:
-            return Slice(hits, position_of(chosen[-1]), total)
+            return TantivySlice(hits, position_of(chosen[-1]), total)
         if total <= RESCORE_WINDOW:
-            return Slice(hits, None, total)
+            return TantivySlice(hits, None, total)
         wanted = query.size - len(chosen)
         rest = self._after_window(relaxation.plan, asked, RESCORE_WINDOW, wanted, total)
-        return Slice(hits + rest.hits, rest.next_position, total)
+        return TantivySlice(hits + rest.hits, rest.next_position, total)
 
-    def _after_window(self, plan: QueryPlan, asked: Query, offset: int, wanted: int, total: int) -> Slice:
+    def _after_window(
+        self, plan: QueryPlan, asked: Query, offset: int, wanted: int, total: int
+    ) -> TantivySlice:
         """The engine's own order from ``offset`` on: a count, since tantivy can't go on after a score."""
         hits: tuple[SearchHit, ...] = ()
         if wanted:
@@ -161,7 +165,7 @@ class GenerationSearcher:
             hits = self._plain_hits(plan, [place for _, place in found])
         reached = offset + len(hits)
         further = reached < total and (bool(hits) or not wanted)
-        return Slice(hits, CursorPosition("engine", (reached,)) if further else None, total)
+        return TantivySlice(hits, CursorPosition("engine", (reached,)) if further else None, total)
 
     def _sorted_page(
         self,
@@ -170,7 +174,7 @@ class GenerationSearcher:
         position: CursorPosition | None,
         field_name: str,
         order: tantivy.Order,
-    ) -> Slice:
+    ) -> TantivySlice:
         """An explicit order. The place is the last key, how many hits had it, and about where it stood."""
         asked = self._queries.matching(relaxation, query)
         total = _total(self._searcher.search(asked, limit=1))
@@ -196,11 +200,13 @@ class GenerationSearcher:
         chosen = later[: query.size]
         hits = self._plain_hits(relaxation.plan, [place for _, place in chosen])
         if len(later) <= query.size:
-            return Slice(hits, None, total)
+            return TantivySlice(hits, None, total)
         last_key = chosen[-1][0]
         same = sum(1 for chosen_key, _ in chosen if chosen_key == last_key)
         same += int(repeats) if position and key == last_key else 0
-        return Slice(hits, CursorPosition("engine", (last_key, same, int(offset) + len(chosen))), total)
+        return TantivySlice(
+            hits, CursorPosition("engine", (last_key, same, int(offset) + len(chosen))), total
+        )
 
     def _plain_hits(self, plan: QueryPlan, places: list[Place]) -> tuple[SearchHit, ...]:
         return tuple(plain_hit(plan, stored) for stored in self._stored_hits(places))

@@ -16,7 +16,7 @@ from uuid import UUID
 import tantivy
 from tantivy import Query
 
-from services.catalog.adapters.tantivy_generations import Generation
+from services.catalog.adapters.tantivy_generations import TantivyGeneration
 from services.catalog.adapters.tantivy_schema import to_tantivy, uuid_of
 from services.catalog.domain.search import SearchDocument, UpsertOutcome
 from services.catalog.ports import CatalogIndexError, IndexLockedError
@@ -27,7 +27,7 @@ LOOKUP_BATCH = 1_000
 class GenerationWriter:
     """The one writer of a generation. Not for use by two threads at once, unless through a lock."""
 
-    def __init__(self, generation: Generation, *, memory_bytes: int, threads: int) -> None:
+    def __init__(self, generation: TantivyGeneration, *, memory_bytes: int, threads: int) -> None:
         self._generation = generation
         self._memory_bytes = memory_bytes
         self._threads = threads

@@ -29,7 +29,7 @@ class CursorPosition:
     step: int = 0
 
 
-class CursorCodec:
+class SearchCursorCodec:
     """Writes and reads cursors. ``secret`` is shared by all processes that answer one installation."""
 
     def __init__(self, secret: str) -> None:

@@ -22,7 +22,7 @@ class StoredHit:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class RankedCandidate:
     """One of the engine's first candidates with our score. ``key`` decides between equal scores."""
 
     score: float
@@ -30,16 +30,17 @@ class Candidate:
     stored: StoredHit
 
 
-def ranked(plan: QueryPlan, found: Iterable[StoredHit]) -> list[Candidate]:
+def ranked(plan: QueryPlan, found: Iterable[StoredHit]) -> list[RankedCandidate]:
     """Candidates in our order: by score, then by id."""
     candidates = [
-        Candidate(round(score(plan, stored.features), 6), str(stored.dataset_id), stored) for stored in found
+        RankedCandidate(round(score(plan, stored.features), 6), str(stored.dataset_id), stored)
+        for stored in found
     ]
     candidates.sort(key=_order)
     return candidates
 
 
-def after(candidates: Sequence[Candidate], position: CursorPosition | None) -> list[Candidate]:
+def after(candidates: Sequence[RankedCandidate], position: CursorPosition | None) -> list[RankedCandidate]:
     """The candidates behind a position within the window; all of them without one."""
     if position is None:
         return list(candidates)
@@ -47,12 +48,12 @@ def after(candidates: Sequence[Candidate], position: CursorPosition | None) -> l
     return [candidate for candidate in candidates if _order(candidate) > last]
 
 
-def position_of(candidate: Candidate) -> CursorPosition:
+def position_of(candidate: RankedCandidate) -> CursorPosition:
     """Where the page behind this candidate begins."""
     return CursorPosition("window", (candidate.score, candidate.key))
 
 
-def explained_hit(plan: QueryPlan, candidate: Candidate) -> SearchHit:
+def explained_hit(plan: QueryPlan, candidate: RankedCandidate) -> SearchHit:
     """A result that our order placed, with the reasons."""
     stored = candidate.stored
     marked = highlights(plan, stored.title, stored.description)
@@ -66,5 +67,5 @@ def plain_hit(plan: QueryPlan, stored: StoredHit) -> SearchHit:
     return SearchHit(stored.dataset_id, stored.title, None, marked, ())
 
 
-def _order(candidate: Candidate) -> tuple[float, str]:
+def _order(candidate: RankedCandidate) -> tuple[float, str]:
     return -candidate.score, candidate.key

@@ -29,10 +29,10 @@ from shared.identity.sql_rules import condition
 from shared.identity.viewer import Viewer
 
 __all__ = [
-    "AgencyView",
-    "DatasetView",
+    "DirectoryAgencyView",
     "OpenPublisher",
     "PersonView",
+    "RequestedDatasetView",
     "TokenView",
     "agency_views",
     "open_publishers",
@@ -46,7 +46,7 @@ REQUESTS_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
-class AgencyView:
+class DirectoryAgencyView:
     """An agency with its spellings."""
 
     agency_id: UUID
@@ -56,7 +56,7 @@ class AgencyView:
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetView:
+class RequestedDatasetView:
     """What governance knows of a dataset that the viewer may see."""
 
     dataset_id: UUID
@@ -103,7 +103,7 @@ class TokenView:
 
 async def visible_dataset(
     connection: AsyncConnection, viewer: Viewer, dataset_id: UUID
-) -> DatasetView | None:
+) -> RequestedDatasetView | None:
     """Return the dataset, or ``None`` if there is none that ``viewer`` may see."""
     known = KnownDatasets(KNOWN_DATASETS)
     statement = select(KNOWN_DATASETS).where(
@@ -112,7 +112,7 @@ async def visible_dataset(
     row = (await connection.execute(statement)).one_or_none()
     if row is None:
         return None
-    return DatasetView(
+    return RequestedDatasetView(
         row.dataset_id, row.title, row.agency_id, row.agency_name, row.access_level, row.landing_page
     )
 
@@ -141,7 +141,7 @@ async def request_seen_by(
     return request_of(row) if row is not None else None
 
 
-async def agency_views(connection: AsyncConnection, viewer: Viewer) -> list[AgencyView]:
+async def agency_views(connection: AsyncConnection, viewer: Viewer) -> list[DirectoryAgencyView]:
     """Return every agency with its spellings, by name.
 
     A spelling that was found in records is left out where ``viewer`` sees none of them.
@@ -156,7 +156,8 @@ async def agency_views(connection: AsyncConnection, viewer: Viewer) -> list[Agen
         aliases.setdefault(row.agency_id, []).append(row.spelling)
     rows = await connection.execute(select(AGENCIES).order_by(AGENCIES.c.name))
     return [
-        AgencyView(row.agency_id, row.code, row.name, tuple(aliases.get(row.agency_id, ()))) for row in rows
+        DirectoryAgencyView(row.agency_id, row.code, row.name, tuple(aliases.get(row.agency_id, ())))
+        for row in rows
     ]
 
 

@@ -14,7 +14,7 @@ from rapidfuzz import fuzz
 
 from shared.datasets.publisher_names import normalize_publisher
 
-__all__ = ["IMPORT_RULE", "AgencyName", "Candidate", "PublisherMatch", "PublisherNames"]
+__all__ = ["IMPORT_RULE", "AgencyCandidate", "AgencyName", "PublisherMatch", "PublisherNames"]
 
 IMPORT_RULE = "import"
 """What settled a spelling that stood in an imported list of agencies."""
@@ -42,7 +42,7 @@ class AgencyName:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class AgencyCandidate:
     """An agency that a spelling might mean. ``similarity`` is 0 to 100."""
 
     agency_id: UUID
@@ -56,7 +56,7 @@ class PublisherMatch:
 
     agency_id: UUID | None
     rule: str
-    candidates: tuple[Candidate, ...] = ()
+    candidates: tuple[AgencyCandidate, ...] = ()
 
 
 class PublisherNames:
@@ -126,10 +126,10 @@ def _longest_inside(words: list[str], known: Sequence[tuple[AgencyName, str]]) -
     return best[1] if best else None
 
 
-def _ranked(wanted: str, known: Sequence[tuple[AgencyName, str]]) -> list[Candidate]:
-    best: dict[UUID, Candidate] = {}
+def _ranked(wanted: str, known: Sequence[tuple[AgencyName, str]]) -> list[AgencyCandidate]:
+    best: dict[UUID, AgencyCandidate] = {}
     for agency, name in known:
         similarity = max(fuzz.ratio(wanted, name), fuzz.token_sort_ratio(wanted, name))
         if agency.agency_id not in best or similarity > best[agency.agency_id].similarity:
-            best[agency.agency_id] = Candidate(agency.agency_id, agency.name, round(similarity, 1))
+            best[agency.agency_id] = AgencyCandidate(agency.agency_id, agency.name, round(similarity, 1))
     return sorted(best.values(), key=lambda candidate: (-candidate.similarity, candidate.name))

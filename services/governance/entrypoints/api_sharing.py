@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import IntegrityError
 
 from services.governance.adapters.sql_reading import (
-    DatasetView,
+    RequestedDatasetView,
     request_seen_by,
     requests_seen_by,
     visible_dataset,
@@ -56,7 +56,7 @@ class RequestDraft(RequestContent):
     dataset_id: UUID
 
 
-class Step(BaseModel):
+class StepBody(BaseModel):
     """A step to take on a request. A decision needs a reason; sending it in again needs content."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
@@ -107,7 +107,7 @@ def build_sharing_api(store: Store, ports: GovernancePorts) -> APIRouter:
 
     @router.post("/{request_id}/{action}")
     async def act_on(
-        request_id: UUID, action: Action, step: Step, request: Request, viewer: ViewerDependency
+        request_id: UUID, action: Action, step: StepBody, request: Request, viewer: ViewerDependency
     ) -> Response:
         """Return, approve, deny, resubmit or withdraw. ``If-Match`` names the version you decided on."""
         async with store.read() as connection:
@@ -141,7 +141,7 @@ async def open_request(
     dataset_id: UUID,
     content: NewRequest,
     form_key: str | None = None,
-) -> tuple[DatasetView, SharingRequest | None]:
+) -> tuple[RequestedDatasetView, SharingRequest | None]:
     """Open a request, unless the data is public. Raises the 404 problem for a dataset nobody may see."""
     dataset = await visible_dataset(work.connection, viewer, dataset_id)
     if dataset is None or viewer.person_id is None:
@@ -169,7 +169,7 @@ async def open_request_once(
     content: NewRequest,
     *,
     form_key: str,
-) -> tuple[DatasetView, SharingRequest | None]:
+) -> tuple[RequestedDatasetView, SharingRequest | None]:
     """Open the request of a form: sent twice, even at the same moment, it opens one.
 
     Raises ``FormSentBeforeError`` where the form was sent before with other words.
@@ -208,7 +208,7 @@ async def carry_on(
         )
 
 
-def public_answer(dataset: DatasetView) -> dict[str, Any]:
+def public_answer(dataset: RequestedDatasetView) -> dict[str, Any]:
     """Return what is answered for data that anybody may have already."""
     return {
         "answer": "here-it-is",

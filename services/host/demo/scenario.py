@@ -56,7 +56,7 @@ class SignInLink:
     url: str
 
 
-class DatasetAct(NamedTuple):
+class DemoAct(NamedTuple):
     """A button on a dataset's page: a form is posted to ``href``; ``meaning`` says what it will do."""
 
     label: str
@@ -156,16 +156,16 @@ class Demo:
         self._file.change(degraded=self.degraded - set(names))
         return [await self._begin("repair", DEGRADATIONS[each]) for each in names]
 
-    def acts_on(self, identifier: str) -> list[DatasetAct]:
+    def acts_on(self, identifier: str) -> list[DemoAct]:
         """Return the buttons of a dataset's page: break it or repair it, where a fault strikes it."""
         acts = []
         for one in DEGRADATIONS.values():
             if sample_dataset(one.dataset_slug).identifier != identifier:
                 continue
             if one.name in self.degraded:
-                acts.append(DatasetAct("Repair this", f"/demo/repair/{one.dataset_slug}", GOOD_AGAIN))
+                acts.append(DemoAct("Repair this", f"/demo/repair/{one.dataset_slug}", GOOD_AGAIN))
             else:
-                acts.append(DatasetAct("Break this", f"/demo/degrade/{one.dataset_slug}", one.what_happens))
+                acts.append(DemoAct("Break this", f"/demo/degrade/{one.dataset_slug}", one.what_happens))
         return acts
 
     async def send_poison(self) -> None:

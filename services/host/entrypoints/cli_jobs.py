@@ -9,7 +9,7 @@ import typer
 from services.host.entrypoints.cli_options import (
     AsJson,
     DataDir,
-    Profile,
+    InstallationProfile,
     ProfileOption,
     RemoteAPI,
     RemoteToken,
@@ -31,7 +31,7 @@ def add_jobs(app: typer.Typer) -> None:
         data_dir: DataDir = None,
         api: RemoteAPI = None,
         token: RemoteToken = None,
-        profile: ProfileOption = Profile.EMBEDDED,
+        profile: ProfileOption = InstallationProfile.EMBEDDED,
     ) -> None:
         """List parked jobs with the reason of each."""
         from services.host.entrypoints.cli_output import show_json, show_table
@@ -53,7 +53,7 @@ def add_jobs(app: typer.Typer) -> None:
         data_dir: DataDir = None,
         api: RemoteAPI = None,
         token: RemoteToken = None,
-        profile: ProfileOption = Profile.EMBEDDED,
+        profile: ProfileOption = InstallationProfile.EMBEDDED,
     ) -> None:
         """Make a parked job due again, as if nobody had tried it."""
         from services.host.entrypoints.cli_output import say

@@ -9,7 +9,13 @@ from typing import Annotated
 import typer
 
 from services.host.entrypoints.cli_errors import run, told_in_one_line
-from services.host.entrypoints.cli_options import AsJson, DataDir, Profile, ProfileOption, settings_with
+from services.host.entrypoints.cli_options import (
+    AsJson,
+    DataDir,
+    InstallationProfile,
+    ProfileOption,
+    settings_with,
+)
 
 __all__ = ["add_keeping"]
 
@@ -100,7 +106,7 @@ def _add_accept_loss(app: typer.Typer) -> None:
         reason: Annotated[str, typer.Option("--reason", help="Why no backup is put back; it is kept.")],
         as_json: AsJson = False,
         data_dir: DataDir = None,
-        profile: ProfileOption = Profile.EMBEDDED,
+        profile: ProfileOption = InstallationProfile.EMBEDDED,
     ) -> None:
         """Go on without what was lost: read again what the log still has. No server may run."""
         from services.host.entrypoints.cli_output import say, show_json
@@ -113,7 +119,7 @@ def _add_accept_loss(app: typer.Typer) -> None:
         by = getpass.getuser()
         accepted = run(
             accept_in_cluster(what, by=by, reason=reason)
-            if profile is Profile.CLUSTER
+            if profile is InstallationProfile.CLUSTER
             else accept_in_directory(settings, what, by=by, reason=reason)
         )
         if as_json:

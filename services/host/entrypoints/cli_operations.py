@@ -11,7 +11,7 @@ from services.host.entrypoints.cli_errors import FAILED, CommandError
 from services.host.entrypoints.cli_options import (
     AsJson,
     DataDir,
-    Profile,
+    InstallationProfile,
     ProfileOption,
     RemoteAPI,
     RemoteToken,
@@ -55,7 +55,7 @@ def _add_status(app: typer.Typer) -> None:
         data_dir: DataDir = None,
         api: RemoteAPI = None,
         token: RemoteToken = None,
-        profile: ProfileOption = Profile.EMBEDDED,
+        profile: ProfileOption = InstallationProfile.EMBEDDED,
     ) -> None:
         """Is it well? Exit code 1 if something needs a person."""
         from services.host.entrypoints.cli_output import say, show_json, show_table
@@ -99,7 +99,7 @@ def _add_reading(group: typer.Typer) -> None:
         data_dir: DataDir = None,
         api: RemoteAPI = None,
         token: RemoteToken = None,
-        profile: ProfileOption = Profile.EMBEDDED,
+        profile: ProfileOption = InstallationProfile.EMBEDDED,
     ) -> None:
         """List dead letters, the latest first."""
         from services.host.entrypoints.cli_output import show_json, show_table
@@ -134,7 +134,7 @@ def _add_reading(group: typer.Typer) -> None:
         data_dir: DataDir = None,
         api: RemoteAPI = None,
         token: RemoteToken = None,
-        profile: ProfileOption = Profile.EMBEDDED,
+        profile: ProfileOption = InstallationProfile.EMBEDDED,
     ) -> None:
         """Show one dead letter with its reason, headers and value."""
         from services.host.entrypoints.cli_output import show_json
@@ -181,7 +181,7 @@ def _add_replay(group: typer.Typer) -> None:
         data_dir: DataDir = None,
         api: RemoteAPI = None,
         token: RemoteToken = None,
-        profile: ProfileOption = Profile.EMBEDDED,
+        profile: ProfileOption = InstallationProfile.EMBEDDED,
     ) -> None:
         """Have dead letters handled again by the group that failed. Exit code 1 if one fails again."""
         if not (ids or everything or topic or consumer_group):
@@ -210,7 +210,7 @@ def _add_discard(group: typer.Typer) -> None:
         data_dir: DataDir = None,
         api: RemoteAPI = None,
         token: RemoteToken = None,
-        profile: ProfileOption = Profile.EMBEDDED,
+        profile: ProfileOption = InstallationProfile.EMBEDDED,
     ) -> None:
         """Decide that dead letters are never handled. Who, when and why is kept; a replay stays possible."""
         from services.host.entrypoints.cli_output import say, show_json

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsJson",
     "DataDir",
-    "Profile",
+    "InstallationProfile",
     "ProfileOption",
     "RemoteAPI",
     "RemoteToken",
@@ -29,7 +29,7 @@ __all__ = [
 T = TypeVar("T")
 
 
-class Profile(StrEnum):
+class InstallationProfile(StrEnum):
     """How an installation runs."""
 
     EMBEDDED = "embedded"
@@ -41,7 +41,7 @@ def _unless_named_otherwise(
 ) -> str | None:
     """Leave out what only the environment says, where the command line names another Nutmeg."""
     # What the command line gives is taken first, so it is known here.
-    is_named = context.params.get("data_dir") or context.params.get("profile") == Profile.CLUSTER
+    is_named = context.params.get("data_dir") or context.params.get("profile") == InstallationProfile.CLUSTER
     source = context.get_parameter_source(parameter.name or "")
     return None if is_named and source is not None and source.name == "ENVIRONMENT" else value
 
@@ -75,7 +75,7 @@ RemoteToken = Annotated[
 
 
 ProfileOption = Annotated[
-    Profile,
+    InstallationProfile,
     typer.Option(
         "--profile",
         help="cluster: look at its databases and at Kafka oneself, by the settings in the environment.",
@@ -90,7 +90,7 @@ class Target:
     data_dir: Path | None
     api: str | None = None
     token: str | None = None
-    profile: Profile = Profile.EMBEDDED
+    profile: InstallationProfile = InstallationProfile.EMBEDDED
     may_create: bool = False
     """Whether the command may begin a new data directory; one that only asks must not."""
 
@@ -104,7 +104,7 @@ def settings_with(**given: Any) -> "HostSettings":
 
 def answer_of(target: Target, act: Callable[["Connection"], Awaitable[T]]) -> T:
     """Connect, do ``act``, and return its answer. Raises ``CommandError``."""
-    if target.profile is Profile.CLUSTER and target.api is None:
+    if target.profile is InstallationProfile.CLUSTER and target.api is None:
         return run(_answer_in_cluster(act))
     from services.host.entrypoints.cli_connection import connected
 

@@ -16,7 +16,7 @@ from services.notify.migrations.tables import (
     NOTIFICATIONS,
     PEOPLE,
 )
-from services.notify.routing.domain.recipients import Directory, KnownPerson, Ownership
+from services.notify.routing.domain.recipients import KnownPeople, KnownPerson, Ownership
 from shared.events.governance import AgencyState, PersonState
 from shared.identity.viewer import Grant, Role
 from shared.store.chunks import chunks
@@ -81,10 +81,10 @@ class PeopleRepository:
             [{"agency_id": agency.agency_id, "name": agency.name} for agency in agencies],
         )
 
-    async def directory(self, work: UnitOfWork) -> Directory:
+    async def directory(self, work: UnitOfWork) -> KnownPeople:
         """Return everybody whom routing may choose from."""
         rows = await work.connection.execute(_EVERYBODY)
-        return Directory([KnownPerson(row.person_id, _grants(row.grants)) for row in rows])
+        return KnownPeople([KnownPerson(row.person_id, _grants(row.grants)) for row in rows])
 
     async def ownership(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> dict[UUID, Ownership]:
         """Return whose these datasets are; unknown ones are left out."""

@@ -8,7 +8,7 @@ from services.quality.alerts.reader import AlertFilter, alerts_seen_by
 from services.quality.evaluation.reader import AgencySummary, summaries
 from shared.http.viewing import ViewerDependency, access
 from shared.store.engine import Store
-from shared.web.elements import Column, Kind
+from shared.web.elements import Kind, TableColumn
 from shared.web.templating import build_templates
 
 __all__ = ["build_pages"]
@@ -29,7 +29,10 @@ SCORE_WORDS = (
     ("freshness", "As fresh as promised"),
     ("profile", "Cells filled in"),
 )
-COLUMNS = ("Agency", *(Column(words, is_numeric=True) for words in (*dict(SCORE_WORDS).values(), "Datasets")))
+COLUMNS = (
+    "Agency",
+    *(TableColumn(words, is_numeric=True) for words in (*dict(SCORE_WORDS).values(), "Datasets")),
+)
 
 
 def build_pages(store: Store) -> APIRouter:

@@ -14,7 +14,7 @@ from services.catalog.adapters.sql_datasets import SqlIndexLedger
 from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
 from services.catalog.commands.indexing import IndexWorker
 from services.catalog.commands.reconciling import ReconcileSchedule
-from services.catalog.domain.cursor import CursorCodec
+from services.catalog.domain.cursor import SearchCursorCodec
 from services.catalog.domain.search import SearchDocument, UpsertOutcome
 from services.catalog.ports import CatalogIndex, CatalogIndexError
 from shared.clock import SimulatedClock
@@ -236,7 +236,7 @@ async def test_an_index_that_was_away_gets_what_it_missed(tmp_path: Path, clock:
     made: list[AbsentIndex] = []
 
     async def open_index() -> CatalogIndex:
-        index = await TantivyCatalogIndex.open(tmp_path / "index", codec=CursorCodec("secret"))
+        index = await TantivyCatalogIndex.open(tmp_path / "index", codec=SearchCursorCodec("secret"))
         made.append(AbsentIndex(index))
         return made[0]
 

@@ -11,7 +11,7 @@ from services.notify.inbox.commands import acknowledge_item, delete_finished
 from services.notify.inbox.domain.items import ItemState
 from services.notify.migrations.tables import DELIVERIES, INBOX_ENTRIES, INBOX_ITEMS, NOTIFICATIONS
 from services.notify.routing.commands.alerts import escalate_unacknowledged
-from services.notify.routing.domain.recipients import Directory, KnownPerson, Ownership, next_in_line
+from services.notify.routing.domain.recipients import KnownPeople, KnownPerson, Ownership, next_in_line
 from services.notify.settings import NotifySettings
 from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved
 from shared.events.governance import GrantState, PersonChanged, PersonState
@@ -163,7 +163,7 @@ async def test_a_summary_that_falls_to_nobody_goes_to_the_operators(start: Start
 
 
 def test_the_next_in_line_is_an_officer_who_was_not_told_else_the_chief() -> None:
-    directory = Directory(
+    directory = KnownPeople(
         [
             KnownPerson(OFFICER, frozenset({Grant(Role.AGENCY_DATA_OFFICER, AGENCY)})),
             KnownPerson(CHIEF, frozenset({Grant(Role.CHIEF_DATA_OFFICER)})),

@@ -5,10 +5,10 @@ from uuid import UUID
 
 import pytest
 
-from services.catalog.domain.cursor import CursorCodec, CursorPosition
+from services.catalog.domain.cursor import CursorPosition, SearchCursorCodec
 from services.catalog.domain.search import InvalidSearchError, SearchQuery, ViewerScope
 
-CODEC = CursorCodec("a secret of this test")
+CODEC = SearchCursorCodec("a secret of this test")
 QUERY = SearchQuery("wells", filters={"agency": frozenset({"a", "b"})}, viewer=ViewerScope.government())
 POSITIONS = [
     CursorPosition("window", (1934.6, str(UUID(int=7))), 2),
@@ -64,6 +64,6 @@ def test_a_made_up_cursor_is_refused(made_up: str) -> None:
 
 
 def test_a_cursor_of_another_installation_is_refused() -> None:
-    cursor = CursorCodec("another secret").encode(QUERY, POSITIONS[0])
+    cursor = SearchCursorCodec("another secret").encode(QUERY, POSITIONS[0])
     with pytest.raises(InvalidSearchError, match="not issued here"):
         CODEC.decode(replace(QUERY, cursor=cursor))

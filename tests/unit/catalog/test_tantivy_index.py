@@ -14,11 +14,11 @@ from uuid import UUID
 import pytest
 
 from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
-from services.catalog.domain.cursor import CursorCodec
+from services.catalog.domain.cursor import SearchCursorCodec
 from services.catalog.domain.search import SearchDocument, SearchQuery, UpsertOutcome
 from services.catalog.ports import CatalogIndexError, IndexLockedError
 
-CODEC = CursorCodec("a secret of this test")
+CODEC = SearchCursorCodec("a secret of this test")
 PROJECT_ROOT = Path(__file__).parent.parent.parent.parent
 
 WRITER = """
@@ -26,7 +26,7 @@ import asyncio, sys
 from pathlib import Path
 from uuid import UUID
 from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
-from services.catalog.domain.cursor import CursorCodec
+from services.catalog.domain.cursor import SearchCursorCodec
 from services.catalog.domain.search import SearchDocument
 
 async def documents(revision):
@@ -34,7 +34,7 @@ async def documents(revision):
         yield SearchDocument(UUID(int=number), revision, f"Wells {number} revision {revision}")
 
 async def main(folder, revision):
-    index = await TantivyCatalogIndex.open(folder, codec=CursorCodec("x"))
+    index = await TantivyCatalogIndex.open(folder, codec=SearchCursorCodec("x"))
     while True:
         revision += 1
         await index.upsert([document async for document in documents(revision)])

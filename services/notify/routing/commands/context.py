@@ -8,7 +8,7 @@ from uuid import UUID
 from services.notify.delivery.commands import KeptMessages
 from services.notify.inbox.commands import Inbox
 from services.notify.inbox.domain.items import InboxItem, Recipient
-from services.notify.routing.domain.recipients import Directory, Ownership, operators, owners_of
+from services.notify.routing.domain.recipients import KnownPeople, Ownership, operators, owners_of
 from services.notify.routing.repository import FreshnessRepository, PeopleRepository
 from shared.datasets.read_model import KnownDatasets
 from shared.errors import NotReadyError
@@ -108,7 +108,7 @@ def agency_name_of(agency_id: UUID | str) -> str:
     return f"agency {agency_id}"
 
 
-def _missing(item: InboxItem, ownership: Ownership | None, directory: Directory) -> str | None:
+def _missing(item: InboxItem, ownership: Ownership | None, directory: KnownPeople) -> str | None:
     """Return what has to be known before an item can be routed; None if all is."""
     if ownership is None:
         return dataset_name_of(item.dataset_id) if item.dataset_id else None

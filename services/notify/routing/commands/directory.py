@@ -13,7 +13,7 @@ from services.notify.routing.commands.context import (
     dataset_name_of,
 )
 from services.notify.routing.domain.entitlement import is_lost
-from services.notify.routing.domain.recipients import Directory, owners_of
+from services.notify.routing.domain.recipients import KnownPeople, owners_of
 from shared.consuming.handling import Outcome
 from shared.consuming.waiting_events import forget_waiting, wake_waiting
 from shared.events.envelope import Event
@@ -120,7 +120,7 @@ async def hand_over_alerts(work: UnitOfWork, context: RoutingContext, dataset_id
 
 
 async def _withdraw_lost(
-    work: UnitOfWork, context: RoutingContext, known: Directory, changed: Collection[UUID]
+    work: UnitOfWork, context: RoutingContext, known: KnownPeople, changed: Collection[UUID]
 ) -> None:
     """Take from people what came to them by rights that they have no more, whether it was sent or not."""
     before = {person.person_id: person.grants for person in known.people if person.person_id in changed}

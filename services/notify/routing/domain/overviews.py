@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 from services.notify.inbox.domain.items import BASELINE_KIND, InboxItem, ItemState, Recipient
 from services.notify.inbox.domain.workload import list_path
-from services.notify.routing.domain.recipients import Directory
+from services.notify.routing.domain.recipients import KnownPeople
 from shared.events.quality import AgencySummaryLine, BaselineSummarised
 from shared.identity.viewer import Role
 
@@ -25,7 +25,7 @@ class Overview:
     covers_all: bool
 
 
-def overviews(summary: BaselineSummarised, directory: Directory) -> list[Overview]:
+def overviews(summary: BaselineSummarised, directory: KnownPeople) -> list[Overview]:
     """Return one overview per person who answers for agencies of the harvest, in a stable order.
 
     An agency that nobody answers for, where there is no chief data officer either, comes to the operators.

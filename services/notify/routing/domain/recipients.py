@@ -13,7 +13,7 @@ from shared.identity.sharing_rights import MAY_DECIDE
 from shared.identity.viewer import Grant, Role, Viewer
 
 __all__ = [
-    "Directory",
+    "KnownPeople",
     "KnownPerson",
     "Ownership",
     "Recipient",
@@ -47,7 +47,7 @@ class Ownership:
 
 
 @dataclass(frozen=True, slots=True)
-class Directory:
+class KnownPeople:
     """Everybody whom routing may choose from."""
 
     people: Sequence[KnownPerson]
@@ -59,9 +59,9 @@ class Directory:
         """Return who has ``role`` for this agency (``None``: for all), in a stable order."""
         return sorted(person.person_id for person in self.people if person.holds(role, agency_id))
 
-    def deciding_on(self, request: SharingRequestState) -> "Directory":
+    def deciding_on(self, request: SharingRequestState) -> "KnownPeople":
         """Return those who may decide on a sharing request: nobody is told of one that they may not open."""
-        return Directory(
+        return KnownPeople(
             [
                 person
                 for person in self.people
@@ -69,12 +69,14 @@ class Directory:
             ]
         )
 
-    def without(self, person_id: UUID | None) -> "Directory":
+    def without(self, person_id: UUID | None) -> "KnownPeople":
         """Return everybody but one."""
-        return Directory([person for person in self.people if person.person_id != person_id])
+        return KnownPeople([person for person in self.people if person.person_id != person_id])
 
 
-def owners_of(ownership: Ownership, directory: Directory, *, exclude: UUID | None = None) -> list[Recipient]:
+def owners_of(
+    ownership: Ownership, directory: KnownPeople, *, exclude: UUID | None = None
+) -> list[Recipient]:
     """Return who answers for a dataset: its steward; else the agency's data officers; else the chief.
 
     ``exclude`` is somebody whom it must not come to: nobody decides on a request of their own. Empty only if
@@ -97,7 +99,7 @@ def owners_of(ownership: Ownership, directory: Directory, *, exclude: UUID | Non
 
 
 def agency_officers(
-    agency_id: UUID | None, agency_name: str | None, directory: Directory, why: str
+    agency_id: UUID | None, agency_name: str | None, directory: KnownPeople, why: str
 ) -> list[Recipient]:
     """Return an agency's data officers, else the chief data officers, with ``why`` it comes to them."""
     if agency_id is not None:
@@ -111,7 +113,7 @@ def agency_officers(
 
 
 def next_in_line(
-    ownership: Ownership, directory: Directory, *, told: Collection[UUID], why: str
+    ownership: Ownership, directory: KnownPeople, *, told: Collection[UUID], why: str
 ) -> list[Recipient]:
     """Return who hears of what those ``told`` left lying: the agency's data officers, else the chief's."""
     if ownership.agency_id is not None:
@@ -124,7 +126,7 @@ def next_in_line(
     return _all((one for one in chiefs if one not in told), f"{why}; it comes to you as chief data officer.")
 
 
-def operators(directory: Directory, why: str) -> list[Recipient]:
+def operators(directory: KnownPeople, why: str) -> list[Recipient]:
     """Return the operators of the installation."""
     return _all(directory.holding(Role.OPERATOR, None), f"{why}, and you operate this installation.")
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from services.notify.delivery.domain import NotifiedItem, OutgoingEmail, compose
 from services.notify.inbox.domain.items import Change, InboxItem
 from services.notify.routing.domain.overviews import item_of_overview, overviews
-from services.notify.routing.domain.recipients import Directory, KnownPerson
+from services.notify.routing.domain.recipients import KnownPeople, KnownPerson
 from shared.events.quality import AgencySummaryLine, BaselineSummarised
 from shared.identity.viewer import Grant, Role
 
@@ -47,7 +47,7 @@ def person(person_id: UUID, *grants: Grant) -> KnownPerson:
     return KnownPerson(person_id, frozenset(grants))
 
 
-EVERYBODY = Directory(
+EVERYBODY = KnownPeople(
     [
         person(OFFICER, Grant(Role.AGENCY_DATA_OFFICER, ROADS)),
         person(TWICE, Grant(Role.AGENCY_DATA_OFFICER, ROADS), Grant(Role.AGENCY_DATA_OFFICER, HEALTH)),
@@ -59,7 +59,7 @@ EVERYBODY = Directory(
 WHOLE = summary(line(ROADS, stale=3, late=1), line(HEALTH, late=2), line(PARKS), line(None, stale=1))
 
 
-def told(directory: Directory = EVERYBODY) -> dict[UUID, InboxItem]:
+def told(directory: KnownPeople = EVERYBODY) -> dict[UUID, InboxItem]:
     return {
         one.recipient.person_id: item_of_overview(WHOLE, one, NAMES, topic="quality.notices", now=NOW)
         for one in overviews(WHOLE, directory)
@@ -88,10 +88,10 @@ def test_what_nobody_answers_for_comes_to_the_operators() -> None:
     officer = person(OFFICER, Grant(Role.AGENCY_DATA_OFFICER, ROADS))
     operator = person(OPERATOR, Grant(Role.OPERATOR))
     found = {
-        one.recipient.person_id: len(one.lines) for one in overviews(WHOLE, Directory([officer, operator]))
+        one.recipient.person_id: len(one.lines) for one in overviews(WHOLE, KnownPeople([officer, operator]))
     }
     assert found == {OFFICER: 1, OPERATOR: 3}
-    assert overviews(WHOLE, Directory([])) == []
+    assert overviews(WHOLE, KnownPeople([])) == []
 
 
 def test_links_lead_to_the_lists_of_what_is_wrong_with_the_agencies_of_the_reader() -> None:
@@ -109,7 +109,7 @@ def test_links_lead_to_the_lists_of_what_is_wrong_with_the_agencies_of_the_reade
 
 def test_many_agencies_make_a_bounded_matter() -> None:
     many = summary(*(line(UUID(int=1_000 + number), stale=1) for number in range(300)))
-    (one,) = overviews(many, Directory([person(CHIEF, Grant(Role.CHIEF_DATA_OFFICER))]))
+    (one,) = overviews(many, KnownPeople([person(CHIEF, Grant(Role.CHIEF_DATA_OFFICER))]))
     item = item_of_overview(many, one, {}, topic="quality.notices", now=NOW)
     assert len(item.details) == 13
     assert item.details[-1] == ("More agencies", "", "288")

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from services.notify.routing.domain.recipients import (
-    Directory,
+    KnownPeople,
     KnownPerson,
     Ownership,
     operators,
@@ -28,8 +28,8 @@ PEOPLE = {
 }
 
 
-def directory(*person_ids: UUID) -> Directory:
-    return Directory([KnownPerson(one, frozenset({PEOPLE[one]})) for one in person_ids])
+def directory(*person_ids: UUID) -> KnownPeople:
+    return KnownPeople([KnownPerson(one, frozenset({PEOPLE[one]})) for one in person_ids])
 
 
 @pytest.mark.parametrize(
