@@ -172,15 +172,17 @@ async def assert_hits_are_exact(scene: Scene) -> None:
 async def assert_matters_are_told_once(scene: Scene) -> None:
     alerts = await scene.cluster.rows("quality", "SELECT kind, state, occurrences, version FROM alerts")
     assert alerts == [("row-count-dropped", "open", 1, 1)] * PAIRS
-    lines = "SELECT kind, COUNT(*) FROM inbox_lines JOIN matters USING (matter_id) GROUP BY kind"
+    lines = "SELECT kind, COUNT(*) FROM inbox_entries JOIN inbox_items USING (item_id) GROUP BY kind"
     told = {
         "baseline-summary": STEWARDS + 2,
         "row-count-dropped": PAIRS,
         "sharing-request-submitted": PAIRS,
     }
     assert dict(await scene.cluster.rows("notify", lines)) == told
-    tellings = await scene.cluster.rows("notify", "SELECT COUNT(*), COUNT(delivery_id) FROM tellings")
-    assert tellings == [(sum(told.values()), sum(told.values()))]
+    notifications = await scene.cluster.rows(
+        "notify", "SELECT COUNT(*), COUNT(delivery_id) FROM notifications"
+    )
+    assert notifications == [(sum(told.values()), sum(told.values()))]
     deliveries = await scene.cluster.rows("notify", "SELECT delivery_id, state FROM deliveries")
     assert {state for _, state in deliveries} == {"sent"}
     sent = [str(message["Message-ID"]).strip("<>").partition("@")[0] for message in scene.mail.accepted]

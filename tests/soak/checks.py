@@ -77,10 +77,10 @@ def _check_alerts(found: Findings, cluster: Cluster, feed: Feed, numbers: dict[U
 def _check_inbox(found: Findings, cluster: Cluster, feed: Feed, numbers: dict[UUID, int]) -> None:
     """Each alert is one line in one steward's inbox; each occurrence is told once each way, or not at all."""
     statement = (
-        "SELECT matters.dataset_id, matters.state, count(DISTINCT inbox_lines.person_id) AS people, "
-        "count(DISTINCT tellings.telling_id) AS told "
-        "FROM matters LEFT JOIN inbox_lines USING (matter_id) LEFT JOIN tellings USING (matter_id) "
-        f"WHERE matters.kind = '{ALERT_KIND}' GROUP BY matters.dataset_id, matters.state"
+        "SELECT inbox_items.dataset_id, inbox_items.state, count(DISTINCT inbox_entries.person_id) AS people, "
+        "count(DISTINCT notifications.notification_id) AS told "
+        "FROM inbox_items LEFT JOIN inbox_entries USING (item_id) LEFT JOIN notifications USING (item_id) "
+        f"WHERE inbox_items.kind = '{ALERT_KIND}' GROUP BY inbox_items.dataset_id, inbox_items.state"
     )
     known = {numbers[dataset_id]: rest for dataset_id, *rest in rows_of(cluster, "notify", statement)}
     wrong = sum(
@@ -91,8 +91,8 @@ def _check_inbox(found: Findings, cluster: Cluster, feed: Feed, numbers: dict[UU
     found.must_be("inbox lines that are not as they have to be", wrong, 0, "lines")
     unheard = {number: feed.toggles[number] - rest[2] for number, rest in known.items()}
     repeated = -sum(count for count in unheard.values() if count < 0)
-    found.must_be("tellings of alerts repeated", repeated, 0, "tellings")
-    # One that is over before its mail went out is told neither way, which takes two tellings off.
+    found.must_be("notifications of alerts repeated", repeated, 0, "notifications")
+    # One that is over before its mail went out is told neither way, which takes two notifications off.
     halves = sum(count % 2 for count in unheard.values())
     found.must_be("alerts told one way only", halves, 0, "alerts")
     over = sum(count // 2 for count in unheard.values() if count > 0)
