@@ -77,7 +77,8 @@ def _check_alerts(found: Findings, cluster: Cluster, feed: Feed, numbers: dict[U
 def _check_inbox(found: Findings, cluster: Cluster, feed: Feed, numbers: dict[UUID, int]) -> None:
     """Each alert is one line in one steward's inbox; each occurrence is told once each way, or not at all."""
     statement = (
-        "SELECT inbox_items.dataset_id, inbox_items.state, count(DISTINCT inbox_entries.person_id) AS people, "
+        "SELECT inbox_items.dataset_id, inbox_items.state, "
+        "count(DISTINCT inbox_entries.person_id) AS people, "
         "count(DISTINCT notifications.notification_id) AS told "
         "FROM inbox_items LEFT JOIN inbox_entries USING (item_id) LEFT JOIN notifications USING (item_id) "
         f"WHERE inbox_items.kind = '{ALERT_KIND}' GROUP BY inbox_items.dataset_id, inbox_items.state"
