@@ -36,7 +36,7 @@ from services.catalog.entrypoints.api_maintenance import build_maintenance_api
 from services.catalog.entrypoints.harvest_pages import build_harvest_pages
 from services.catalog.entrypoints.pages import build_pages
 from services.catalog.handlers import CHANGES_HANDLERS, DIRECTORY_HANDLERS, ENRICHMENT_HANDLERS
-from services.catalog.migrations.tables import BUS, METADATA, PRINCIPALS
+from services.catalog.migrations.tables import DELIVERY, METADATA, PRINCIPALS
 from services.catalog.ports import CatalogIndex, CatalogIndexError, CatalogPorts, CatalogReader, Downloader
 from services.catalog.settings import CatalogSettings
 from shared.clock import Clock
@@ -135,9 +135,7 @@ def bootstrap(
     ``data_dir`` holds the index, feeds on their way and the exported catalogue. ``fetcher_for`` makes the
     guarded fetcher for a size limit in bytes.
     """
-    store = Store(
-        database_url, service="catalog", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock
-    )
+    store = _store(database_url, clock)
     words = frozenset(settings.jurisdiction_words if jurisdiction_words is None else jurisdiction_words)
     wakes, bell = _Wakes(), Bell(LOOK_SECONDS) if store.is_shared else Bell()
     ports = _ports(store, clock, words, wakes, bell)
@@ -203,6 +201,17 @@ def bootstrap_cluster(ground: ProcessContext) -> ServedService:
     """Return what an api or a worker needs of it."""
     built = build_for_cluster(ground)
     return ServedService(built.service, built.authenticator)
+
+
+def _store(database_url: str, clock: Clock) -> Store:
+    return Store(
+        database_url,
+        service="catalog",
+        metadata=METADATA,
+        tables=DELIVERY,
+        migrations=MIGRATIONS,
+        clock=clock,
+    )
 
 
 def _ports(

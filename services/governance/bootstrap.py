@@ -18,7 +18,13 @@ from services.governance.entrypoints.directory_pages import build_directory_page
 from services.governance.entrypoints.pages import build_pages
 from services.governance.entrypoints.sign_in_pages import build_sign_in_pages
 from services.governance.handlers import EVENT_HANDLERS
-from services.governance.migrations.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
+from services.governance.migrations.tables import (
+    DELIVERY,
+    IDEMPOTENCY,
+    KNOWN_DATASETS,
+    METADATA,
+    PRINCIPALS,
+)
 from services.governance.ports import GovernancePorts
 from services.governance.settings import GovernanceSettings
 from shared.clock import Clock
@@ -63,7 +69,7 @@ def bootstrap(
         database_url,
         service="governance",
         metadata=METADATA,
-        tables=BUS,
+        tables=DELIVERY,
         migrations=MIGRATIONS,
         clock=clock,
     )

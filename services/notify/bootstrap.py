@@ -18,7 +18,7 @@ from services.notify.inbox.api.personal_data import build_personal_data_api
 from services.notify.inbox.commands import Inbox, delete_finished
 from services.notify.inbox.pages import build_pages
 from services.notify.inbox.repository import InboxRepository
-from services.notify.migrations.tables import BUS, KNOWN_DATASETS, METADATA, PRINCIPALS
+from services.notify.migrations.tables import DELIVERY, KNOWN_DATASETS, METADATA, PRINCIPALS
 from services.notify.routing.commands.alerts import escalate_unacknowledged
 from services.notify.routing.commands.context import RoutingContext
 from services.notify.routing.repository import FreshnessRepository, PeopleRepository
@@ -65,7 +65,7 @@ def bootstrap(
 ) -> Notify:
     """Build notify. Without a mail server in the settings, messages go to ``maildir``."""
     store = Store(
-        database_url, service="notify", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock
+        database_url, service="notify", metadata=METADATA, tables=DELIVERY, migrations=MIGRATIONS, clock=clock
     )
     kept_mail, is_alone = KeptMailRepository(), not store.is_shared
     inbox = Inbox(clock, InboxRepository(), WakeSignal(), timedelta(seconds=settings.group_wait_seconds))

@@ -23,7 +23,13 @@ from services.quality.evaluation.repository.dataset_quality import DatasetQualit
 from services.quality.evaluation.repository.first_harvests import FirstHarvestRepository
 from services.quality.evaluation.repository.measurements import MeasurementRepository
 from services.quality.handlers import DIRECTORY_HANDLERS, MEASURING_HANDLERS
-from services.quality.migrations.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
+from services.quality.migrations.tables import (
+    DELIVERY,
+    IDEMPOTENCY,
+    KNOWN_DATASETS,
+    METADATA,
+    PRINCIPALS,
+)
 from services.quality.profiling.api import build_profiling_api
 from services.quality.profiling.commands import (
     PROFILE_WORK,
@@ -99,7 +105,12 @@ def bootstrap(
     tries of files that become due after ``retries_until`` are left to another process.
     """
     store = Store(
-        database_url, service="quality", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock
+        database_url,
+        service="quality",
+        metadata=METADATA,
+        tables=DELIVERY,
+        migrations=MIGRATIONS,
+        clock=clock,
     )
     is_alone = database_url.startswith("sqlite")
     profiling = Profiling(

@@ -26,7 +26,13 @@ from services.usage.hits.api import build_hits_api
 from services.usage.hits.commands import HitRecording, forget_hits, forget_salts
 from services.usage.hits.reader import salts_of_closed_days
 from services.usage.hits.repository import DatasetNames, HitRegistry
-from services.usage.migrations.tables import BUS, IDEMPOTENCY, KNOWN_DATASETS, METADATA, PRINCIPALS
+from services.usage.migrations.tables import (
+    DELIVERY,
+    IDEMPOTENCY,
+    KNOWN_DATASETS,
+    METADATA,
+    PRINCIPALS,
+)
 from services.usage.settings import UsageSettings, UsageStreamSettings
 from shared.clock import Clock
 from shared.consuming.handling import Subscription, bind
@@ -70,7 +76,7 @@ def bootstrap(
     ``is_watching=False``: another process, a stream processor, looks for spikes and silence.
     """
     store = Store(
-        database_url, service="usage", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock
+        database_url, service="usage", metadata=METADATA, tables=DELIVERY, migrations=MIGRATIONS, clock=clock
     )
     context = UsageContext(
         datasets=KnownDatasets(KNOWN_DATASETS),

@@ -25,7 +25,11 @@ IncomingEvent = tuple[Topic, Event]
 
 def check_version(topic: Topic, event: Event) -> None:
     """Raise ``InvalidEventError`` for entity state that cannot be put in order."""
-    if topic.freshness is Deduplication.VERSION and event.data is not None and event.subjectversion is None:
+    if (
+        topic.deduplication is Deduplication.VERSION
+        and event.data is not None
+        and event.subjectversion is None
+    ):
         raise InvalidEventError(f"{event.type} {event.id} on {topic.name} has no ce_subjectversion header")
 
 
@@ -41,7 +45,7 @@ async def find_duplicates(
     verdicts: list[Outcome | None] = []
     for topic, event in arrivals:
         verdict: Outcome | None = None
-        if topic.freshness is Deduplication.VERSION:
+        if topic.deduplication is Deduplication.VERSION:
             place = (topic.name, event.subject)
             if event.subjectversion is not None:
                 if event.subjectversion <= applied.get(place, -1):
@@ -63,7 +67,7 @@ async def record_processed(arrivals: Sequence[IncomingEvent], unit_of_work: Unit
     facts = []
     now = unit_of_work.clock.now()
     for topic, event in arrivals:
-        if topic.freshness is Deduplication.INBOX:
+        if topic.deduplication is Deduplication.INBOX:
             facts.append(
                 {
                     "group_name": group,
@@ -92,7 +96,7 @@ async def _applied_versions(
 ) -> dict[tuple[str, str], int]:
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     for topic, event in arrivals:
-        if topic.freshness is Deduplication.VERSION:
+        if topic.deduplication is Deduplication.VERSION:
             wanted[topic.name].add(event.subject)
     dialect = unit_of_work.connection.dialect.name
     found: dict[tuple[str, str], int] = {}
@@ -111,7 +115,7 @@ async def _known_ids(
 ) -> set[tuple[str, str]]:
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     for topic, event in arrivals:
-        if topic.freshness is Deduplication.INBOX:
+        if topic.deduplication is Deduplication.INBOX:
             wanted[event.source].add(event.id)
     dialect = unit_of_work.connection.dialect.name
     found: set[tuple[str, str]] = set()

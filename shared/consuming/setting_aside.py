@@ -44,7 +44,7 @@ def stands_behind(
     """Return what a fact waits for because an earlier one of its key waits; None if it may be handled."""
     topic, event = arrival
     ahead = before.get((topic.name, event.subject), ())
-    if topic.freshness is Deduplication.VERSION or not ahead:
+    if topic.deduplication is Deduplication.VERSION or not ahead:
         return None
     own = record_identity(record, group)
     words = next((one.waits_for for one in ahead if one.id == own), ahead[0].waits_for)
@@ -66,7 +66,7 @@ def settle(
         topic, event = one.arrival
         place = (topic.name, event.subject)
         waiting = rows.setdefault(place, [])
-        is_version = topic.freshness is Deduplication.VERSION
+        is_version = topic.deduplication is Deduplication.VERSION
         if isinstance(one.answer, NotReadyError):
             row = _row(group, one, one.answer, waiting, now)
             if is_version and any(other.id != row.id and _is_newer(other, row) for other in waiting):

@@ -45,7 +45,7 @@ class Topic:
     name: str
     owner: str
     carries: str
-    freshness: Deduplication
+    deduplication: Deduplication
     compacted: bool
     retention_days: int | None
     partition_key_field: str | None = None

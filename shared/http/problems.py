@@ -42,7 +42,6 @@ __all__ = [
     "problem_response",
     "problem_responses",
     "unexpected_problem",
-    "unknown_resource",
 ]
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
@@ -165,19 +164,6 @@ class ProblemDocument(BaseModel):
     instance: str | None = None
     request_id: str | None = None
     errors: list[_FieldProblemDocument] | None = None
-
-
-def unknown_resource(what: str, parameter: str) -> ProblemError:
-    """Return the 404 problem of an id in a path: the same for what is unknown and what is hidden."""
-    detail = f"There is no {what} with this id that you may see."
-    cure = f"Use the id of a known {what}."
-    return ProblemError(
-        404,
-        "not-found",
-        f"There is no such {what}",
-        detail,
-        errors=[FieldProblem(detail, cure, parameter=parameter, code="unknown")],
-    )
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

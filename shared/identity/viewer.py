@@ -67,9 +67,7 @@ _SCOPES_OF_ONE_AGENCY = frozenset({TokenScope.HITS, TokenScope.EVENTS})
 INSTALLATION_ROLES = frozenset({Role.REQUESTER, Role.CHIEF_DATA_OFFICER, Role.OPERATOR})
 """Roles that are held for the whole installation: for one agency they would mean nothing."""
 
-GOVERNMENT_ROLES = frozenset(
-    {Role.STEWARD, Role.AGENCY_DATA_OFFICER, Role.CHIEF_DATA_OFFICER, Role.OPERATOR, Role.SERVICE}
-)
+GOVERNMENT_ROLES = frozenset({*STEWARDING_ROLES, Role.SERVICE})
 """Roles that may see records of visibility *government*."""
 
 

@@ -58,7 +58,7 @@ class UnitOfWork:
         Raises ``EventTooLargeError`` at once, so that the transaction ends and nothing stalls the relay;
         ``ValueError`` for entity state without ``subjectversion``, which no consumer could put in order.
         """
-        if subjectversion is None and event_type.topic.freshness is Deduplication.VERSION:
+        if subjectversion is None and event_type.topic.deduplication is Deduplication.VERSION:
             raise ValueError(f"{event_type.name} is entity state: pass subjectversion")
         cause = cause or self.cause
         event = new_event(

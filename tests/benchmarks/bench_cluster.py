@@ -33,7 +33,7 @@ import orjson
 import structlog
 
 from services.quality.bootstrap import MIGRATIONS
-from services.quality.migrations.tables import BUS, METADATA
+from services.quality.migrations.tables import DELIVERY, METADATA
 from shared.clock import SystemClock
 from shared.events.alerts import AlertOpened
 from shared.events.registry import QUALITY_ALERT_OPENED
@@ -206,7 +206,9 @@ async def raise_alerts(place: Place, rate: int) -> dict[UUID, float]:
     """Commit alerts at a steady rate; return when each was committed."""
     url = place.cluster.environment["NUTMEG_DATABASE_URL"].format(service="quality")
     clock = SystemClock()
-    store = Store(url, service="quality", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock)
+    store = Store(
+        url, service="quality", metadata=METADATA, tables=DELIVERY, migrations=MIGRATIONS, clock=clock
+    )
     await store.open()
     committed: dict[UUID, float] = {}
     begun = time.perf_counter()

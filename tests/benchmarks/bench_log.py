@@ -167,7 +167,7 @@ async def measure_loop(directory: Path, event_type: EventType, make: Callable[[i
         seconds = time.perf_counter() - started
         stop.set()
         await task
-        freshness = event_type.topic.freshness
+        freshness = event_type.topic.deduplication
         report("consume_decoded", EVENTS / seconds, "events/s", freshness=freshness, handler="none")
 
 

@@ -25,7 +25,7 @@ from services.catalog.bootstrap import MIGRATIONS
 from services.catalog.domain.cursor import SearchCursorCodec
 from services.catalog.domain.entry import CatalogEntry
 from services.catalog.domain.search import SearchDocument
-from services.catalog.migrations.tables import BUS, DATASETS, METADATA
+from services.catalog.migrations.tables import DATASETS, DELIVERY, METADATA
 from services.host.data_directory import DataDirectory
 from shared.clock import SystemClock
 from shared.events.catalog import Column, DatasetState, Distribution
@@ -169,7 +169,7 @@ def entry(document: SearchDocument) -> CatalogEntry:
 def catalog_store(url: str) -> Store:
     """Catalog's own store at an address."""
     return Store(
-        url, service="catalog", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=SystemClock()
+        url, service="catalog", metadata=METADATA, tables=DELIVERY, migrations=MIGRATIONS, clock=SystemClock()
     )
 
 

@@ -19,7 +19,7 @@ from services.catalog.domain.feed_changes import feed_line
 from services.catalog.domain.harvest import KnownRecord
 from services.catalog.domain.harvest_job import HarvestJob, HarvestSource
 from services.catalog.domain.records import DictionaryFetch, ExpectedDocument, LastReconcile, UseRecord
-from services.catalog.migrations.tables import BUS, METADATA
+from services.catalog.migrations.tables import DELIVERY, METADATA
 from shared.clock import Clock, SimulatedClock
 from shared.events.catalog import Column, Cure, DatasetRegistered, RejectedRecord
 from shared.events.envelope import new_event
@@ -42,7 +42,7 @@ async def store(databases: Databases, clock: Clock) -> AsyncIterator[Store]:
         await databases.url("catalog"),
         service="catalog",
         metadata=METADATA,
-        tables=BUS,
+        tables=DELIVERY,
         migrations=MIGRATIONS,
         clock=clock,
     )

@@ -226,7 +226,7 @@ def test_every_group_of_a_service_is_held_to_them(name: str) -> None:
 
 
 def _has_versions(type_name: str) -> bool:
-    return EVENT_TYPES[type_name].topic.freshness is Deduplication.VERSION
+    return EVENT_TYPES[type_name].topic.deduplication is Deduplication.VERSION
 
 
 def _repeated(type_name: str) -> Outcome:

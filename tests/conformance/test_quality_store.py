@@ -24,7 +24,7 @@ from services.quality.evaluation.reader import history_of, read_dataset_quality,
 from services.quality.evaluation.repository.dataset_quality import DatasetQualityRepository
 from services.quality.evaluation.repository.first_harvests import FirstHarvestRepository
 from services.quality.evaluation.repository.measurements import MeasurementRepository
-from services.quality.migrations.tables import BUS, KNOWN_DATASETS, METADATA
+from services.quality.migrations.tables import DELIVERY, KNOWN_DATASETS, METADATA
 from services.quality.profiling.domain.jobs import ProfileJob
 from services.quality.profiling.reader import count_due_jobs, postponed_jobs
 from services.quality.profiling.repository.jobs import ProfileJobRepository
@@ -54,7 +54,9 @@ HARVESTS = FirstHarvestRepository()
 async def store(databases: Databases, clock: Clock) -> AsyncIterator[Store]:
     """An empty, migrated database of each kind."""
     url = await databases.url("quality")
-    built = Store(url, service="quality", metadata=METADATA, tables=BUS, migrations=MIGRATIONS, clock=clock)
+    built = Store(
+        url, service="quality", metadata=METADATA, tables=DELIVERY, migrations=MIGRATIONS, clock=clock
+    )
     await built.open()
     yield built
     await built.close()

@@ -75,7 +75,7 @@ def test_the_example_names_its_type_owner_and_order(event_type: EventType) -> No
 
 @TYPES
 def test_the_example_carries_a_version_exactly_where_consumers_need_one(event_type: EventType) -> None:
-    needs_version = event_type.topic.freshness == "version"
+    needs_version = event_type.topic.deduplication == "version"
     assert (_decoded(event_type).subjectversion is not None) is needs_version
 
 

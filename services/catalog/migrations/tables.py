@@ -21,7 +21,7 @@ from shared.store.delivery_tables import delivery_tables
 from shared.store.types import Blob, JSONDocument, UTCDateTime
 
 METADATA = MetaData()
-BUS = delivery_tables(METADATA)
+DELIVERY = delivery_tables(METADATA)
 PRINCIPALS = principals_table(METADATA)
 
 SOURCES = Table(

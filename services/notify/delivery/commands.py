@@ -71,7 +71,7 @@ class _Attempt:
 
 @dataclass(slots=True)
 class EmailDispatcher:
-    """Turns what is to be told into messages, and sees each one through.
+    """Turns notifications into messages, and sees each one through.
 
     ``lease``: how long a message is taken for; longer than a try may take, or it is sent twice.
     """
@@ -109,7 +109,7 @@ class EmailDispatcher:
         return len(removed) + len(changed)
 
     async def batch_due(self) -> int:
-        """Make one message per person of all that is due to be told; return how many people that was."""
+        """Make one message per person of all notifications that are due; return how many people that was."""
         async with self.store.unit_of_work() as work:
             now = self.clock.now()
             people = await self.deliveries.due_people(work, now, PEOPLE_PER_TURN)
@@ -237,7 +237,7 @@ class DeliveryWorker:
 
     async def pending(self) -> int:
         async with self._store.read() as connection:
-            waiting = await self._dispatcher.deliveries.count_untold(connection)
+            waiting = await self._dispatcher.deliveries.count_waiting(connection)
         return waiting + await self.due()
 
 

@@ -27,6 +27,7 @@ from shared.store.engine import Store
 from shared.store.unit_of_work import UnitOfWork
 
 __all__ = [
+    "Announcement",
     "Inbox",
     "acknowledge_entry",
     "acknowledge_item",
@@ -51,20 +52,29 @@ class Inbox:
     group_wait: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What changed about an item, and whom to notify of it."""
+
+    item: InboxItem
+    change: Change
+    recipients: Sequence[Recipient]
+
+
 async def announce(
     work: UnitOfWork,
     inbox: Inbox,
-    announced: Sequence[tuple[InboxItem, Change, Sequence[Recipient]]],
+    announcements: Sequence[Announcement],
     *,
     wait: timedelta | None = None,
 ) -> None:
     """Put items into inboxes, and note to notify their people after ``wait``, by default the group wait."""
-    await inbox.items.add_recipients(work, {item.item_id: recipients for item, _, recipients in announced})
+    await inbox.items.add_recipients(work, {news.item.item_id: news.recipients for news in announcements})
     not_before = inbox.clock.now() + (inbox.group_wait if wait is None else wait)
     notifications = [
-        _notification(item, recipient, change, not_before)
-        for item, change, recipients in announced
-        for recipient in recipients
+        _notification(announcement, recipient, not_before)
+        for announcement in announcements
+        for recipient in announcement.recipients
     ]
     await inbox.items.enqueue(work, notifications)
     work.after_commit(inbox.wake_signal.wake)
@@ -78,22 +88,22 @@ async def announce_recovery(work: UnitOfWork, inbox: Inbox, item: InboxItem) -> 
         for recipient in await inbox.items.recipients(work, item.item_id)
         if recipient.person_id not in never_notified
     ]
-    await announce(work, inbox, [(item, Change.RESOLVED, recipients)])
+    await announce(work, inbox, [Announcement(item, Change.RESOLVED, recipients)])
 
 
 async def hand_over(work: UnitOfWork, inbox: Inbox, item: InboxItem, steward: Recipient) -> None:
     """Give an open alert to the steward that its dataset got. Who stood in and was notified keeps it."""
-    await inbox.items.withdraw_unheard(work, item.item_id, keep=steward.person_id)
+    await inbox.items.withdraw_pending(work, item.item_id, keep=steward.person_id)
     if item.state is ItemState.OPEN:
-        await announce(work, inbox, [(item, Change.OPENED, [steward])])
+        await announce(work, inbox, [Announcement(item, Change.OPENED, [steward])])
 
 
 async def escalate_items(
     work: UnitOfWork, inbox: Inbox, recipients: Mapping[UUID, Sequence[Recipient]], items: Sequence[InboxItem]
 ) -> None:
     """Give these items to who is next in line, at once; each occurrence of an alert is escalated once."""
-    announced = [(item, Change.ESCALATED, recipients[item.item_id]) for item in items]
-    await announce(work, inbox, announced, wait=timedelta(0))
+    announcements = [Announcement(item, Change.ESCALATED, recipients[item.item_id]) for item in items]
+    await announce(work, inbox, announcements, wait=timedelta(0))
     await inbox.items.mark_escalated(work, items)
 
 
@@ -110,10 +120,10 @@ async def withdraw_items(
 async def acknowledge_item(
     work: UnitOfWork, inbox: InboxRepository, item_id: UUID, person_id: UUID
 ) -> InboxItem:
-    """Acknowledge an item; an alert's owner is told by an event. Raises ``NotFoundError``.
+    """Acknowledge an item; an event tells the owner of an alert. Raises ``NotFoundError``.
 
-    A summary or an answer that was read is done. A item that somebody has already, or that is done, stays
-    as it is and nothing is told.
+    A summary or an answer that was read is done. An item that somebody has already, or that is done, stays
+    as it is, and no event is sent.
     """
     before = (await inbox.items(work, [item_id])).get(item_id)
     if before is None:
@@ -124,7 +134,8 @@ async def acknowledge_item(
         await inbox.close(work, item_id)
         return replace(before, state=ItemState.DONE)
     now = work.clock.now()
-    taken = await inbox.acknowledge(work, item_id, person_id=person_id, at=now)
+    taken = replace(before, state=ItemState.ACKNOWLEDGED, acknowledged_by=person_id, changed_at=now)
+    await inbox.store_items(work, [taken])
     if taken.topic in ALERT_TOPICS and taken.dataset_id is not None:
         acknowledged = AlertAcknowledged(
             alert_id=item_id,
@@ -167,9 +178,8 @@ async def delete_finished(store: Store, inbox: Inbox, *, kept: timedelta) -> int
         return await inbox.items.prune(work, before=inbox.clock.now() - kept, limit=ROWS_PER_TURN)
 
 
-def _notification(
-    item: InboxItem, recipient: Recipient, change: Change, not_before: datetime
-) -> Notification:
+def _notification(announcement: Announcement, recipient: Recipient, not_before: datetime) -> Notification:
+    item, change = announcement.item, announcement.change
     return Notification(
         notification_id(item, recipient.person_id, change),
         item.item_id,

@@ -19,7 +19,6 @@ from services.notify.inbox.domain.items import (
 )
 from services.notify.inbox.domain.rows import item_of_row, row_of_item
 from services.notify.migrations.tables import DELIVERIES, INBOX_ENTRIES, INBOX_ITEMS, NOTIFICATIONS
-from shared.errors import NotFoundError
 from shared.store.unit_of_work import UnitOfWork
 from shared.store.upsert import upsert
 
@@ -42,11 +41,11 @@ class InboxRepository:
         return {row.item_id: item_of_row(row) for row in rows}
 
     async def store_items(self, work: UnitOfWork, items: Sequence[InboxItem]) -> None:
-        """Write new states; inbox lines follow the state."""
+        """Write new states; inbox entries follow the state."""
         await upsert(work.connection, INBOX_ITEMS, [row_of_item(item) for item in items])
 
     async def add_recipients(self, work: UnitOfWork, recipients: Mapping[UUID, Sequence[Recipient]]) -> None:
-        """Give the recipients of each item, by its id, a line for it, once."""
+        """Put each item, by its id, into the inboxes of its recipients, once."""
         now = work.clock.now()
         rows = [
             {"item_id": item_id, "person_id": recipient.person_id, "reason": recipient.reason, "put_at": now}
@@ -56,16 +55,18 @@ class InboxRepository:
         await upsert(work.connection, INBOX_ENTRIES, rows, update=[])
 
     async def items_of(self, work: UnitOfWork, person_id: UUID) -> list[InboxItem]:
-        """Return everything in a person's inbox, or still to be told or sent to them."""
+        """Return everything in a person's inbox, or that they are still to be notified of."""
         theirs = select(INBOX_ENTRIES.c.item_id).where(INBOX_ENTRIES.c.person_id == person_id)
-        told = select(NOTIFICATIONS.c.item_id).where(NOTIFICATIONS.c.person_id == person_id)
+        notified = select(NOTIFICATIONS.c.item_id).where(NOTIFICATIONS.c.person_id == person_id)
         rows = await work.connection.execute(
-            select(INBOX_ITEMS).where(or_(INBOX_ITEMS.c.item_id.in_(theirs), INBOX_ITEMS.c.item_id.in_(told)))
+            select(INBOX_ITEMS).where(
+                or_(INBOX_ITEMS.c.item_id.in_(theirs), INBOX_ITEMS.c.item_id.in_(notified))
+            )
         )
         return [item_of_row(row) for row in rows]
 
     async def withdraw(self, work: UnitOfWork, person_id: UUID, item_ids: Collection[UUID]) -> None:
-        """Take items from a person: the inbox lines, what was not told yet, and messages not sent yet."""
+        """Take items from a person: inbox entries, waiting notifications, and messages not sent yet."""
         waiting = select(DELIVERIES.c.delivery_id).where(
             DELIVERIES.c.person_id == person_id, DELIVERIES.c.state.in_(OPEN_DELIVERIES)
         )
@@ -92,7 +93,7 @@ class InboxRepository:
         )
 
     async def recipients(self, work: UnitOfWork, item_id: UUID) -> list[Recipient]:
-        """Return who has a line for the item, with the reason."""
+        """Return whose inboxes the item is in, with the reason."""
         rows = await work.connection.execute(
             select(INBOX_ENTRIES)
             .where(INBOX_ENTRIES.c.item_id == item_id)
@@ -101,7 +102,7 @@ class InboxRepository:
         return [Recipient(row.person_id, row.reason) for row in rows]
 
     async def enqueue(self, work: UnitOfWork, notifications: Sequence[Notification]) -> None:
-        """Note what is to be told, once per notification id."""
+        """Add notifications, once per id."""
         rows = [
             {
                 "notification_id": notification.notification_id,
@@ -118,14 +119,14 @@ class InboxRepository:
         await upsert(work.connection, NOTIFICATIONS, rows, update=[])
 
     async def cancel_pending(self, work: UnitOfWork, item_id: UUID) -> set[UUID]:
-        """Drop what was not told yet of an item; return who thereby never heard of it."""
+        """Drop the waiting notifications of an item; return who thereby is never notified of it."""
         waiting = (NOTIFICATIONS.c.item_id == item_id) & NOTIFICATIONS.c.delivery_id.is_(None)
         rows = await work.connection.execute(
             select(NOTIFICATIONS.c.person_id, NOTIFICATIONS.c.change).where(waiting)
         )
-        never_heard = {row.person_id for row in rows if row.change == Change.OPENED}
+        never_notified = {row.person_id for row in rows if row.change == Change.OPENED}
         await work.connection.execute(delete(NOTIFICATIONS).where(waiting))
-        return never_heard
+        return never_notified
 
     async def open_alerts_of(self, work: UnitOfWork, dataset_ids: Collection[UUID]) -> list[InboxItem]:
         """Return the alerts on these datasets that are not over."""
@@ -142,34 +143,21 @@ class InboxRepository:
         )
         return [item_of_row(row) for row in await work.connection.execute(statement)]
 
-    async def withdraw_unheard(self, work: UnitOfWork, item_id: UUID, *, keep: UUID) -> None:
-        """Take an item from those who have not been told of it yet; ``keep`` stays."""
-        untold = (NOTIFICATIONS.c.item_id == item_id) & NOTIFICATIONS.c.delivery_id.is_(None)
+    async def withdraw_pending(self, work: UnitOfWork, item_id: UUID, *, keep: UUID) -> None:
+        """Take an item from those who were not notified of it yet; ``keep`` stays."""
+        waiting = (NOTIFICATIONS.c.item_id == item_id) & NOTIFICATIONS.c.delivery_id.is_(None)
         opened = select(NOTIFICATIONS.c.person_id).where(
-            untold, NOTIFICATIONS.c.change == Change.OPENED.value
+            waiting, NOTIFICATIONS.c.change == Change.OPENED.value
         )
-        unheard = [person_id for person_id in await work.connection.scalars(opened) if person_id != keep]
-        if not unheard:
+        pending = [person_id for person_id in await work.connection.scalars(opened) if person_id != keep]
+        if not pending:
             return
         for table in (NOTIFICATIONS, INBOX_ENTRIES):
-            theirs = (table.c.item_id == item_id) & table.c.person_id.in_(unheard)
+            theirs = (table.c.item_id == item_id) & table.c.person_id.in_(pending)
             await work.connection.execute(delete(table).where(theirs))
 
-    async def acknowledge(
-        self, work: UnitOfWork, item_id: UUID, *, person_id: UUID, at: datetime
-    ) -> InboxItem:
-        """Mark an item as taken charge of. Raises ``NotFoundError``."""
-        item = (await self.items(work, [item_id])).get(item_id)
-        if item is None:
-            raise NotFoundError(f"No inbox item has the id {item_id}.", what="inbox item", field="item_id")
-        if item.state is not ItemState.OPEN:
-            return item
-        taken = replace(item, state=ItemState.ACKNOWLEDGED, acknowledged_by=person_id, changed_at=at)
-        await self.store_items(work, [taken])
-        return taken
-
     async def close(self, work: UnitOfWork, item_id: UUID) -> bool:
-        """Mark an item as done and drop what was not told yet; tell whether there was one."""
+        """Mark an item as done and drop its waiting notifications; false if there is no such item."""
         item = (await self.items(work, [item_id])).get(item_id)
         if item is None:
             return False
@@ -177,9 +165,11 @@ class InboxRepository:
         await self.cancel_pending(work, item_id)
         return True
 
-    async def unacknowledged(self, work: UnitOfWork, *, told_before: datetime, limit: int) -> list[InboxItem]:
-        """Return error alerts that nobody took since people were told, and that were not passed on yet."""
-        told = (
+    async def unacknowledged(
+        self, work: UnitOfWork, *, notified_before: datetime, limit: int
+    ) -> list[InboxItem]:
+        """Return error alerts, not escalated yet, that nobody acknowledged since people were notified."""
+        notified = (
             select(func.max(NOTIFICATIONS.c.not_before))
             .where(
                 NOTIFICATIONS.c.item_id == INBOX_ITEMS.c.item_id,
@@ -194,7 +184,7 @@ class InboxRepository:
                 INBOX_ITEMS.c.severity == "error",
                 INBOX_ITEMS.c.topic.in_(ALERT_TOPICS),
                 func.coalesce(INBOX_ITEMS.c.escalated_occurrence, 0) < INBOX_ITEMS.c.occurrences,
-                told <= told_before,
+                notified <= notified_before,
             )
             .order_by(INBOX_ITEMS.c.opened_at, INBOX_ITEMS.c.item_id)
             .limit(limit)
@@ -203,7 +193,7 @@ class InboxRepository:
         return [item_of_row(row) for row in await work.connection.execute(statement)]
 
     async def mark_escalated(self, work: UnitOfWork, items: Sequence[InboxItem]) -> None:
-        """Remember that this occurrence of each item was passed on."""
+        """Remember that this occurrence of each item was escalated."""
         await work.connection.execute(
             update(INBOX_ITEMS)
             .where(INBOX_ITEMS.c.item_id == bindparam("escalated"))
@@ -212,9 +202,9 @@ class InboxRepository:
         )
 
     async def prune(self, work: UnitOfWork, *, before: datetime, limit: int) -> int:
-        """Delete what was over before a moment: items with their lines, and messages; return how many.
+        """Delete what was over before a moment: items with their entries, and messages; return how many.
 
-        A item that is open, or that somebody has, stays however old it is.
+        An item that is open, or that somebody acknowledged, stays however old it is.
         """
         is_over = or_(
             INBOX_ITEMS.c.state == ItemState.DONE.value, INBOX_ITEMS.c.kind.in_(sorted(READ_ONCE_KINDS))

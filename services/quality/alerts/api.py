@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query, Request, Response
 
 from services.quality.alerts.domain.findings import AlertKind
 from services.quality.alerts.reader import AlertFilter, alert_document, alert_seen_by, alerts_seen_by
+from shared.errors import NotFoundError
 from shared.http.conditional import conditional_response
 from shared.http.cursors import CursorDependency
-from shared.http.problems import unknown_resource
 from shared.http.viewing import ViewerDependency, access
 from shared.identity.viewer import STEWARDING_ROLES, TokenScope
 from shared.store.engine import Store
@@ -58,7 +58,9 @@ def build_alerts_api(store: Store) -> APIRouter:
         async with store.read() as connection:
             alert = await alert_seen_by(connection, viewer, alert_id)
         if alert is None:
-            raise unknown_resource("alert", "alert_id")
+            raise NotFoundError(
+                "There is no alert with this id that you may see.", what="alert", field="alert_id"
+            )
         return conditional_response(request, alert_document(alert))
 
     return router

@@ -22,7 +22,7 @@ from shared.store.delivery_tables import delivery_tables
 from shared.store.types import JSONDocument, UTCDateTime
 
 METADATA = MetaData()
-BUS = delivery_tables(METADATA)
+DELIVERY = delivery_tables(METADATA)
 KNOWN_DATASETS = known_datasets_table(METADATA)
 PRINCIPALS = principals_table(METADATA)
 IDEMPOTENCY = idempotency_table(METADATA)

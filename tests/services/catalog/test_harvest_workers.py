@@ -13,7 +13,7 @@ from services.catalog.adapters.feed_files import FeedFiles
 from services.catalog.bootstrap import Catalog, bootstrap
 from services.catalog.commands.harvesting import HarvestLimits, HarvestWorker
 from services.catalog.domain.harvest_job import HarvestJob, HarvestSource
-from services.catalog.migrations.tables import BUS
+from services.catalog.migrations.tables import DELIVERY
 from services.catalog.settings import CatalogSettings
 from shared.clock import SimulatedClock
 from shared.identity.signing_key import SigningKey
@@ -105,7 +105,9 @@ async def test_a_worker_that_was_overtaken_lets_the_job_go(
     assert (view.status, view.created, view.unchanged, view.processed) == ("completed", DATASETS, 0, DATASETS)
     async with catalog.service.store.read() as connection:
         told = await connection.scalar(
-            select(func.count()).select_from(BUS.outbox).where(BUS.outbox.c.topic == "catalog.datasets")
+            select(func.count())
+            .select_from(DELIVERY.outbox)
+            .where(DELIVERY.outbox.c.topic == "catalog.datasets")
         )
     assert told == DATASETS
 

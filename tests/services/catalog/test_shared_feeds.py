@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from services.catalog.adapters.shared_feeds import SharedFeeds
 from services.catalog.bootstrap import MIGRATIONS
 from services.catalog.domain.dcat_us import SourceDefaults
-from services.catalog.migrations.tables import BUS, FEED_CHUNKS, METADATA
+from services.catalog.migrations.tables import DELIVERY, FEED_CHUNKS, METADATA
 from services.catalog.ports import FeedError
 from shared.clock import SimulatedClock
 from shared.store.engine import Store
@@ -42,7 +42,7 @@ async def replicas(databases: Databases, tmp_path: Path, clock: SimulatedClock) 
         await databases.url("catalog"),
         service="catalog",
         metadata=METADATA,
-        tables=BUS,
+        tables=DELIVERY,
         migrations=MIGRATIONS,
         clock=clock,
     )

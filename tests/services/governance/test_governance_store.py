@@ -33,7 +33,7 @@ from services.governance.commands.sharing import ask_for_data, decide_on_request
 from services.governance.domain.directory_import import parse_agencies, parse_people, parse_stewardships
 from services.governance.domain.sharing import Action, NewRequest
 from services.governance.handlers import remember_and_reconcile
-from services.governance.migrations.tables import BUS, PEOPLE, PRINCIPALS
+from services.governance.migrations.tables import DELIVERY, PEOPLE, PRINCIPALS
 from services.governance.ports import SESSION_LABEL
 from services.governance.settings import GovernanceSettings
 from shared.clock import SimulatedClock
@@ -72,7 +72,7 @@ async def governance(
 async def emitted(governance: Governance) -> list[Event]:
     """Every event in the outbox, in order."""
     async with governance.service.store.read() as connection:
-        rows = await connection.execute(select(BUS.outbox).order_by(BUS.outbox.c.id))
+        rows = await connection.execute(select(DELIVERY.outbox).order_by(DELIVERY.outbox.c.id))
         return [decode([(name, text.encode()) for name, text in row.headers], row.value) for row in rows]
 
 

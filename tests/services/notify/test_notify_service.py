@@ -16,7 +16,7 @@ from services.notify.delivery.smtp import TIMEOUTS_PER_TRY
 from services.notify.inbox.commands import acknowledge_item
 from services.notify.inbox.domain.items import ItemState
 from services.notify.inbox.reader.entries import InboxEntry, inbox_entries
-from services.notify.migrations.tables import BUS, DELIVERIES, NOTIFICATIONS, PEOPLE
+from services.notify.migrations.tables import DELIVERIES, DELIVERY, NOTIFICATIONS, PEOPLE
 from services.notify.routing.commands.alerts import route_alerts
 from services.notify.settings import NotifySettings
 from shared.clock import SimulatedClock
@@ -112,7 +112,7 @@ class Bench:
 
     async def emitted(self) -> list[Any]:
         async with self.notify.service.store.read() as connection:
-            rows = await connection.execute(select(BUS.outbox).order_by(BUS.outbox.c.id))
+            rows = await connection.execute(select(DELIVERY.outbox).order_by(DELIVERY.outbox.c.id))
             return [
                 decode([(name, text.encode()) for name, text in row.headers], row.value).data for row in rows
             ]

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from services.notify.inbox.domain.items import ItemState
-from services.notify.migrations.tables import BUS, NOTIFICATIONS
+from services.notify.migrations.tables import DELIVERY, NOTIFICATIONS
 from services.notify.routing.commands.context import DIRECTORY_PATIENCE
 from services.notify.routing.commands.requests import REQUESTER_PATIENCE
 from shared.clock import SimulatedClock
@@ -53,7 +53,7 @@ __all__ = ["mail_server", "start"]
 
 async def waits_for(bench: Bench) -> list[str]:
     async with bench.notify.service.store.read() as connection:
-        rows = await connection.scalars(select(BUS.waiting_events.c.waits_for))
+        rows = await connection.scalars(select(DELIVERY.waiting_events.c.waits_for))
         return sorted(rows)
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from sqlalchemy import select, text
 
-from services.usage.migrations.tables import BUS, METADATA, VISITOR_SALTS
+from services.usage.migrations.tables import DELIVERY, METADATA, VISITOR_SALTS
 from shared.clock import SimulatedClock
 from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved
 from shared.events.usage import HitRecorded, RollupUpdated
@@ -408,7 +408,12 @@ async def test_what_has_served_its_purpose_is_deleted_and_daily_counts_stay(
     await system.runner.relay.prune()
     assert (await system.rollups("hour"), len(await system.rollups("day"))) == ({}, 1)
     kept = {"rollups", "counted_days", "watched_datasets", "known_datasets", "dataset_names", "principals"}
-    kept |= {BUS.log_marks.name, BUS.applied_versions.name, BUS.handled_offsets.name, BUS.store_notes.name}
+    kept |= {
+        DELIVERY.log_marks.name,
+        DELIVERY.applied_versions.name,
+        DELIVERY.handled_offsets.name,
+        DELIVERY.store_notes.name,
+    }
     async with system.usage.service.store.read() as connection:
         for table in METADATA.tables.values():
             count = (await connection.execute(text(f"SELECT count(*) FROM {table.name}"))).scalar_one()

@@ -27,7 +27,7 @@ def test_records_are_kept_for_ever_only_where_compaction_removes_them() -> None:
 
 def test_facts_that_vanish_are_told_apart_by_inbox_and_states_by_version() -> None:
     for topic in TOPICS.values():
-        assert (topic.freshness is Deduplication.VERSION) is topic.compacted, topic.name
+        assert (topic.deduplication is Deduplication.VERSION) is topic.compacted, topic.name
 
 
 def test_only_people_are_personal_and_their_old_records_go_in_a_week() -> None:
@@ -52,7 +52,7 @@ def test_dead_letters_stand_beside_their_topic(source: Topic) -> None:
     )
     assert not dead.compacted
     assert dead.retention_days == 30
-    assert dead.freshness is Deduplication.INBOX
+    assert dead.deduplication is Deduplication.INBOX
 
 
 def test_a_topic_is_found_by_its_name() -> None:

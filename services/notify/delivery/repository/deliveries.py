@@ -28,10 +28,10 @@ class DeliveryRepository:
     """Keeps messages with their real results, made of the notifications that are due."""
 
     async def due_people(self, work: UnitOfWork, now: datetime, limit: int) -> list[UUID]:
-        """Return people who have something due to be told, whoever waits longest first."""
+        """Return people who have a notification due, whoever waits longest first."""
         rows = await work.connection.scalars(
             select(NOTIFICATIONS.c.person_id)
-            .where(_is_to_tell(now))
+            .where(_is_notification_due(now))
             .group_by(NOTIFICATIONS.c.person_id)
             .order_by(func.min(NOTIFICATIONS.c.not_before))
             .limit(limit)
@@ -130,22 +130,22 @@ class DeliveryRepository:
         )
 
     async def count_due(self, connection: AsyncConnection, now: datetime, *, lease_for: timedelta) -> int:
-        """Return how many notifications may be gathered and messages may be tried at ``now``."""
+        """Return how many notifications may be batched and messages may be tried at ``now``."""
         notifications = await connection.scalar(
-            select(func.count()).select_from(NOTIFICATIONS).where(_is_to_tell(now))
+            select(func.count()).select_from(NOTIFICATIONS).where(_is_notification_due(now))
         )
         messages = await connection.scalar(_COUNT_TO_SEND, _send_moments(now, lease_for))
         return (notifications or 0) + (messages or 0)
 
-    async def count_untold(self, connection: AsyncConnection) -> int:
-        """Return how many notifications wait to be gathered, due or not."""
+    async def count_waiting(self, connection: AsyncConnection) -> int:
+        """Return how many notifications wait to be batched, due or not."""
         waiting = await connection.scalar(
             select(func.count()).select_from(NOTIFICATIONS).where(NOTIFICATIONS.c.delivery_id.is_(None))
         )
         return waiting or 0
 
 
-def _is_to_tell(now: datetime) -> ColumnElement[bool]:
+def _is_notification_due(now: datetime) -> ColumnElement[bool]:
     return and_(
         NOTIFICATIONS.c.delivery_id.is_(None), is_due(NOTIFICATIONS.c.not_before, now, longest=GROUP_WAIT_MAX)
     )

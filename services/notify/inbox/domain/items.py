@@ -1,4 +1,4 @@
-"""A item: one thing that concerns people, whatever topic it came from, and what to tell about it.
+"""An inbox item: one thing that concerns people, whatever topic it came from, and what to tell about it.
 
 An alert, a sharing request, a harvest that is held and a baseline summary all become the same shape, so
 that the inbox has one line each and mail has one wording.

@@ -5,7 +5,7 @@ from datetime import timedelta
 from itertools import groupby
 from uuid import UUID
 
-from services.notify.inbox.commands import announce, announce_recovery, escalate_items
+from services.notify.inbox.commands import Announcement, announce, announce_recovery, escalate_items
 from services.notify.inbox.domain.items import (
     Change,
     InboxItem,
@@ -62,8 +62,8 @@ async def route_alerts(batch: Sequence[Event], work: UnitOfWork, context: Routin
             for item, _ in group:
                 await announce_recovery(work, context.inbox, item)
         else:
-            announced = [(item, change, owners[item.item_id]) for item, change in group]
-            await announce(work, context.inbox, announced)
+            announcements = [Announcement(item, change, owners[item.item_id]) for item, change in group]
+            await announce(work, context.inbox, announcements)
     return outcomes
 
 
@@ -74,7 +74,9 @@ async def escalate_unacknowledged(store: Store, context: RoutingContext, *, afte
     """
     now = context.inbox.clock.now()
     async with store.unit_of_work() as work:
-        items = await context.inbox.items.unacknowledged(work, told_before=now - after, limit=ITEMS_PER_TURN)
+        items = await context.inbox.items.unacknowledged(
+            work, notified_before=now - after, limit=ITEMS_PER_TURN
+        )
         if not items:
             return 0
         recipients = await _next_recipients(work, context, items, after)

@@ -22,11 +22,11 @@ __all__ = [
     "DIRECTORY_PATIENCE",
     "OPERATOR",
     "RoutingContext",
-    "agency_name_of",
     "arrivals_of",
-    "dataset_name_of",
+    "awaited_agency",
+    "awaited_dataset",
+    "awaited_person",
     "find_owners",
-    "person_name_of",
 ]
 
 DIRECTORY_PATIENCE = timedelta(minutes=2)
@@ -87,7 +87,7 @@ async def find_owners(
 
 def arrivals_of(people: Sequence[PersonState]) -> set[str]:
     """Return what these people may be waited for as."""
-    arrived = {person_name_of(person.person_id) for person in people}
+    arrived = {awaited_person(person.person_id) for person in people}
     roles = {grant.role for person in people for grant in person.grants}
     if roles:
         arrived.add(ANYBODY)
@@ -96,22 +96,25 @@ def arrivals_of(people: Sequence[PersonState]) -> set[str]:
     return arrived
 
 
-def dataset_name_of(dataset_id: UUID | str) -> str:
+def awaited_dataset(dataset_id: UUID | str) -> str:
+    """Return how a record names a dataset that it waits for."""
     return f"dataset {dataset_id}"
 
 
-def person_name_of(person_id: UUID) -> str:
+def awaited_person(person_id: UUID) -> str:
+    """Return how a record names a person that it waits for."""
     return f"person {person_id}"
 
 
-def agency_name_of(agency_id: UUID | str) -> str:
+def awaited_agency(agency_id: UUID | str) -> str:
+    """Return how a record names an agency that it waits for."""
     return f"agency {agency_id}"
 
 
 def _missing(item: InboxItem, ownership: Ownership | None, directory: KnownPeople) -> str | None:
     """Return what has to be known before an item can be routed; None if all is."""
     if ownership is None:
-        return dataset_name_of(item.dataset_id) if item.dataset_id else None
+        return awaited_dataset(item.dataset_id) if item.dataset_id else None
     if ownership.steward_id is not None and ownership.steward_id not in directory:
-        return person_name_of(ownership.steward_id)
+        return awaited_person(ownership.steward_id)
     return None

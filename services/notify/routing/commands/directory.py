@@ -8,9 +8,9 @@ from services.notify.delivery.commands import remove_messages_to
 from services.notify.inbox.commands import hand_over, withdraw_items
 from services.notify.routing.commands.context import (
     RoutingContext,
-    agency_name_of,
     arrivals_of,
-    dataset_name_of,
+    awaited_agency,
+    awaited_dataset,
 )
 from services.notify.routing.domain.entitlement import is_lost
 from services.notify.routing.domain.recipients import KnownPeople, owners_of
@@ -40,7 +40,7 @@ async def remember_datasets(
     before = await context.people.ownership(work, dataset_ids)
     outcomes = await context.datasets.remember(batch, work)
     after = await context.people.ownership(work, dataset_ids)
-    await wake_waiting(work, {dataset_name_of(dataset_id) for dataset_id in after.keys() - before.keys()})
+    await wake_waiting(work, {awaited_dataset(dataset_id) for dataset_id in after.keys() - before.keys()})
     given = {
         dataset_id
         for dataset_id, ownership in after.items()
@@ -80,7 +80,7 @@ async def remember_agencies(batch: Sequence[Event], work: UnitOfWork, context: R
     """Keep the names of agencies."""
     newest = {event.subject: event.payload(AgencyChanged).agency for event in batch if event.data is not None}
     await context.people.put_agencies(work, list(newest.values()))
-    await wake_waiting(work, {agency_name_of(agency_id) for agency_id in newest})
+    await wake_waiting(work, {awaited_agency(agency_id) for agency_id in newest})
 
 
 async def remember_freshness(

@@ -2,15 +2,15 @@
 
 from datetime import datetime, timedelta
 
-from services.notify.inbox.commands import announce
+from services.notify.inbox.commands import Announcement, announce
 from services.notify.inbox.domain.items import Change, Recipient, item_of_baseline, item_of_held_harvest
 from services.notify.routing.commands.context import (
     ANYBODY,
     DIRECTORY_PATIENCE,
     OPERATOR,
     RoutingContext,
-    agency_name_of,
-    person_name_of,
+    awaited_agency,
+    awaited_person,
 )
 from services.notify.routing.domain.overviews import item_of_overview, overviews
 from services.notify.routing.domain.recipients import Ownership, agency_officers, operators
@@ -40,9 +40,9 @@ async def route_baseline(event: Event, work: UnitOfWork, context: RoutingContext
     ownership = Ownership("your datasets", summary.steward_id, summary.agency_id, agency_name)
     directory = await context.people.directory(work)
     if work.may_wait and summary.steward_id is not None and summary.steward_id not in directory:
-        return NotReadyError(person_name_of(summary.steward_id), patience=DIRECTORY_PATIENCE)
+        return NotReadyError(awaited_person(summary.steward_id), patience=DIRECTORY_PATIENCE)
     if work.may_wait and summary.agency_id is not None and agency_name is None:
-        return NotReadyError(agency_name_of(summary.agency_id), patience=DIRECTORY_PATIENCE)
+        return NotReadyError(awaited_agency(summary.agency_id), patience=DIRECTORY_PATIENCE)
     if summary.steward_id is not None and summary.steward_id in directory:
         recipients = [Recipient(summary.steward_id, "You are the steward of these datasets.")]
     else:
@@ -50,7 +50,7 @@ async def route_baseline(event: Event, work: UnitOfWork, context: RoutingContext
         recipients = agency_officers(ownership.agency_id, agency_name, directory, nobody)
         recipients = recipients or operators(directory, f"{nobody}, and nobody answers for their agency")
     await context.inbox.items.store_items(work, [item])
-    await announce(work, context.inbox, [(item, Change.NOTICED, recipients)])
+    await announce(work, context.inbox, [Announcement(item, Change.NOTICED, recipients)])
     return Outcome.APPLIED
 
 
@@ -64,7 +64,7 @@ async def route_held_harvest(event: Event, work: UnitOfWork, context: RoutingCon
     if not recipients:
         return NotReadyError(OPERATOR, patience=OPERATOR_PATIENCE)
     await context.inbox.items.store_items(work, [item])
-    await announce(work, context.inbox, [(item, Change.OPENED, recipients)])
+    await announce(work, context.inbox, [Announcement(item, Change.OPENED, recipients)])
     return Outcome.APPLIED
 
 
@@ -83,17 +83,17 @@ async def _announce_overviews(
     names = await context.people.agency_names(work, agency_ids)
     unnamed = [agency_id for agency_id in agency_ids if agency_id not in names]
     if work.may_wait and unnamed:
-        return NotReadyError(agency_name_of(unnamed[0]), patience=DIRECTORY_PATIENCE)
+        return NotReadyError(awaited_agency(unnamed[0]), patience=DIRECTORY_PATIENCE)
     if work.may_wait and not people:
         return NotReadyError(ANYBODY, patience=DIRECTORY_PATIENCE)
-    announced = [
-        (
+    announcements = [
+        Announcement(
             item_of_overview(summary, overview, names, topic=topic, now=now),
             Change.NOTICED,
             [overview.recipient],
         )
         for overview in people
     ]
-    await context.inbox.items.store_items(work, [item for item, _, _ in announced])
-    await announce(work, context.inbox, announced)
+    await context.inbox.items.store_items(work, [announcement.item for announcement in announcements])
+    await announce(work, context.inbox, announcements)
     return Outcome.APPLIED

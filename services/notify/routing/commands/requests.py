@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 from services.notify.delivery.commands import redact_messages
-from services.notify.inbox.commands import announce
+from services.notify.inbox.commands import Announcement, announce
 from services.notify.inbox.domain.items import Change, item_of_answer, item_of_request
-from services.notify.routing.commands.context import RoutingContext, find_owners, person_name_of
+from services.notify.routing.commands.context import RoutingContext, awaited_person, find_owners
 from services.notify.routing.domain.recipients import requester
 from shared.consuming.handling import Answer, Outcome
 from shared.errors import InvalidEventError, NotReadyError
@@ -51,16 +51,18 @@ async def route_request(event: Event, work: UnitOfWork, context: RoutingContext)
         if missing:
             return missing[item.item_id]
         await context.inbox.items.store_items(work, [item, answer])
-        await announce(work, context.inbox, [(item, Change.SUBMITTED, owners[item.item_id])], wait=now)
+        await announce(
+            work, context.inbox, [Announcement(item, Change.SUBMITTED, owners[item.item_id])], wait=now
+        )
     elif isinstance(event.data, SharingRequestWithdrawn):
         await context.inbox.items.store_items(work, [item, answer])
         await context.inbox.items.cancel_pending(work, item.item_id)
     else:
         if request.requester_id not in await context.people.directory(work):
-            return NotReadyError(person_name_of(request.requester_id), patience=REQUESTER_PATIENCE)
+            return NotReadyError(awaited_person(request.requester_id), patience=REQUESTER_PATIENCE)
         await context.inbox.items.store_items(work, [item, answer])
         asker = requester(request.requester_id, request.dataset_title)
-        await announce(work, context.inbox, [(answer, Change.DECIDED, asker)], wait=now)
+        await announce(work, context.inbox, [Announcement(answer, Change.DECIDED, asker)], wait=now)
     return Outcome.APPLIED
 
 

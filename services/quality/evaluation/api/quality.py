@@ -17,9 +17,9 @@ from services.quality.evaluation.reader import (
     visible_facts,
 )
 from services.quality.profiling.reader import read_job
+from shared.errors import NotFoundError
 from shared.http.conditional import conditional_response
 from shared.http.idempotency import Answer, act_once
-from shared.http.problems import unknown_resource
 from shared.http.viewing import ViewerDependency, access, require
 from shared.identity.viewer import STEWARDING_ROLES, Viewer
 from shared.store.engine import Store
@@ -47,7 +47,7 @@ def _add_reading(router: APIRouter, store: Store, context: EvaluationContext) ->
             facts = await visible_facts(connection, viewer, dataset_id)
             remembered = None if facts is None else await read_dataset_quality(connection, dataset_id)
             if facts is None or remembered is None:
-                raise unknown_resource("dataset", "dataset_id")
+                raise _no_such_dataset()
             job = await read_job(connection, dataset_id)
             history = await history_of(connection, dataset_id)
             alerts = None
@@ -99,6 +99,13 @@ async def _stewarded(store: Store, viewer: Viewer, dataset_id: UUID) -> DatasetF
     async with store.read() as connection:
         facts = await visible_facts(connection, viewer, dataset_id)
     if facts is None:
-        raise unknown_resource("dataset", "dataset_id")
+        raise _no_such_dataset()
     require(viewer, *STEWARDING_ROLES, agency_id=facts.agency_id)
     return facts
+
+
+def _no_such_dataset() -> NotFoundError:
+    """The same words for an unknown and a hidden dataset: nothing is told of what is hidden."""
+    return NotFoundError(
+        "There is no dataset with this id that you may see.", what="dataset", field="dataset_id"
+    )
