@@ -1,6 +1,9 @@
 """The host, built: all services over one log, one application, one data directory."""
 
+import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from ipaddress import ip_network
@@ -13,15 +16,16 @@ from services.catalog.settings import CatalogSettings
 from services.governance.bootstrap import Governance
 from services.governance.bootstrap import bootstrap as bootstrap_governance
 from services.governance.settings import GovernanceSettings
+from services.host.api_docs.pages import build_api_docs
 from services.host.data_directory import DataDirectory
+from services.host.demo.api import build_demo_api
+from services.host.demo.pages import build_demo_pages
 from services.host.demo.scenario import Demo
 from services.host.demo.state import DemoClock, DemoStateFile
-from services.host.entrypoints.api_docs import build_api_docs
-from services.host.entrypoints.api_operations import build_operations_api
-from services.host.entrypoints.demo_routes import build_demo_routes
-from services.host.entrypoints.operations_pages import build_operations_pages
-from services.host.first_start import ensure_admin_token
-from services.host.observed_log import ObservedLog
+from services.host.first_operator import ensure_admin_token
+from services.host.operations.api import build_operations_api
+from services.host.operations.observed_log import ObservedLog
+from services.host.operations.pages import build_operations_pages
 from services.host.running import Host
 from services.host.settings import HostSettings
 from services.notify.bootstrap import bootstrap as bootstrap_notify
@@ -31,21 +35,23 @@ from services.quality.settings import QualitySettings
 from services.usage.bootstrap import bootstrap as bootstrap_usage
 from services.usage.settings import UsageSettings
 from shared.clock import Clock, SystemClock
+from shared.events.topics import TOPICS
 from shared.http.app import build_app
 from shared.http.fetching import GuardedFetcher
 from shared.http.networks import Network
 from shared.http.settings import HTTPSettings
 from shared.identity.signing_key import SigningKey
+from shared.log.port import EventLog
 from shared.log.sqlite.event_log import SQLiteEventLog
 from shared.log.sqlite.file_lock import FileLock
 from shared.process.environment import check_environment
 from shared.process.service import Service
 from shared.process.service_runner import ServiceRunner
-from shared.store.engine import sqlite_url
+from shared.store.engine import Store, sqlite_url
 from shared.telemetry.delivery_metrics import PrometheusDeliveryMetrics
 from shared.telemetry.metrics import Metrics
 
-__all__ = ["bootstrap_host"]
+__all__ = ["bootstrap_host", "directory_at_rest"]
 
 PROFILE = "embedded"
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -143,6 +149,24 @@ def bootstrap_host(
         lock.release()
         raise
     return host
+
+
+@asynccontextmanager
+async def directory_at_rest(settings: HostSettings) -> AsyncIterator[tuple[list[Store], EventLog]]:
+    """Hold a data directory in which no server runs; yield the services' stores, closed, and the log, open.
+
+    Raises ``LogBusyError`` while a server runs.
+    """
+    directory = DataDirectory(settings.data_dir)
+    async with AsyncExitStack() as stack:
+        lock = await asyncio.to_thread(directory.lock)
+        stack.callback(lock.release)
+        host = bootstrap_host(settings, lock=lock)
+        log = SQLiteEventLog(directory.log, clock=host.clock)
+        await log.open()
+        stack.push_async_callback(log.close)
+        await log.ensure_topics(list(TOPICS.values()))
+        yield [runner.service.store for runner in host.runners], log
 
 
 def _ground(
@@ -243,9 +267,11 @@ def _attach_app(host: Host, ground: _Ground, governance: Governance, catalog: Ca
     services = [runner.service for runner in host.runners]
     routers: list[APIRouter] = [router for service in services for router in service.routers]
     routers += [build_api_docs(), build_operations_api(host), build_operations_pages(host, catalog.indexing)]
+    demo: Demo | None = None
     if ground.demo is not None and isinstance(ground.clock, DemoClock):
-        host.demo = Demo(host, ground.demo, ground.clock)
-        routers.append(build_demo_routes(host.demo, host.log))
+        demo = Demo(host, ground.demo, ground.clock)
+        host.before_stop.append(demo.close)
+        routers += [build_demo_api(demo), build_demo_pages(demo)]
     app = build_app(
         title=f"{ground.settings.installation_name} API",
         routers=routers,
@@ -261,9 +287,9 @@ def _attach_app(host: Host, ground: _Ground, governance: Governance, catalog: Ca
         trusted_proxies=ground.settings.trusted_proxies,
     )
     app.state.footer_facts = host.footer_facts
-    app.state.is_demo = host.demo is not None
-    if host.demo is not None:
-        demo = host.demo
+    app.state.is_demo = demo is not None
+    app.state.demo = demo
+    if demo is not None:
         app.state.dataset_acts = lambda dataset, _viewer: demo.acts_on(dataset.identifier)
     host.attach(app)
     host.after_start.append(lambda: ensure_admin_token(governance, host.directory, ground.settings))

@@ -5,22 +5,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import FastAPI
 
 from services.host.data_directory import DataDirectory
-from services.host.observed_log import ObservedLog
-from services.host.operations import (
-    ConsumerHealth,
-    OutboxHealth,
-    Readings,
-    WorkHealth,
-    measure_dead_letters,
-    set_storage_gauges,
-    waiting_of,
-)
+from services.host.operations.domain import ConsumerHealth, OutboxHealth, WorkHealth
+from services.host.operations.installation import Readings
+from services.host.operations.observed_log import ObservedLog
+from services.host.operations.reader.status import measure_dead_letters, set_storage_gauges, waiting_of
 from services.host.settings import HostSettings
 from shared.clock import Clock
 from shared.consuming.dead_letters import DeadLetters
@@ -33,9 +26,6 @@ from shared.process.service_runner import ServiceRunner, ServiceStatus, Subscrip
 from shared.store.health import StorageHealth, file_health, store_health
 from shared.telemetry.loop_health import watch_event_loop
 from shared.telemetry.metrics import Metrics
-
-if TYPE_CHECKING:
-    from services.host.demo.scenario import Demo
 
 __all__ = ["Host", "NextStep"]
 
@@ -75,8 +65,9 @@ class Host:
         self.metrics = metrics
         self.started_at = clock.now()
         self.after_start: list[NextStep] = []
-        """Awaited once all services run: the first operator, the demo."""
-        self.demo: Demo | None = None
+        """Awaited once all services run: the first operator."""
+        self.before_stop: list[NextStep] = []
+        """Awaited before anything stops: the demo gives up what it follows."""
         self._lock = lock
         self.file_log = file_log
         self._app: FastAPI | None = None
@@ -126,8 +117,8 @@ class Host:
     async def stop(self) -> None:
         """Finish the batches at hand, publish what was committed, and close. Idempotent."""
         self._stop.set()
-        if self.demo is not None:
-            await self.demo.close()
+        for step in self.before_stop:
+            await step()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -160,7 +151,7 @@ class Host:
         return [await runner.status() for runner in self.runners]
 
     async def readings(self) -> Readings:
-        """See :class:`~services.host.operations.Operated`."""
+        """See :class:`~services.host.operations.installation.OperatedInstallation`."""
         for runner in self.runners:
             for measure in runner.service.extra_metrics:
                 await measure()
@@ -185,7 +176,7 @@ class Host:
 
     @property
     def job_queues(self) -> list[tuple[str, JobQueue]]:
-        """See :class:`~services.host.operations.Operated`."""
+        """See :class:`~services.host.operations.installation.OperatedInstallation`."""
         return [(runner.service.name, queue) for runner in self.runners for queue in runner.service.queues]
 
     def restart_consumer(self, group: str) -> None:

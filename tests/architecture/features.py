@@ -15,6 +15,11 @@ LAYERS = ("domain", "repository", "reader", "commands", "api", "pages")
 TECHNOLOGIES = frozenset({"duckdb", "elasticsearch", "faust", "http", "maildir", "smtp", "tantivy"})
 """The adapters of a port are named for what they speak to."""
 
+HOST_LAYERS = frozenset({"cluster", "installation", "observed_log"})
+"""What the host's features have beside the layers: a port, one of its implementations, what it watches."""
+SUBJECT_FEATURES = frozenset({"backup", "cli", "demo", "sample", "transfer"})
+"""Features of the host without rows or units of work: their modules are named for their subjects."""
+
 _MAY_IMPORT = {
     "domain": {"domain"},
     "repository": {"domain", "repository"},
@@ -75,8 +80,21 @@ def misplaced_names(modules: Iterable[str]) -> Iterator[str]:
         place = feature_place(module)
         if len(parts) == 3 and parts[2] == "ports":
             yield f"{module}: what a feature needs stands in the feature that owns it"
-        elif place is not None and place.layer not in {"", *LAYERS, *TECHNOLOGIES}:
+        elif place is not None and place.layer not in _names_in(place):
             yield f"{module}: a feature has {', '.join(LAYERS)} or a technology, and no {place.layer}"
+
+
+def _names_in(place: FeaturePlace) -> frozenset[str]:
+    """Return the names that modules of this feature may have."""
+    names = frozenset({"", *LAYERS, *TECHNOLOGIES})
+    if place.service != "host":
+        return names
+    return names | {place.layer} if place.feature in SUBJECT_FEATURES else names | HOST_LAYERS
+
+
+def _shows_itself(target: FeaturePlace) -> bool:
+    """Whether other features may import any module of this one: import-linter's host-layers has the order."""
+    return target.service == "host" and target.feature in SUBJECT_FEATURES
 
 
 def forbidden_imports(imports: Iterable[ModuleImport]) -> Iterator[str]:
@@ -95,7 +113,7 @@ def forbidden_imports(imports: Iterable[ModuleImport]) -> Iterator[str]:
         if target.feature == place.feature:
             if target.layer in LAYERS and target.layer not in _MAY_IMPORT[place.layer]:
                 yield f"{where}: imports inside a feature point inward"
-        elif target.layer not in _ACROSS:
+        elif target.layer not in _ACROSS and not _shows_itself(target):
             yield f"{where}: features know each other by commands, reader and domain only"
 
 

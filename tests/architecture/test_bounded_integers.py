@@ -9,8 +9,8 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel, SecretStr
 
-from services.host.cluster import CLUSTER_SERVICES
-from services.host.entrypoints.api_operations import build_operations_api
+from services.host.bootstrap_cluster import CLUSTER_SERVICES
+from services.host.operations.api import build_operations_api
 from shared.process.context import cluster_context
 from shared.process.settings import ClusterSettings
 from shared.store.types import SIGNED_64_BITS_MAX

@@ -14,8 +14,8 @@ JSON_OF_OUR_OWN = {
     "services/catalog/domain/cursor.py": "what was sealed here, found unaltered",
     "services/host/data_directory.py": "the address that a running server wrote",
     "services/host/demo/state.py": "the demonstration's own note",
-    "services/host/entrypoints/event_tail.py": "lines of an installation's own stream",
-    "services/host/sample/catalogue.py": "files of the package",
+    "services/host/cli/event_tail.py": "lines of an installation's own stream",
+    "services/host/sample/catalog.py": "files of the package",
     "services/notify/delivery/repository/deliveries.py": "what was dumped in the same line",
     "services/quality/profiling/duckdb/child.py": "requests of the parent process",
     "services/quality/profiling/duckdb/profiler.py": "answers of our own process, bounded by its pipe",
@@ -32,7 +32,7 @@ JSON_THAT_WAS_CHECKED = {
 STREAMED = {"services/catalog/adapters/feed_files.py": "reads through BoundedJSONFile only"}
 CSV = {
     "services/governance/domain/csv_rows.py": "bounds rows, columns and cells while it reads",
-    "services/host/sample/catalogue.py": "files of the package",
+    "services/host/sample/catalog.py": "files of the package",
 }
 WRITTEN_CSV = {
     "shared/http/csv_answers.py": "the one place: it keeps texts from being taken for formulas",

@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import SecretStr
 
-from services.host.cluster import CLUSTER_SERVICES
+from services.host.bootstrap_cluster import CLUSTER_SERVICES
 from shared.http.cursors import CursorDependency
 from shared.http.viewing import ViewerDependency
 from shared.process.context import cluster_context

@@ -37,6 +37,7 @@ BREAKS = {
     "services-independent": ("services/catalog/handlers.py", "import services.usage"),
     "shared-is-bottom": ("shared/log/__init__.py", "import services.usage"),
     "service-layers": ("services/catalog/ports.py", "import services.catalog.handlers"),
+    "host-layers": ("services/host/operations/__init__.py", "import services.host.cli"),
     "shared-layers": ("shared/store/__init__.py", "import shared.http"),
     "pure-domain": ("services/usage/domain/counts.py", "import sqlalchemy"),
     "deterministic-domain": ("services/usage/domain/chance.py", "import random"),
@@ -76,7 +77,9 @@ def _lint(root: Path) -> subprocess.CompletedProcess[str]:
 
 def _plant(root: Path) -> None:
     """Lay out an empty project: every service and every shared package, importing nothing."""
-    folders = [root / "services" / name / "domain" for name in SERVICES] + [root / "services" / "host"]
+    folders = [root / "services" / name / "domain" for name in SERVICES] + [
+        root / "services" / "host" / name for name in ("cli", "operations")
+    ]
     folders += [root / "shared" / name for name in SHARED]
     for folder in folders:
         folder.mkdir(parents=True)

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings
 
 from tests.architecture.project import CODE, module_name, python_files
 
-COMMAND_LINE = "services.host.entrypoints.cli"
+COMMAND_LINE = "services.host.cli.app"
 
 
 @dataclass(frozen=True)

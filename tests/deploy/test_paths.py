@@ -10,11 +10,11 @@ from fastapi.routing import iter_route_contexts
 from pydantic import SecretStr
 
 from services.catalog.commands.indexing import IndexWorker
-from services.host.cluster import CLUSTER_SERVICES
-from services.host.entrypoints.api_docs import build_api_docs
-from services.host.entrypoints.api_operations import build_operations_api
-from services.host.entrypoints.operations_pages import build_operations_pages
-from services.host.operations import Operated
+from services.host.api_docs.pages import build_api_docs
+from services.host.bootstrap_cluster import CLUSTER_SERVICES
+from services.host.operations.api import build_operations_api
+from services.host.operations.installation import OperatedInstallation
+from services.host.operations.pages import build_operations_pages
 from shared.http.app import OPENAPI_PATH
 from shared.http.local_clients import LocalClients
 from shared.http.probes import probe_router
@@ -52,7 +52,7 @@ def paths_of_services() -> list[tuple[str, str]]:
             (re.sub(r"\{[^}]*\}", "x1", str(one.path)), name) for one in iter_route_contexts(app.routes)
         ]
     shown = FastAPI(openapi_url=OPENAPI_PATH, docs_url=None, redoc_url=None)
-    operations = cast("Operated", None)
+    operations = cast("OperatedInstallation", None)
     for router in (
         build_api_docs(),
         build_operations_api(operations),

@@ -12,9 +12,8 @@ import yaml
 from fastapi.routing import iter_route_contexts
 from starlette.requests import Request
 
-from services.host.cluster import CLUSTER_SERVICES
-from services.host.entrypoints.cli import app
-from services.host.operations_process import bootstrap_operations
+from services.host.bootstrap_cluster import CLUSTER_SERVICES, bootstrap_operations
+from services.host.cli.app import app
 from services.usage.bootstrap import bootstrap_stream
 from shared.errors import NutmegError
 from shared.events.topics import DEAD_LETTER_SUFFIX, TOPICS

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.host.sample.catalogue import sample_dataset, sample_datasets
+from services.host.sample.catalog import sample_dataset, sample_datasets
 from tests.support.command_line import free_port, nutmeg, serving
 
 pytestmark = [pytest.mark.timeout(600)]

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.host.sample.catalogue import sample_dataset, sample_datasets
+from services.host.sample.catalog import sample_dataset, sample_datasets
 from services.host.sample.hits import SampleHit, sample_hits
 from tests.support.installation import Installation, run_demo
 from tests.support.journeys import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.host.entrypoints.cli_errors import CLUSTER_MODULES
+from services.host.cli.errors import CLUSTER_MODULES
 
 PROJECT_ROOT = Path(__file__).parents[2]
 COMMAND = """
@@ -19,7 +19,7 @@ class Absent(MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Absent())
-from services.host.entrypoints.cli import main
+from services.host.cli.app import main
 main()
 """
 CLUSTER_SETTINGS = {

@@ -11,7 +11,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import pytest
 
 from services.host import bootstrap as host_bootstrap
-from services.host.observed_log import ObservedLog
+from services.host.operations.observed_log import ObservedLog
 from services.usage.handlers import COUNTING_HANDLERS, UsageContext
 from shared.clock import Clock
 from shared.consuming.handling import Answer

@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 
-from services.host.bootstrap import bootstrap_host
-from services.host.losses import accept_in_directory
+from services.host.bootstrap import bootstrap_host, directory_at_rest
+from services.host.operations.commands.losses import accept_losses
 from services.host.settings import HostSettings
 from shared.clock import SimulatedClock
 from shared.consuming.log_agreement import LOG
 from shared.errors import DamagedFileError, LostStateError, SchemaError
 from shared.log.sqlite.file import SCHEMA_VERSION
+from shared.outbox.loss_acceptance import AcceptedLoss
 from shared.store.health import Storage
 from tests.support.host_in_process import RunningHost, feed_of, run_host
 
@@ -47,6 +48,13 @@ def lose(data_dir: Path, storage: str) -> None:
     for suffix in ("", "-wal", "-shm"):
         path = path_of(data_dir, storage)
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+async def accept(
+    settings: HostSettings, what: str, *, by: str = "somebody", reason: str = "No backup was kept."
+) -> list[AcceptedLoss]:
+    async with directory_at_rest(settings) as (stores, log):
+        return await accept_losses(stores, log, what, by=by, reason=reason)
 
 
 def put_back(data_dir: Path, older: Path, storage: str) -> None:
@@ -178,9 +186,7 @@ async def test_a_log_that_lost_more_than_the_outboxes_hold_is_refused_until_the_
     assert "the event log is missing or older than the database of" in words
     assert "nutmeg accept-loss log" in words
     lose(data_dir, LOG)
-    accepted = await accept_in_directory(
-        HostSettings(data_dir=data_dir), LOG, by="somebody", reason="The disk is gone."
-    )
+    accepted = await accept(HostSettings(data_dir=data_dir), LOG, reason="The disk is gone.")
     assert {loss.service for loss in accepted} == set(SERVICES)
     async with run_host(data_dir) as running:
         await running.idle()
@@ -200,10 +206,10 @@ async def test_with_the_loss_accepted_usage_counts_again_what_the_log_holds_and_
     else:
         put_back(data_dir, installation[1], "usage")
     settings = HostSettings(data_dir=data_dir)
-    (accepted,) = await accept_in_directory(settings, "usage", by="somebody", reason="No backup was kept.")
+    (accepted,) = await accept(settings, "usage")
     assert accepted.events["usage.hits"] == (2 * HITS if fault == "lost" else HITS)
     assert "usage.counting" in accepted.read_again
-    assert await accept_in_directory(settings, "usage", by="somebody", reason="Once more.") == []
+    assert await accept(settings, "usage", reason="Once more.") == []
     async with run_host(data_dir) as running:
         await running.idle()
         assert await views(running) == 2 * HITS
@@ -240,7 +246,7 @@ async def test_the_index_keeps_what_a_lost_catalogue_forgot_until_it_is_built_an
     data_dir = copy_of(installation[0], tmp_path / "data")
     lose(data_dir, "catalog")
     settings = HostSettings(data_dir=data_dir)
-    await accept_in_directory(settings, "catalog", by="somebody", reason="It is harvested again.")
+    await accept(settings, "catalog", reason="It is harvested again.")
     async with run_host(data_dir) as running:
         await running.idle()
         drift = (await running.client.post("/api/v1/catalog/reconcile")).json()

@@ -14,7 +14,7 @@ from services.catalog.bootstrap import bootstrap_cluster as catalog
 from services.governance.bootstrap import Governance
 from services.governance.bootstrap import bootstrap as governance
 from services.governance.settings import GovernanceSettings
-from services.host.first_start import issue_admin_token
+from services.host.first_operator import issue_admin_token
 from services.notify.bootstrap import bootstrap_cluster as notify
 from services.quality.bootstrap import bootstrap_cluster as quality
 from services.usage.bootstrap import bootstrap_cluster as usage

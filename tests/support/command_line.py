@@ -69,7 +69,7 @@ def free_port() -> int:
 
 
 def _command(*arguments: str | Path) -> list[str]:
-    start = "from services.host.entrypoints.cli import main; main()"
+    start = "from services.host.cli.app import main; main()"
     return [sys.executable, "-c", start, *(str(argument) for argument in arguments)]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from services.host.passing_log import PassingConsumer, PassingLog
+from shared.log.forwarding import ForwardingConsumer, ForwardingLog
 from shared.log.port import (
     EventLog,
     LogConsumer,
@@ -16,7 +16,7 @@ from shared.log.port import (
 __all__ = ["FaultyLog"]
 
 
-class FaultyLog(PassingLog):
+class FaultyLog(ForwardingLog):
     """Each hook is called before the real operation and may raise; ``after_publish`` is called after it."""
 
     def __init__(self, log: EventLog) -> None:
@@ -38,7 +38,7 @@ class FaultyLog(PassingLog):
         return FaultyConsumer(self, await super().consumer(group, topics, start=start))
 
 
-class FaultyConsumer(PassingConsumer):
+class FaultyConsumer(ForwardingConsumer):
     """The consumer of a faulty log."""
 
     def __init__(self, log: FaultyLog, consumer: LogConsumer) -> None:

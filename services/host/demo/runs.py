@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from services.host.observed_log import ObservedLog, PublishedRecord
+from services.host.operations.observed_log import ObservedLog, PublishedRecord
 from services.host.sample.degradations import Degradation
 from shared.events.registry import (
     DATASET_CHANGED,

@@ -10,19 +10,20 @@ from uuid import UUID, uuid4
 import httpx
 import orjson
 
-from services.host.demo.runs import DemoRun, RunKind, reached_at
+from services.host.demo.runs import DemoRun, RunKind, hops_of_run, reached_at
 from services.host.demo.state import DemoClock, DemoStateFile
 from services.host.running import Host
-from services.host.sample.catalogue import sample_dataset, sample_people
+from services.host.sample.catalog import sample_dataset, sample_people
 from services.host.sample.degradations import DEGRADATIONS, Degradation
 from services.host.sample.directory import agencies_csv, people_csv, stewardship_csv
 from services.host.sample.feed import build_feed
 from services.host.sample.hits import SampleHit, sample_hits
-from shared.errors import ConflictError, NutmegError
+from shared.errors import ConflictError, NotFoundError, NutmegError
 from shared.events.registry import HIT_RECORDED
 from shared.log.port import OutgoingRecord
+from shared.web.elements import Hop
 
-__all__ = ["Demo", "DemoError", "Progress", "SignInLink", "degradation_named"]
+__all__ = ["Demo", "DemoError", "Progress", "SignInLink", "degradation_named", "demo_of"]
 
 SOURCE = "nutmeg-sample"
 HIT_DAYS = 28
@@ -197,9 +198,21 @@ class Demo:
                 work.wake()
         await self._host.wait_until_idle(timeout_seconds=LOAD_SECONDS_MAX)
 
-    def run(self, run_id: UUID) -> DemoRun | None:
-        """Return a fault's run of this process; ``None`` for an unknown one."""
-        return self._runs.get(run_id)
+    def run(self, run_id: UUID) -> DemoRun:
+        """Return a fault's run of this process. Raises ``NotFoundError``."""
+        run = self._runs.get(run_id)
+        if run is None:
+            raise NotFoundError(
+                "This run is not known.",
+                what="run",
+                field="run_id",
+                fix="Runs are forgotten when the process ends.",
+            )
+        return run
+
+    def hops(self, run: DemoRun) -> list[Hop]:
+        """Return the path of a run as far as it has come."""
+        return hops_of_run(run, self._host.log)
 
     async def close(self) -> None:
         """Give up runs that are still followed."""
@@ -278,6 +291,12 @@ class Demo:
             timeout=LOAD_SECONDS_MAX,
             trust_env=False,
         )
+
+
+def demo_of(host: Host) -> Demo | None:
+    """Return the demo that bootstrap built over a host; ``None`` where the data directory is no demo's."""
+    demo: Demo | None = host.app.state.demo
+    return demo
 
 
 def degradation_named(words: str | None, how: str | None) -> str:

@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterable, Sequence
 from datetime import date
 
-from services.host.sample.catalogue import sample_agencies, sample_datasets, sample_people
+from services.host.sample.catalog import sample_agencies, sample_datasets, sample_people
 from services.host.sample.feed import data_updated_on
 
 AGENCY_COLUMNS = ("code", "name", "data_officer_email", "aliases")

@@ -6,7 +6,7 @@ Sources: DCAT-US 1.1 (Project Open Data metadata v1.1, the non-federal schema), 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from services.host.sample.catalogue import (
+from services.host.sample.catalog import (
     CATALOGUE_TITLE,
     SAMPLE_KEYWORD,
     SampleColumn,

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 from typing import Literal
 
-from services.host.sample.catalogue import SampleDataset, sample_datasets
+from services.host.sample.catalog import SampleDataset, sample_datasets
 from services.host.sample.draws import count_around, seeded
 
 HitKind = Literal["view", "download", "api-call"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from random import Random
 
-from services.host.sample.catalogue import SampleTown, sample_agencies, sample_towns
+from services.host.sample.catalog import SampleTown, sample_agencies, sample_towns
 from services.host.sample.draws import (
     DATA_ENDS_ON,
     Row,

@@ -7,7 +7,7 @@ import csv
 import io
 from collections.abc import Mapping
 
-from services.host.sample.catalogue import sample_dataset
+from services.host.sample.catalog import sample_dataset
 from services.host.sample.degradations import degrade_table
 from services.host.sample.draws import Row, seeded
 from services.host.sample.place_rows import PLACE_RECIPES

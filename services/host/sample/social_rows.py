@@ -6,7 +6,7 @@ A recipe yields tuples in the order of the dataset's columns. Sizes follow the t
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
 
-from services.host.sample.catalogue import sample_towns
+from services.host.sample.catalog import sample_towns
 from services.host.sample.draws import DATA_ENDS_ON, Row, count_around, months, near, part_of, rate, season
 
 Recipe = Callable[[Random], Iterator[Row]]

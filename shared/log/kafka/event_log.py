@@ -98,7 +98,7 @@ class KafkaEventLog:
         ) as admin:
             return await committed_offsets(admin, self._settings, group)
 
-    async def standings(self, groups: Iterable[str]) -> Mapping[str, GroupProgress]:
+    async def groups_progress(self, groups: Iterable[str]) -> Mapping[str, GroupProgress]:
         """Return how groups stand, members and offsets, seen from outside. Raises ``TransientError``."""
         async with administering(self._settings, "tell how groups stand") as admin:
             return {group: await group_progress(admin, self._settings, group) for group in groups}

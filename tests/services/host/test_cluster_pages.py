@@ -10,14 +10,14 @@ import httpx
 import pytest
 
 from services.catalog.commands.indexing import IndexWorker
-from services.host.cluster_operations import ClusterOperations
-from services.host.entrypoints.api_operations import build_operations_api
-from services.host.entrypoints.cli_connection import Connection
-from services.host.entrypoints.cli_operations import _until_replayed
-from services.host.entrypoints.operations_pages import build_operations_pages
-from services.host.passing_log import PassingLog
+from services.host.cli.connection import Connection
+from services.host.cli.operations import _until_replayed
+from services.host.operations.api import build_operations_api
+from services.host.operations.cluster import ClusterOperations
+from services.host.operations.pages import build_operations_pages
 from shared.http.app import build_app
 from shared.identity.signing_key import SigningKey
+from shared.log.forwarding import ForwardingLog
 from shared.log.kafka.groups import GroupProgress
 from shared.log.port import OutgoingRecord
 from shared.telemetry.metrics import Metrics
@@ -27,12 +27,12 @@ from tests.unit.http.application import OPERATOR, KnownTokens, always_ready
 COUNTING = "usage.counting"
 
 
-class SeenLog(PassingLog):
-    """The host's log, with standings as Kafka tells them; nobody is in the groups that are ``empty``."""
+class SeenLog(ForwardingLog):
+    """The host's log, with groups as Kafka tells them; nobody is in the groups that are ``empty``."""
 
     empty: frozenset[str] = frozenset({COUNTING})
 
-    async def standings(self, groups: Iterable[str]) -> Mapping[str, GroupProgress]:
+    async def groups_progress(self, groups: Iterable[str]) -> Mapping[str, GroupProgress]:
         return {
             group: GroupProgress(0 if group in self.empty else 1, await self.committed(group))
             for group in groups
@@ -42,9 +42,11 @@ class SeenLog(PassingLog):
 @asynccontextmanager
 async def operators_of(running: RunningHost) -> AsyncIterator[httpx.AsyncClient]:
     """A client of operations, with an operator's token, over the stores and the log of a host."""
+    log = SeenLog(running.host.log)
     operations = ClusterOperations(
         [runner.service for runner in running.host.runners],
-        log=SeenLog(running.host.log),
+        log=log,
+        groups_progress=log.groups_progress,
         clock=running.host.clock,
         metrics=Metrics(),
     )

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from services.host.entrypoints.cli import app
-from services.host.entrypoints.cli_errors import CommandError
+from services.host.cli.app import app
+from services.host.cli.errors import CommandError
 from shared.clock import SystemClock
 from tests.support.host_in_process import RunningHost, feed_of, run_host
 

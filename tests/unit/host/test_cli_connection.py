@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from services.host.entrypoints.cli_connection import Connection
-from services.host.entrypoints.cli_errors import CommandError
+from services.host.cli.connection import Connection
+from services.host.cli.errors import CommandError
 
 SAID = {"pointer": "#", "detail": "The body is empty.", "cure": "Send a feed."}
 NEW = {"parameter": "from", "detail": "is no date", "cure": "Write 2026-01-31."}

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from services.host.entrypoints import cli_catalogue
-from services.host.entrypoints.cli import app
-from services.host.entrypoints.cli_connection import Connection
-from services.host.entrypoints.cli_errors import CommandError
+from services.host.cli import catalog as cli_catalog
+from services.host.cli.app import app
+from services.host.cli.connection import Connection
+from services.host.cli.errors import CommandError
 
 REPORT = {"rows": 1, "changed": 1, "refused": 0, "problems": [], "noted": 0, "notes": [], "published": False}
 
@@ -32,7 +32,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ) as client:
             return await act(Connection(client))
 
-    monkeypatch.setattr(cli_catalogue, "answer_of", lambda _target, act: asyncio.run(act_on(act)))
+    monkeypatch.setattr(cli_catalog, "answer_of", lambda _target, act: asyncio.run(act_on(act)))
     return paths
 
 

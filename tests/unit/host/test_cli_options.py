@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from services.host.entrypoints.cli import app
-from services.host.entrypoints.cli_errors import CommandError
+from services.host.cli.app import app
+from services.host.cli.errors import CommandError
 from services.host.settings import HostSettings
 from shared.process.environment import COMMAND_VARIABLES, check_environment
 

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from services.host.entrypoints import cli_output
-from services.host.entrypoints.cli import app
-from services.host.entrypoints.cli_output import LINE_SECONDS, LineProgress, show_table
+from services.host.cli import output as cli_output
+from services.host.cli.app import app
+from services.host.cli.output import LINE_SECONDS, LineProgress, show_table
 
 IDS = [str(UUID(int=one, version=4)) for one in (7, 2**120 + 5)]
 WORDS = "a reason that is quite a bit longer than one line of a terminal of eighty columns can ever hold"
@@ -77,7 +77,7 @@ def test_the_version_is_told() -> None:
 def test_a_line_that_is_logged_during_a_command_is_no_part_of_its_answer() -> None:
     script = (
         "import structlog\n"
-        "from services.host.entrypoints.cli_errors import run\n"
+        "from services.host.cli.errors import run\n"
         "async def act():\n"
         "    structlog.get_logger('x').warning('a store is away')\n"
         "    return 'answer'\n"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from services.host.cluster_operations import ClusterOperations
-from services.host.event_paths import path_of
-from services.host.operations import operations_status
+from services.host.operations.cluster import ClusterOperations
+from services.host.operations.reader.paths import path_of
+from services.host.operations.reader.status import operations_status
 from shared.clock import SimulatedClock
 from shared.errors import ConflictError
 from shared.events.topics import GROUPS, TOPICS, ConsumerGroup
@@ -22,11 +22,11 @@ from tests.support.ledger_service import COUNTING, Ledger, ledger_store
 
 
 class SeenLog(SQLiteEventLog):
-    """A log of one process that tells standings, as a cluster's does."""
+    """A log of one process that tells how groups do, as a cluster's does."""
 
     members = 1
 
-    async def standings(self, groups: Iterable[str]) -> Mapping[str, GroupProgress]:
+    async def groups_progress(self, groups: Iterable[str]) -> Mapping[str, GroupProgress]:
         return {group: GroupProgress(self.members, await self.committed(group)) for group in groups}
 
 
@@ -50,7 +50,7 @@ async def seen(
 ) -> AsyncIterator[ClusterOperations]:
     """An installation of one service, whose group is the only one."""
     group = ConsumerGroup(COUNTING.name, "catalog", COUNTING.topics, "count")
-    monkeypatch.setattr("services.host.cluster_operations.GROUPS", {group.name: group})
+    monkeypatch.setattr("services.host.operations.cluster.GROUPS", {group.name: group})
     monkeypatch.setitem(GROUPS, group.name, group)
 
     async def pending() -> int:
@@ -61,7 +61,9 @@ async def seen(
 
     work = RecurringWork("ledger.tidy", 1.0, run_once, pending)
     service = replace(ledger.service, name="catalog", works=(work,))
-    operations = ClusterOperations([service], log=log, clock=clock, metrics=Metrics())
+    operations = ClusterOperations(
+        [service], log=log, groups_progress=log.groups_progress, clock=clock, metrics=Metrics()
+    )
     await operations.open()
     yield operations
     await operations.close()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.host.dead_letter_words import outcome_words
+from services.host.operations.reader.dead_letters import outcome_words
 from shared.consuming.dead_letter_record import DeadLetter
 from shared.consuming.dead_letters import DeadLetterView
 from shared.consuming.handling import Outcome

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.host.entrypoints.cli_connection import Connection
-from services.host.entrypoints.cli_errors import CommandError
-from services.host.entrypoints.event_tail import EventTail, server_sent_events
+from services.host.cli.connection import Connection
+from services.host.cli.errors import CommandError
+from services.host.cli.event_tail import EventTail, server_sent_events
 
 Answer = Callable[[httpx.Request], httpx.Response]
 

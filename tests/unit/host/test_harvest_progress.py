@@ -10,9 +10,9 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from services.host.entrypoints import cli_catalogue
-from services.host.entrypoints.cli import app
-from services.host.entrypoints.cli_connection import Connection
+from services.host.cli import catalog as cli_catalog
+from services.host.cli.app import app
+from services.host.cli.connection import Connection
 
 HARVEST = "5f0c5ac4-2f7b-4d0e-9a51-000000000001"
 RESULT = {"created": 2, "changed": 0, "unchanged": 0, "retired": 0, "rejected": 0, "rejections": []}
@@ -58,7 +58,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
         async with httpx.AsyncClient(base_url="http://127.0.0.1", transport=transport) as client:
             return await act(Connection(client))
 
-    monkeypatch.setattr(cli_catalogue, "answer_of", lambda _target, act: asyncio.run(act_on(act)))
+    monkeypatch.setattr(cli_catalog, "answer_of", lambda _target, act: asyncio.run(act_on(act)))
     return answers
 
 

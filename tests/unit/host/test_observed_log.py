@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.host.event_paths import hops_of, path_of
-from services.host.observed_log import ObservedLog
+from services.host.operations.observed_log import ObservedLog
+from services.host.operations.reader.paths import hops_of, path_of
 from shared.clock import SimulatedClock
 from shared.events.topics import GROUPS, TOPICS
 from shared.log.port import OutgoingRecord, TopicPartition

@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from services.host.sample.catalogue import (
+from services.host.sample.catalog import (
     FOCAL_POINTS,
     sample_agencies,
     sample_dataset,

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from services.host.sample.catalogue import sample_datasets
+from services.host.sample.catalog import sample_datasets
 from services.host.sample.hits import (
     PAGED_SLUG,
     PAGING_CLIENT,

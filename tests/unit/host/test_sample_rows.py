@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from services.host.sample.catalogue import SampleDataset, sample_dataset, sample_datasets, sample_towns
+from services.host.sample.catalog import SampleDataset, sample_dataset, sample_datasets, sample_towns
 from services.host.sample.degradations import DEGRADATIONS, link_is_broken
 from services.host.sample.draws import DATA_ENDS_ON
 from services.host.sample.feed import build_dictionary, build_feed

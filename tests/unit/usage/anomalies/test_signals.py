@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from services.host.sample.catalogue import sample_datasets
+from services.host.sample.catalog import sample_datasets
 from services.host.sample.hits import (
     ROBOT_USER_AGENTS,
     SILENT_DAYS,

@@ -1,0 +1,1 @@
+"""``/docs``: the page that describes the API."""

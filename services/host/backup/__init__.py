@@ -1,0 +1,1 @@
+"""Backups of a data directory, taken while a server works on it."""

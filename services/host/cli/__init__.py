@@ -1,0 +1,1 @@
+"""``nutmeg``: one module for each subject of its commands; ``app`` gathers them."""
