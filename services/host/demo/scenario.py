@@ -21,6 +21,7 @@ from services.host.sample.hits import SampleHit, sample_hits
 from shared.errors import ConflictError, NotFoundError, NutmegError
 from shared.events.registry import HIT_RECORDED
 from shared.log.port import OutgoingRecord
+from shared.store.chunks import chunks
 from shared.web.elements import Hop
 
 __all__ = ["Demo", "DemoError", "Progress", "SignInLink", "degradation_named", "demo_of"]
@@ -105,13 +106,12 @@ class Demo:
             await self._host.wait_until_idle(timeout_seconds=LOAD_SECONDS_MAX)
             hits = list(sample_hits(today, HIT_DAYS))
             progress(f"Playing {HIT_DAYS} days of use: {len(hits):,} hits")
-            for first in range(0, len(hits), HITS_PER_BATCH):
-                batch = [_hit(one) for one in hits[first : first + HITS_PER_BATCH]]
+            for number, batch in enumerate(chunks(hits, HITS_PER_BATCH)):
                 await _post(
                     client,
                     "/api/v1/usage/hits:batch",
-                    json={"hits": batch},
-                    headers={"Idempotency-Key": f"sample-{today.isoformat()}-{first}"},
+                    json={"hits": [_hit(hit) for hit in batch]},
+                    headers={"Idempotency-Key": f"sample-{today.isoformat()}-{number}"},
                 )
         progress("Waiting until every event is handled")
         await self._host.wait_until_idle(timeout_seconds=LOAD_SECONDS_MAX)

@@ -3,7 +3,6 @@
 import asyncio
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 import orjson
@@ -14,6 +13,7 @@ from shared.errors import NutmegError
 from shared.events.envelope import header
 from shared.events.topics import GROUPS, TOPICS, ConsumerGroup, Topic, dead_letter_topic
 from shared.log.port import EventLog, LogRecord, OutgoingRecord, TopicPartition
+from shared.store.chunks import chunks
 
 __all__ = ["dump_records", "groups_behind", "load_records", "start_groups_at_the_end"]
 
@@ -126,7 +126,7 @@ def _document(record: LogRecord) -> dict[str, object]:
 def _read(path: Path, topic: str) -> Iterator[Sequence[OutgoingRecord]]:
     with path.open("rb") as file:
         lines = read_lines(file, MOVED_LIMITS)
-        while batch := list(islice(lines, RECORDS_PER_BATCH)):
+        for batch in chunks(lines, RECORDS_PER_BATCH):
             yield [_record(topic, document) for document in batch]
 
 

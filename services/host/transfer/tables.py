@@ -4,7 +4,6 @@ import asyncio
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.bounded_json import JSONLimits, read_lines
 from shared.errors import NutmegError
+from shared.store.chunks import chunks
 from shared.store.engine import Store
 from shared.store.types import UTCDateTime
 
@@ -82,7 +82,7 @@ def _read(path: Path, table: Table) -> Iterator[Sequence[dict[str, Any]]]:
     readers = {column.name: reader for column in table.columns if (reader := _reader(column)) is not None}
     with path.open("rb") as file:
         lines = read_lines(file, MOVED_LIMITS)
-        while rows := list(islice(lines, ROWS_PER_BATCH)):
+        for rows in chunks(lines, ROWS_PER_BATCH):
             for row in rows:
                 for name, read in readers.items():
                     if row[name] is not None:

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 
 from shared.events.topics import DEAD_LETTER_SUFFIX
 from shared.log.sqlite.file import LogFile, microseconds
+from shared.store.chunks import chunks
 
 __all__ = ["COMPACTION_LAG", "prune"]
 
@@ -43,8 +44,8 @@ async def prune(file: LogFile, now: datetime, compaction_lag: timedelta) -> int:
     for policy in policies:
         for select in _selections(policy, now, compaction_lag):
             due = await file.read(select)
-            for first in range(0, len(due), DELETED_PER_TRANSACTION_MAX):
-                await file.write(_deletion(due[first : first + DELETED_PER_TRANSACTION_MAX]))
+            for batch in chunks(due, DELETED_PER_TRANSACTION_MAX):
+                await file.write(_deletion(batch))
             deleted += len(due)
     if deleted:
         # secure_delete blanks pages in the file; the old ones must leave the write-ahead log as well.

@@ -18,6 +18,7 @@ from services.quality.profiling.domain.profile import (
 )
 from services.quality.profiling.duckdb.csv_dialect import Dialect, sniff
 from services.quality.profiling.duckdb.data_file import DataFile, NotATableError
+from shared.store.chunks import chunks
 
 HEAD_ROWS = 200
 COLUMNS_PER_QUERY = 20
@@ -267,8 +268,7 @@ def _measure(
     attempt = 0
     while len(measured) < len(readings):
         left = [position for position in range(len(readings)) if position not in measured]
-        for start in range(0, len(left), COLUMNS_PER_QUERY):
-            batch = left[start : start + COLUMNS_PER_QUERY]
+        for batch in chunks(left, COLUMNS_PER_QUERY):
             measured |= {
                 position: figures
                 for position, figures in _query(connection, batch, readings, attempt).items()

@@ -19,6 +19,7 @@ from services.usage.counts.domain.counter import (
     recount,
     with_click,
 )
+from shared.store.chunks import chunks
 
 TEN = datetime(2026, 3, 2, 10, tzinfo=UTC)
 ROADS = UUID("17513ec7-2897-5be8-800a-ca9d2de2a563")
@@ -174,8 +175,8 @@ def test_any_order_repetition_and_batching_of_hits_gives_the_same_counts(
     rng.shuffle(shuffled)
     sessions: dict[ClickSessionKey, ClickSession] = {}
     total: dict[tuple[UUID, datetime], Counts] = {}
-    for start in range(0, len(shuffled), size):
-        part = recount(sessions, shuffled[start : start + size])
+    for batch in chunks(shuffled, size):
+        part = recount(sessions, batch)
         sessions |= part.sessions
         for place, change in part.changes.items():
             total[place] = total.get(place, Counts()) + change
