@@ -37,6 +37,7 @@ __all__ = [
     "DeadLetterUnwritableError",
     "DomainError",
     "EventTooLargeError",
+    "GoneError",
     "InvalidEventError",
     "InvalidInputError",
     "LogBusyError",
@@ -58,7 +59,16 @@ class NutmegError(Exception):
 
 
 class TransientError(NutmegError):
-    """Raise only when the service's own store, index or log cannot be reached just now."""
+    """Raise only when the service's own store, index or log cannot be reached just now.
+
+    A subclass may set ``slug``, ``title`` and ``detail``, which tell programs and people what is away.
+    """
+
+    slug: ClassVar[str] = "unavailable"
+    title: ClassVar[str] = "Nutmeg cannot do this just now"
+    detail: ClassVar[str] = (
+        "A store that is needed cannot be reached. Nothing was changed; try again in a few seconds."
+    )
 
 
 class NotReadyError(NutmegError):
@@ -132,9 +142,25 @@ class NotFoundError(DomainError):
 
     slug = "not-found"
 
-    def __init__(self, detail: str, *, what: str = "thing", field: str = "", fix: str = "") -> None:
-        super().__init__(detail, field=field, fix=fix or f"Use the id of a known {what}.", code="unknown")
+    def __init__(
+        self,
+        detail: str,
+        *,
+        what: str = "thing",
+        field: str = "",
+        fix: str = "",
+        next_steps: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        fix = fix or f"Use the id of a known {what}."
+        super().__init__(detail, field=field, fix=fix, code="unknown", next_steps=next_steps)
         self.title = f"There is no such {what}"
+
+
+class GoneError(DomainError):
+    """It was there and is no more. ``detail`` says since when, and why."""
+
+    slug = "gone"
+    title = "This is no longer here"
 
 
 class ConflictError(DomainError):

@@ -3,50 +3,71 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from services.catalog.adapters.deferred_index import DeferredIndex
-from services.catalog.adapters.downloads import GuardedDownloads
-from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings
-from services.catalog.adapters.elasticsearch_index import ElasticsearchCatalogIndex
-from services.catalog.adapters.export_files import ExportFiles
-from services.catalog.adapters.feed_files import FeedFiles
-from services.catalog.adapters.heard_directory import HeardDirectory
-from services.catalog.adapters.shared_feeds import SharedFeeds
-from services.catalog.adapters.sql_changes import SqlChangesFeed
-from services.catalog.adapters.sql_datasets import SqlDatasetBook, SqlIndexLedger
-from services.catalog.adapters.sql_harvests import SqlDictionaryQueue, SqlHarvestBook
-from services.catalog.adapters.sql_reader import SqlCatalogReader
-from services.catalog.adapters.sql_surroundings import SqlDirectoryCopy, SqlInsightBook
-from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
-from services.catalog.commands.dictionaries import DictionaryWorker
-from services.catalog.commands.harvesting import HarvestLimits, HarvestWorker
-from services.catalog.commands.indexing import IndexWorker
-from services.catalog.commands.parked_jobs import dictionary_queue, harvest_queue
-from services.catalog.commands.reconciling import ReconcileSchedule
-from services.catalog.commands.upkeep import Upkeep
-from services.catalog.domain.cursor import SearchCursorCodec
-from services.catalog.domain.dcat_export import Installation
-from services.catalog.entrypoints.api_changes import Bell, build_changes_api
-from services.catalog.entrypoints.api_datasets import build_datasets_api
-from services.catalog.entrypoints.api_harvests import build_harvests_api
-from services.catalog.entrypoints.api_maintenance import build_maintenance_api
-from services.catalog.entrypoints.harvest_pages import build_harvest_pages
-from services.catalog.entrypoints.pages import build_pages
-from services.catalog.handlers import CHANGES_HANDLERS, DIRECTORY_HANDLERS, ENRICHMENT_HANDLERS
+from services.catalog.changes_feed.api.changes import Bell, build_changes_api
+from services.catalog.changes_feed.commands import ChangesContext, ChangesUpkeep
+from services.catalog.changes_feed.reader import ChangesReader
+from services.catalog.changes_feed.repository import ChangesRepository
+from services.catalog.datasets.api.datasets import build_datasets_api
+from services.catalog.datasets.commands.context import DatasetContext
+from services.catalog.datasets.commands.upkeep import DatasetUpkeep
+from services.catalog.datasets.pages.routes import build_dataset_pages
+from services.catalog.datasets.reader.datasets import DatasetReader
+from services.catalog.datasets.repository.datasets import DatasetRepository
+from services.catalog.datasets.repository.directory import DirectoryReplica
+from services.catalog.datasets.repository.insights import InsightRepository
+from services.catalog.dcat.domain.export import Installation
+from services.catalog.dictionary.api import build_dictionary_api
+from services.catalog.dictionary.commands import DictionaryContext, DictionaryWorker, dictionary_queue
+from services.catalog.dictionary.repository import DictionaryFetchRepository
+from services.catalog.exports.api import build_exports_api
+from services.catalog.exports.reader import CatalogExports
+from services.catalog.handlers import (
+    CHANGES_HANDLERS,
+    DIRECTORY_HANDLERS,
+    ENRICHMENT_HANDLERS,
+    CatalogContext,
+)
+from services.catalog.harvesting.api.harvests import build_harvests_api
+from services.catalog.harvesting.commands.context import HarvestContext
+from services.catalog.harvesting.commands.harvesting import HarvestLimits, HarvestWorker
+from services.catalog.harvesting.commands.parked import harvest_queue
+from services.catalog.harvesting.commands.upkeep import FeedUpkeep
+from services.catalog.harvesting.files.storage import FileFeedStorage
+from services.catalog.harvesting.pages import build_harvest_pages
+from services.catalog.harvesting.postgresql import PostgreSQLFeedStorage
+from services.catalog.harvesting.reader.directory_lag import DirectoryLag
+from services.catalog.harvesting.reader.harvests import HarvestReader
+from services.catalog.harvesting.repository import HarvestRepository
 from services.catalog.migrations.tables import DELIVERY, METADATA, PRINCIPALS
-from services.catalog.ports import CatalogIndex, CatalogIndexError, CatalogPorts, CatalogReader, Downloader
+from services.catalog.search.api.maintenance import build_maintenance_api
+from services.catalog.search.api.search import build_search_api
+from services.catalog.search.commands.deferred_index import DeferredIndex
+from services.catalog.search.commands.indexing import IndexWorker
+from services.catalog.search.commands.reconciling import ReconcileSchedule
+from services.catalog.search.domain.cursor import SearchCursorCodec
+from services.catalog.search.domain.index import CatalogIndex, CatalogIndexError
+from services.catalog.search.elasticsearch.client import ElasticsearchSettings
+from services.catalog.search.elasticsearch.index import ElasticsearchCatalogIndex
+from services.catalog.search.pages.routes import build_search_pages
+from services.catalog.search.reader.home import HomeReader
+from services.catalog.search.reader.search import SearchReader
+from services.catalog.search.repository import IndexBacklog
+from services.catalog.search.tantivy.index import TantivyCatalogIndex
 from services.catalog.settings import CatalogSettings
 from shared.clock import Clock
 from shared.consuming.handling import Subscription, bind
 from shared.events.topics import GROUPS
-from shared.http.fetching import GuardedFetcher
+from shared.http.downloads import Downloads
+from shared.http.fetching import GuardedDownloads, GuardedFetcher
 from shared.identity.principals import Authenticator, Principals, TokenAuthenticator
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import Tokens
 from shared.jobs.recurring_work import RecurringWork
+from shared.jobs.wake_signal import WakeSignal
 from shared.process.context import ProcessContext, ServedService
 from shared.process.service import Service
 from shared.store.engine import Store
@@ -63,35 +84,35 @@ RECONCILE_SPREAD_SECONDS = 240
 
 
 @dataclass(frozen=True, slots=True)
+class CatalogReaders:
+    """What pages and the API ask, each filtered by viewer."""
+
+    datasets: DatasetReader
+    searches: SearchReader
+    home: HomeReader
+    harvests: HarvestReader
+    changes: ChangesReader
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """The service, and what its runner needs beside it."""
 
     service: Service
-    ports: CatalogPorts
-    reader: CatalogReader
+    harvests: HarvestContext
+    readers: CatalogReaders
     harvesting: HarvestWorker
     indexing: IndexWorker
     authenticator: Authenticator
 
 
-@dataclass(slots=True)
-class _Wakes:
-    """Wakes that the runner hands over when it starts; until then there is nobody to wake."""
+@dataclass(frozen=True, slots=True)
+class _Signals:
+    """Tell waiting work that there is something to do."""
 
-    wakes: dict[str, Callable[[], None]] = field(default_factory=dict)
-
-    def given(self, name: str) -> Callable[[Callable[[], None]], None]:
-        def take(wake: Callable[[], None]) -> None:
-            self.wakes[name] = wake
-
-        return take
-
-    def waking(self, name: str) -> Callable[[], None]:
-        def wake() -> None:
-            if name in self.wakes:
-                self.wakes[name]()
-
-        return wake
+    indexing: WakeSignal
+    harvesting: WakeSignal
+    dictionaries: WakeSignal
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +120,21 @@ class _Parts:
     """Everything that was built, before it is put together."""
 
     store: Store
-    ports: CatalogPorts
-    reader: CatalogReader
+    harvests: HarvestContext
+    changes: ChangesContext
+    readers: CatalogReaders
     index: DeferredIndex
-    feeds: FeedFiles
-    exports: ExportFiles
+    feeds: FileFeedStorage
+    exports: CatalogExports
     harvesting: HarvestWorker
     indexing: IndexWorker
-    heard: HeardDirectory
+    directory_lag: DirectoryLag
     dictionaries: DictionaryWorker
-    upkeep: Upkeep
     reconciling: ReconcileSchedule
     principals: Principals
     installation: Installation
     bell: Bell
-    wakes: _Wakes
+    signals: _Signals
 
 
 def bootstrap(
@@ -127,21 +148,23 @@ def bootstrap(
     base_url: str,
     jurisdiction_words: Collection[str] | None = None,
     fetcher_for: Callable[[int], GuardedFetcher] | None = None,
-    downloader: Downloader | None = None,
+    downloads: Downloads | None = None,
     open_index: Callable[[], Awaitable[CatalogIndex]] | None = None,
 ) -> Catalog:
     """Build catalog. Nothing is opened yet; see :class:`shared.process.service.Service`.
 
-    ``data_dir`` holds the index, feeds on their way and the exported catalogue. ``fetcher_for`` makes the
+    ``data_dir`` holds the index, feeds on their way and the exported catalog. ``fetcher_for`` makes the
     guarded fetcher for a size limit in bytes.
     """
     store = _store(database_url, clock)
     words = frozenset(settings.jurisdiction_words if jurisdiction_words is None else jurisdiction_words)
-    wakes, bell = _Wakes(), Bell(LOOK_SECONDS) if store.is_shared else Bell()
-    ports = _ports(store, clock, words, wakes, bell)
+    signals = _Signals(WakeSignal(), WakeSignal(), WakeSignal())
+    bell = Bell(LOOK_SECONDS) if store.is_shared else Bell()
+    harvests = _contexts(store, words, signals)
     index = DeferredIndex(open_index or _index_opener(settings, data_dir / "index", signing_key))
-    feeds = SharedFeeds(data_dir / "feeds", store) if store.is_shared else FeedFiles(data_dir / "feeds")
-    downloads = downloader or GuardedDownloads(
+    folder = data_dir / "feeds"
+    feeds = PostgreSQLFeedStorage(folder, store) if store.is_shared else FileFeedStorage(folder)
+    downloads = downloads or GuardedDownloads(
         fetcher_for or (lambda size_bytes: GuardedFetcher(size_bytes_max=size_bytes))
     )
     limits = HarvestLimits(
@@ -153,20 +176,20 @@ def bootstrap(
         base_url, settings.title, settings.publisher_name, settings.contact_name, settings.contact_email
     )
     engine = "elasticsearch" if settings.elasticsearch_urls else "tantivy"
-    indexing = IndexWorker(store, SqlIndexLedger(store), index, clock, metrics, engine=engine)
-    heard = HeardDirectory()
+    indexing = IndexWorker(store, IndexBacklog(store), index, metrics, engine=engine)
+    directory_lag = DirectoryLag()
     parts = _Parts(
         store=store,
-        ports=ports,
-        reader=SqlCatalogReader(store, index, clock),
+        harvests=harvests,
+        changes=ChangesContext(ChangesRepository(), bell.ring),
+        readers=_readers(store, index),
         index=index,
         feeds=feeds,
-        exports=ExportFiles(store, data_dir / "exports", installation),
-        harvesting=HarvestWorker(store, ports, feeds, downloads, heard, metrics, limits),
+        exports=CatalogExports(store, data_dir / "exports", installation),
+        harvesting=HarvestWorker(store, harvests, feeds, downloads, directory_lag, metrics, limits),
         indexing=indexing,
-        heard=heard,
-        dictionaries=DictionaryWorker(store, ports, downloads),
-        upkeep=Upkeep(store, ports, feeds, timedelta(days=settings.changes_days)),
+        directory_lag=directory_lag,
+        dictionaries=DictionaryWorker(store, harvests.dictionaries, downloads),
         reconciling=ReconcileSchedule(
             indexing,
             clock,
@@ -176,11 +199,11 @@ def bootstrap(
         principals=Principals(PRINCIPALS, is_cached=database_url.startswith("sqlite")),
         installation=installation,
         bell=bell,
-        wakes=wakes,
+        signals=signals,
     )
     service = _service(parts, settings, is_alone=database_url.startswith("sqlite"))
     authenticator = TokenAuthenticator(Tokens(signing_key, clock), store, parts.principals)
-    return Catalog(service, ports, parts.reader, parts.harvesting, parts.indexing, authenticator)
+    return Catalog(service, harvests, parts.readers, parts.harvesting, indexing, authenticator)
 
 
 def build_for_cluster(ground: ProcessContext) -> Catalog:
@@ -214,33 +237,37 @@ def _store(database_url: str, clock: Clock) -> Store:
     )
 
 
-def _ports(
-    store: Store, clock: Clock, jurisdiction_words: frozenset[str], wakes: _Wakes, bell: Bell
-) -> CatalogPorts:
-    return CatalogPorts(
-        clock=clock,
-        datasets=SqlDatasetBook(jurisdiction_words),
-        directory=SqlDirectoryCopy(jurisdiction_words),
-        insights=SqlInsightBook(),
-        harvests=SqlHarvestBook(store),
-        dictionaries=SqlDictionaryQueue(store),
-        changes=SqlChangesFeed(store),
-        wake_indexing=wakes.waking("index"),
-        wake_harvesting=wakes.waking("harvest"),
-        wake_dictionaries=wakes.waking("dictionaries"),
-        wake_readers=bell.ring,
+def _contexts(store: Store, jurisdiction_words: frozenset[str], signals: _Signals) -> HarvestContext:
+    datasets = DatasetContext(
+        datasets=DatasetRepository(jurisdiction_words),
+        directory=DirectoryReplica(jurisdiction_words),
+        insights=InsightRepository(),
+        wake_indexing=signals.indexing.wake,
+    )
+    dictionaries = DictionaryContext(DictionaryFetchRepository(store), datasets, signals.dictionaries.wake)
+    return HarvestContext(HarvestRepository(store), datasets, dictionaries, signals.harvesting.wake)
+
+
+def _readers(store: Store, index: CatalogIndex) -> CatalogReaders:
+    searches = SearchReader(store, index)
+    return CatalogReaders(
+        datasets=DatasetReader(store, searches.related),
+        searches=searches,
+        home=HomeReader(store, searches),
+        harvests=HarvestReader(store),
+        changes=ChangesReader(store),
     )
 
 
 def _service(parts: _Parts, settings: CatalogSettings, *, is_alone: bool) -> Service:
     """Put the parts together; ``is_alone`` where no other process uses the same store."""
-    store, ports, reader = parts.store, parts.ports, parts.reader
+    store, harvests, readers = parts.store, parts.harvests, parts.readers
 
     async def open_all() -> None:
         if is_alone:
             # Whatever lease or half feed is left is that of a process that is gone.
-            await ports.harvests.release_leases()
-            await asyncio.to_thread(parts.feeds.prepare, await ports.harvests.awaited())
+            await harvests.harvests.release_leases()
+            await asyncio.to_thread(parts.feeds.prepare, await harvests.harvests.awaited())
         else:
             await asyncio.to_thread(parts.feeds.make_folder)
         await parts.index.open()
@@ -254,53 +281,65 @@ def _service(parts: _Parts, settings: CatalogSettings, *, is_alone: bool) -> Ser
         name="catalog",
         store=store,
         subscriptions=[
-            Subscription(GROUPS["catalog.enrichment"], bind(ENRICHMENT_HANDLERS, ports)),
+            Subscription(GROUPS["catalog.enrichment"], bind(ENRICHMENT_HANDLERS, harvests.datasets)),
             Subscription(GROUPS["catalog.directory"], bind(DIRECTORY_HANDLERS, parts.principals)),
-            Subscription(GROUPS["catalog.changes"], bind(CHANGES_HANDLERS, ports)),
+            Subscription(
+                GROUPS["catalog.changes"],
+                bind(CHANGES_HANDLERS, CatalogContext(harvests.datasets, parts.changes)),
+            ),
         ],
         routers=(
-            build_datasets_api(store, ports, reader, parts.exports, parts.installation),
+            build_search_api(readers.searches, readers.datasets),
+            build_datasets_api(store, harvests.datasets, readers.datasets, parts.installation),
+            build_dictionary_api(store, harvests.datasets, readers.datasets),
+            build_exports_api(parts.exports),
             build_harvests_api(
-                store, ports, reader, parts.feeds, parts.installation, settings.feed_bytes_max
+                store, harvests, readers.harvests, parts.feeds, parts.installation, settings.feed_bytes_max
             ),
-            build_changes_api(ports.changes, parts.bell),
+            build_changes_api(readers.changes, parts.bell),
             build_maintenance_api(parts.indexing),
-            build_pages(reader, parts.installation),
-            build_harvest_pages(store, ports, reader),
+            build_search_pages(readers.home, readers.searches, readers.datasets, parts.installation),
+            build_dataset_pages(readers.datasets, parts.installation),
+            build_harvest_pages(store, harvests, readers.harvests),
         ),
-        works=_works(parts),
-        queues=(harvest_queue(store, ports), dictionary_queue(store, ports)),
+        works=_works(parts, timedelta(days=settings.changes_days)),
+        queues=(harvest_queue(store, harvests), dictionary_queue(store, harvests.dictionaries)),
         open=open_all,
         close=close_all,
-        on_log=parts.heard.hear_from,
+        on_log=parts.directory_lag.read_from,
         extra_metrics=(parts.indexing.measure,),
     )
 
 
-def _works(parts: _Parts) -> Sequence[RecurringWork]:
+def _works(parts: _Parts, changes_kept: timedelta) -> Sequence[RecurringWork]:
     harvesting, indexing, dictionaries = parts.harvesting, parts.indexing, parts.dictionaries
-    given = parts.wakes.given
+    upkeep = DatasetUpkeep(parts.store, parts.harvests.datasets)
+    changes = ChangesUpkeep(parts.store, parts.changes, changes_kept)
+    feeds = FeedUpkeep(parts.harvests.harvests, parts.feeds)
+    signals = parts.signals
     return (
         RecurringWork(
             "catalog.harvest",
             2.0,
             harvesting.run_once,
             harvesting.pending,
-            given("harvest"),
+            signals.harvesting.on_wake,
             is_divided=True,
         ),
-        RecurringWork("catalog.index", 1.0, indexing.run_once, indexing.pending, given("index")),
+        RecurringWork("catalog.index", 1.0, indexing.run_once, indexing.pending, signals.indexing.on_wake),
         RecurringWork(
             "catalog.dictionaries",
             30.0,
             dictionaries.run_once,
             dictionaries.pending,
-            given("dictionaries"),
+            signals.dictionaries.on_wake,
         ),
         RecurringWork(
             "catalog.reconcile", MINUTE_SECONDS, parts.reconciling.run_once, parts.reconciling.pending
         ),
-        RecurringWork("catalog.upkeep", HOUR_SECONDS, parts.upkeep.run_once, parts.upkeep.pending),
+        RecurringWork("catalog.upkeep", HOUR_SECONDS, upkeep.run_once, upkeep.pending),
+        RecurringWork("catalog.changes-upkeep", HOUR_SECONDS, changes.run_once, changes.pending),
+        RecurringWork("catalog.feeds-upkeep", HOUR_SECONDS, feeds.run_once, feeds.pending),
     )
 
 

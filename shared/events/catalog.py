@@ -5,7 +5,7 @@ subset, for outside services). Field names follow DCAT-US 1.1 in snake case wher
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, cast, get_args
 from uuid import UUID
 
 from pydantic import Field
@@ -195,3 +195,13 @@ class HarvestHeld(EventModel):
     source_id: str
     known: int
     missing: int
+
+
+def known_visibility(word: str) -> Visibility:
+    """The visibility; a word that this version does not know hides the record rather than showing it."""
+    return cast("Visibility", word) if word in get_args(Visibility) else "agency"
+
+
+def known_access_level(word: str) -> AccessLevel:
+    """The access level; a word that this version does not know closes the data."""
+    return cast("AccessLevel", word) if word in get_args(AccessLevel) else "non-public"

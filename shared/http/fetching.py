@@ -7,6 +7,7 @@ from the environment, bounds on time, bytes and unpacked bytes.
 
 import asyncio
 import re
+import shutil
 import socket
 import ssl
 import tempfile
@@ -22,10 +23,10 @@ from typing import IO, TypeAlias
 import httpcore
 import httpx
 
-from shared.errors import NutmegError
+from shared.http.downloads import Download, FetchError
 from shared.http.networks import Network, is_allowed
 
-__all__ = ["FetchError", "Fetched", "GuardedFetcher", "Resolver"]
+__all__ = ["Fetched", "GuardedDownloads", "GuardedFetcher", "Resolver"]
 
 ORDINARY_PORTS = frozenset({80, 443, 8000, 8080, 8443})
 URL_CHARACTERS_MAX = 2048
@@ -35,20 +36,6 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 Resolver: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 """Returns the IP addresses of a host name. Raises ``OSError`` where there are none."""
-
-
-class FetchError(NutmegError):
-    """A fetch that did not succeed, in words for a steward.
-
-    ``reason`` is one of url, address, dns, connection, tls, timeout, redirects, status, size, content.
-    ``is_permanent`` tells that trying again without a change is of no use.
-    """
-
-    def __init__(self, reason: str, message: str, *, is_permanent: bool = False, status: int | None = None):
-        super().__init__(message)
-        self.reason = reason
-        self.is_permanent = is_permanent
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,3 +341,34 @@ class _Unpacker:
 
 def _write(file: IO[bytes], piece: bytes) -> None:
     file.write(piece)
+
+
+class GuardedDownloads:
+    """Implements :class:`shared.http.downloads.Downloads`; ``fetcher_for`` takes a size limit in bytes."""
+
+    def __init__(self, fetcher_for: Callable[[int], GuardedFetcher]) -> None:
+        self._fetcher_for = fetcher_for
+
+    async def fetch(
+        self,
+        url: str,
+        path: Path,
+        *,
+        size_bytes_max: int,
+        etag: str | None = None,
+        last_modified: str | None = None,
+    ) -> Download:
+        """Fetch to a file. Raises :class:`FetchError`."""
+        fetcher = self._fetcher_for(size_bytes_max)
+        async with fetcher.fetch(url, etag=etag, last_modified=last_modified) as fetched:
+            if fetched.path is None:
+                return Download(is_new=False)
+            await asyncio.to_thread(_keep, fetched.path, path)
+            return Download(True, fetched.etag, fetched.last_modified)
+
+
+def _keep(fetched: Path, path: Path) -> None:
+    """Put the file in its place at once: a half-copied one never bears the name."""
+    partial = path.with_name(f"{path.name}.part")
+    shutil.copyfile(fetched, partial)
+    partial.replace(path)

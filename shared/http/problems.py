@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 from shared.errors import (
     ConflictError,
     DomainError,
+    GoneError,
     InvalidInputError,
     NotAllowedError,
     NotFoundError,
@@ -278,13 +279,13 @@ async def _handle_http_error(request: Request, error: HTTPException) -> Response
 
 
 def away_problem(error: TransientError) -> ProblemError:
-    """Return the problem for a store that cannot be reached, and record why."""
+    """Return the problem for a store or index that cannot be reached, and record why."""
     _log.warning("store_away", error=str(error))
     return ProblemError(
         503,
-        "unavailable",
-        "Nutmeg cannot do this just now",
-        "A store that is needed cannot be reached. Nothing was changed; try again in a few seconds.",
+        error.slug,
+        error.title,
+        error.detail,
         headers={"Retry-After": "5"},
     )
 
@@ -310,6 +311,7 @@ _STATUSES: Sequence[tuple[type[DomainError], int]] = (
     (InvalidInputError, 422),
     (NotAllowedError, 403),
     (NotFoundError, 404),
+    (GoneError, 410),
     (ConflictError, 409),
     (DomainError, 422),
 )

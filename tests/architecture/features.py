@@ -12,7 +12,9 @@ from graphlib import CycleError, TopologicalSorter
 TOP_FILES = frozenset({"__init__", "bootstrap", "handlers", "settings"})
 TOP_FOLDERS = frozenset({"entrypoints", "migrations"})
 LAYERS = ("domain", "repository", "reader", "commands", "api", "pages")
-TECHNOLOGIES = frozenset({"duckdb", "elasticsearch", "faust", "http", "maildir", "smtp", "tantivy"})
+TECHNOLOGIES = frozenset(
+    {"duckdb", "elasticsearch", "faust", "files", "http", "maildir", "postgresql", "smtp", "tantivy"}
+)
 """The adapters of a port are named for what they speak to."""
 
 HOST_LAYERS = frozenset({"cluster", "installation", "observed_log"})

@@ -8,10 +8,10 @@ from tests.architecture.project import CODE, python_files, read
 BOUNDED = "shared/bounded_json.py"
 
 JSON_OF_OUR_OWN = {
-    "services/catalog/adapters/elasticsearch_schema.py": "a field that the index stores for us",
-    "services/catalog/adapters/tantivy_generations.py": "the index's own note of its generation",
-    "services/catalog/adapters/tantivy_schema.py": "a field that the index stores for us",
-    "services/catalog/domain/cursor.py": "what was sealed here, found unaltered",
+    "services/catalog/search/elasticsearch/schema.py": "a field that the index stores for us",
+    "services/catalog/search/tantivy/generations.py": "the index's own note of its generation",
+    "services/catalog/search/tantivy/schema.py": "a field that the index stores for us",
+    "services/catalog/search/domain/cursor.py": "what was sealed here, found unaltered",
     "services/host/data_directory.py": "the address that a running server wrote",
     "services/host/demo/state.py": "the demonstration's own note",
     "services/host/cli/event_tail.py": "lines of an installation's own stream",
@@ -29,7 +29,7 @@ JSON_THAT_WAS_CHECKED = {
     "shared/events/envelope.py": "checks a record's value before pydantic reads it",
     "services/usage/hits/api.py": "checks a beacon before pydantic reads it",
 }
-STREAMED = {"services/catalog/adapters/feed_files.py": "reads through BoundedJSONFile only"}
+STREAMED = {"services/catalog/harvesting/files/storage.py": "reads through BoundedJSONFile only"}
 CSV = {
     "services/governance/domain/csv_rows.py": "bounds rows, columns and cells while it reads",
     "services/host/sample/catalog.py": "files of the package",
@@ -87,7 +87,7 @@ def test_every_exception_is_one_that_is_used() -> None:
 
 
 def test_the_reader_of_feeds_gives_its_parser_nothing_but_bounded_files() -> None:
-    source = read(Path("services/catalog/adapters/feed_files.py"))
+    source = read(Path("services/catalog/harvesting/files/storage.py"))
     opened = source.partition("def _opened(")[2].partition("\ndef ")[0]
     assert "-> BoundedJSONFile" in opened
     assert source.count("ijson.") - source.count("ijson.JSONError") == 3

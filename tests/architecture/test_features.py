@@ -11,7 +11,7 @@ from tests.architecture.features import (
 )
 from tests.architecture.project import is_migration, module_name, python_files, read
 
-SERVICES = ("host", "notify", "quality", "usage")
+SERVICES = ("catalog", "host", "notify", "quality", "usage")
 """The services that are laid out in features."""
 
 

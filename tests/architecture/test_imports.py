@@ -34,9 +34,9 @@ SHARED = [
 ]
 
 BREAKS = {
-    "services-independent": ("services/catalog/handlers.py", "import services.usage"),
+    "services-independent": ("services/governance/handlers.py", "import services.usage"),
     "shared-is-bottom": ("shared/log/__init__.py", "import services.usage"),
-    "service-layers": ("services/catalog/ports.py", "import services.catalog.handlers"),
+    "service-layers": ("services/governance/ports.py", "import services.governance.handlers"),
     "host-layers": ("services/host/operations/__init__.py", "import services.host.cli"),
     "shared-layers": ("shared/store/__init__.py", "import shared.http"),
     "pure-domain": ("services/usage/domain/counts.py", "import sqlalchemy"),
@@ -116,7 +116,7 @@ def test_a_break_of_the_contract_is_noticed(contract: str, findings_on_a_broken_
 
 def test_a_module_without_a_place_is_noticed(tmp_path: Path) -> None:
     _plant(tmp_path)
-    (tmp_path / "services" / "catalog" / "utils.py").touch()
+    (tmp_path / "services" / "governance" / "utils.py").touch()
     result = _lint(tmp_path)
     assert result.returncode == 1
-    assert "services.catalog.utils" in result.stdout
+    assert "services.governance.utils" in result.stdout

@@ -15,12 +15,12 @@ from uuid import UUID
 
 import structlog
 
-from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
-from services.catalog.commands.editing import decide
-from services.catalog.domain.cursor import SearchCursorCodec
-from services.catalog.domain.entry import Decisions
-from services.catalog.domain.search import SearchDocument, UpsertOutcome
-from services.catalog.ports import CatalogIndex
+from services.catalog.datasets.commands.editing import decide
+from services.catalog.datasets.domain.entry import Overrides
+from services.catalog.search.domain.cursor import SearchCursorCodec
+from services.catalog.search.domain.index import CatalogIndex
+from services.catalog.search.domain.search import SearchDocument, UpsertOutcome
+from services.catalog.search.tantivy.index import TantivyCatalogIndex
 from shared.clock import SystemClock
 from tests.support.catalog_service import RunningCatalog, dataset, feed_of, running_catalog
 
@@ -52,15 +52,15 @@ class TimedIndex:
 
 async def change_steadily(running: RunningCatalog, index: TimedIndex) -> list[float]:
     """Change datasets at a steady rate; return the seconds from each commit to searchable."""
-    store, ports = running.catalog.service.store, running.catalog.ports
+    store, datasets = running.catalog.service.store, running.catalog.harvests.datasets
     ids = sorted({dataset_id for dataset_id, _ in index.searchable_at})[:500]
     committed: dict[tuple[UUID, int], float] = {}
     begun = time.perf_counter()
     for number in range(CHANGES_PER_SECOND * SECONDS):
         await asyncio.sleep(max(0.0, begun + number / CHANGES_PER_SECOND - time.perf_counter()))
         async with store.unit_of_work() as work:
-            decisions = Decisions(rights=f"Terms of change {number}.")
-            entry = await decide(work, ports, ids[number % len(ids)], decisions)
+            decisions = Overrides(rights=f"Terms of change {number}.")
+            entry = await decide(work, datasets, ids[number % len(ids)], decisions)
         if entry is not None:
             committed[entry.dataset_id, entry.document_revision] = time.perf_counter()
     await running.idle()

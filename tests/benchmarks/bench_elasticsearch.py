@@ -17,16 +17,15 @@ from pathlib import Path
 
 from sqlalchemy import insert
 
-from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings, connect
-from services.catalog.adapters.elasticsearch_index import ElasticsearchCatalogIndex
-from services.catalog.adapters.elasticsearch_schema import index_mappings, index_settings
-from services.catalog.adapters.elasticsearch_writing import BulkWriter, Prepared, prepare
-from services.catalog.adapters.sql_datasets import SqlIndexLedger
-from services.catalog.commands.indexing import IndexWorker
-from services.catalog.domain.cursor import SearchCursorCodec
-from services.catalog.domain.search import SearchDocument
 from services.catalog.migrations.tables import DATASETS
-from shared.clock import SystemClock
+from services.catalog.search.commands.indexing import IndexWorker
+from services.catalog.search.domain.cursor import SearchCursorCodec
+from services.catalog.search.domain.search import SearchDocument
+from services.catalog.search.elasticsearch.client import ElasticsearchSettings, connect
+from services.catalog.search.elasticsearch.index import ElasticsearchCatalogIndex
+from services.catalog.search.elasticsearch.schema import index_mappings, index_settings
+from services.catalog.search.elasticsearch.writing import BulkWriter, Prepared, prepare
+from services.catalog.search.repository import IndexBacklog
 from shared.store.engine import Store, sqlite_url
 from shared.telemetry.metrics import Metrics
 from tests.benchmarks.corpus import Corpus
@@ -94,8 +93,8 @@ async def measure_worker(index: ElasticsearchCatalogIndex, corpus: Corpus, bare:
         store = catalog_store(sqlite_url(Path(folder) / "catalog.sqlite3"))
         await store.open()
         try:
-            ledger = SqlIndexLedger(store)
-            worker = IndexWorker(store, ledger, index, SystemClock(), Metrics(), engine="elasticsearch")
+            ledger = IndexBacklog(store)
+            worker = IndexWorker(store, ledger, index, Metrics(), engine="elasticsearch")
             await worker.run_once()
             documents = list(corpus.documents(WARM_UP_DOCUMENTS + WORKER_DOCUMENTS))
             await work_off(store, worker, documents[:WARM_UP_DOCUMENTS])

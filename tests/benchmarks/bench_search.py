@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings
+from services.catalog.search.elasticsearch.client import ElasticsearchSettings
 from tests.benchmarks.corpus import Corpus
 from tests.benchmarks.search_catalogue import KeptCatalogue
 from tests.benchmarks.search_requests import (

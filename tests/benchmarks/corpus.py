@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import Literal
 
-from services.catalog.domain.search import Freshness, SearchDocument
+from services.catalog.datasets.domain.condition import Freshness
+from services.catalog.search.domain.search import SearchDocument
 
 _NAMESPACE = uuid.UUID("6f0e5b52-6f4c-5d0e-9c1c-6b1a52f0a9d1")
 _EPOCH = datetime(2026, 1, 15, tzinfo=UTC)

@@ -16,16 +16,16 @@ from typing import Any
 
 from sqlalchemy import create_engine, event, insert
 
-from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings
-from services.catalog.adapters.elasticsearch_index import ElasticsearchCatalogIndex
-from services.catalog.adapters.entry_rows import row_of
-from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
-from services.catalog.adapters.tantivy_schema import SCHEMA_VERSION
 from services.catalog.bootstrap import MIGRATIONS
-from services.catalog.domain.cursor import SearchCursorCodec
-from services.catalog.domain.entry import CatalogEntry
-from services.catalog.domain.search import SearchDocument
+from services.catalog.datasets.domain.entry import CatalogEntry
+from services.catalog.datasets.repository.rows import row_of
 from services.catalog.migrations.tables import DATASETS, DELIVERY, METADATA
+from services.catalog.search.domain.cursor import SearchCursorCodec
+from services.catalog.search.domain.search import SearchDocument
+from services.catalog.search.elasticsearch.client import ElasticsearchSettings
+from services.catalog.search.elasticsearch.index import ElasticsearchCatalogIndex
+from services.catalog.search.tantivy.index import TantivyCatalogIndex
+from services.catalog.search.tantivy.schema import SCHEMA_VERSION
 from services.host.data_directory import DataDirectory
 from shared.clock import SystemClock
 from shared.events.catalog import Column, DatasetState, Distribution

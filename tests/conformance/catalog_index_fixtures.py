@@ -14,12 +14,12 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings, connect
-from services.catalog.adapters.elasticsearch_index import ElasticsearchCatalogIndex
-from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
-from services.catalog.domain.cursor import SearchCursorCodec
-from services.catalog.domain.search import Facet, SearchDocument, SearchPage, SearchQuery, ViewerScope
-from services.catalog.ports import CatalogIndex
+from services.catalog.search.domain.cursor import SearchCursorCodec
+from services.catalog.search.domain.index import CatalogIndex
+from services.catalog.search.domain.search import Facet, SearchDocument, SearchPage, SearchQuery, ViewerScope
+from services.catalog.search.elasticsearch.client import ElasticsearchSettings, connect
+from services.catalog.search.elasticsearch.index import ElasticsearchCatalogIndex
+from services.catalog.search.tantivy.index import TantivyCatalogIndex
 
 SPACE = UUID("b3b7ad6e-14a8-5d09-8a36-0e5a3a1f7f10")
 NORTH, SOUTH = UUID(int=101), UUID(int=202)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from services.catalog.domain.search import SearchDocument
+from services.catalog.search.domain.search import SearchDocument
 
 _FOLDER = Path(__file__).parent
 _NAMESPACE = uuid.UUID("0d7a9f52-0b43-5d9e-8f3c-7d3f6f1f2a10")

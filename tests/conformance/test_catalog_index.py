@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from services.catalog.domain.search import (
+from services.catalog.search.domain.index import CatalogIndex
+from services.catalog.search.domain.search import (
     SearchDocument,
     SearchQuery,
 )
-from services.catalog.ports import CatalogIndex
 from tests.conformance.catalog_index_fixtures import (
     ENGINE_PARAMS,
     ENGINES,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services.catalog.domain.search import (
+from services.catalog.search.domain.index import CatalogIndex
+from services.catalog.search.domain.search import (
     FACET_VALUES_MAX,
     RESCORE_WINDOW,
     Facet,
@@ -18,7 +19,6 @@ from services.catalog.domain.search import (
     SearchQuery,
     SortOrder,
 )
-from services.catalog.ports import CatalogIndex
 from tests.benchmarks.corpus import Corpus
 from tests.conformance.catalog_index_fixtures import ENGINES, EVERYONE
 from tests.conformance.judged_queries import judged_documents, judged_queries

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.catalog.domain.search import (
+from services.catalog.search.domain.index import CatalogIndex
+from services.catalog.search.domain.search import (
     FACETS,
     RESCORE_WINDOW,
     Facet,
@@ -16,7 +17,6 @@ from services.catalog.domain.search import (
     SearchQuery,
     SortOrder,
 )
-from services.catalog.ports import CatalogIndex
 from tests.conformance.catalog_index_fixtures import (
     ENGINE_PARAMS,
     ENGINES,

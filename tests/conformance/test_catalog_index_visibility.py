@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.catalog.domain.search import (
+from services.catalog.search.domain.index import CatalogIndex
+from services.catalog.search.domain.search import (
     Facet,
     InvalidSearchError,
     SearchDocument,
@@ -14,7 +15,6 @@ from services.catalog.domain.search import (
     SortOrder,
     ViewerScope,
 )
-from services.catalog.ports import CatalogIndex
 from tests.conformance.catalog_index_fixtures import (
     ENGINE_PARAMS,
     ENGINES,

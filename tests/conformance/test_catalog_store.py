@@ -9,17 +9,22 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.catalog.adapters.sql_changes import SqlChangesFeed
-from services.catalog.adapters.sql_datasets import SqlDatasetBook, SqlIndexLedger
-from services.catalog.adapters.sql_harvests import SqlDictionaryQueue, SqlHarvestBook
-from services.catalog.adapters.sql_surroundings import SqlDirectoryCopy, SqlInsightBook
 from services.catalog.bootstrap import MIGRATIONS
-from services.catalog.domain.entry import CatalogEntry, Decisions, retire
-from services.catalog.domain.feed_changes import feed_line
-from services.catalog.domain.harvest import KnownRecord
-from services.catalog.domain.harvest_job import HarvestJob, HarvestSource
-from services.catalog.domain.records import DictionaryFetch, ExpectedDocument, LastReconcile, UseRecord
+from services.catalog.changes_feed.domain.lines import feed_line
+from services.catalog.changes_feed.reader import ChangesReader
+from services.catalog.changes_feed.repository import ChangesRepository
+from services.catalog.datasets.domain.entry import CatalogEntry, KnownRecord, Overrides, retire
+from services.catalog.datasets.domain.insights import UseRecord
+from services.catalog.datasets.repository.datasets import DatasetRepository
+from services.catalog.datasets.repository.directory import DirectoryReplica
+from services.catalog.datasets.repository.insights import InsightRepository
+from services.catalog.dictionary.domain import DictionaryFetch
+from services.catalog.dictionary.repository import DictionaryFetchRepository
+from services.catalog.harvesting.domain.jobs import HarvestJob, HarvestSource
+from services.catalog.harvesting.repository import HarvestRepository
 from services.catalog.migrations.tables import DELIVERY, METADATA
+from services.catalog.search.domain.reconciling import ExpectedDocument, LastReconcile
+from services.catalog.search.repository import IndexBacklog
 from shared.clock import Clock, SimulatedClock
 from shared.events.catalog import Column, Cure, DatasetRegistered, RejectedRecord
 from shared.events.envelope import new_event
@@ -30,9 +35,9 @@ from shared.store.engine import Store
 from tests.support.databases import Databases
 from tests.unit.catalog.entries import entry_of, state_of
 
-BOOK = SqlDatasetBook({"state"})
-DIRECTORY = SqlDirectoryCopy({"state"})
-INSIGHTS = SqlInsightBook()
+BOOK = DatasetRepository({"state"})
+DIRECTORY = DirectoryReplica({"state"})
+INSIGHTS = InsightRepository()
 
 
 @pytest.fixture
@@ -71,7 +76,7 @@ async def test_an_entry_comes_back_as_it_was_put(store: Store) -> None:
         },
         columns=(Column(name="town"),),
         columns_from="steward",
-        decisions=Decisions(visibility="agency", rights="Ask."),
+        decisions=Overrides(visibility="agency", rights="Ask."),
         version=3,
         document_revision=9,
         quality_score=0.5,
@@ -160,7 +165,7 @@ async def test_only_what_search_shows_raises_the_revision(store: Store) -> None:
 
 
 async def test_the_ledger_names_what_the_index_has_still_to_learn(store: Store) -> None:
-    ledger = SqlIndexLedger(store)
+    ledger = IndexBacklog(store)
     await put(store, entry_of(1), entry_of(2, document_revision=5))
     assert await ledger.dirty_count() == 2
     async with store.unit_of_work() as work:
@@ -180,7 +185,7 @@ async def test_the_ledger_names_what_the_index_has_still_to_learn(store: Store) 
 
 
 async def test_only_the_last_comparison_of_index_and_rows_is_remembered(store: Store) -> None:
-    ledger = SqlIndexLedger(store)
+    ledger = IndexBacklog(store)
     assert await ledger.last_reconcile() is None
     now = store.clock.now()
     for missing in (3, 0):
@@ -229,7 +234,7 @@ async def test_uses_are_summed_from_a_day_on_and_a_day_is_replaced(store: Store)
 async def test_jobs_are_claimed_oldest_first_and_again_when_their_lease_is_over(
     store: Store, clock: SimulatedClock
 ) -> None:
-    book = SqlHarvestBook(store)
+    book = HarvestRepository(store)
     source = HarvestSource("s", "Owner", "Team", "team@example.org")
     now = clock.now()
     first, second = (HarvestJob(uuid4(), "s", now + timedelta(seconds=number)) for number in range(2))
@@ -258,7 +263,7 @@ async def test_jobs_are_claimed_oldest_first_and_again_when_their_lease_is_over(
 
 
 async def test_rejections_are_added_in_order(store: Store, clock: SimulatedClock) -> None:
-    book = SqlHarvestBook(store)
+    book = HarvestRepository(store)
     job = HarvestJob(uuid4(), "s", clock.now())
     records = [RejectedRecord(identifier=f"r{number}", problems=[]) for number in range(5)]
     async with store.unit_of_work() as work:
@@ -271,7 +276,7 @@ async def test_rejections_are_added_in_order(store: Store, clock: SimulatedClock
 async def test_a_dictionary_is_due_until_it_was_fetched_and_again_when_asked(
     store: Store, clock: SimulatedClock
 ) -> None:
-    queue = SqlDictionaryQueue(store)
+    queue = DictionaryFetchRepository(store)
     async with store.unit_of_work() as work:
         await queue.ask(work, {UUID(int=1): "https://a.example/s.json"})
     (fetch,) = await queue.due(clock.now() - timedelta(hours=3), 10)
@@ -292,7 +297,8 @@ async def test_a_dictionary_is_due_until_it_was_fetched_and_again_when_asked(
 async def test_lines_are_numbered_without_gaps_by_concurrent_writers(
     store: Store, clock: SimulatedClock
 ) -> None:
-    feed = SqlChangesFeed(store)
+    feed = ChangesRepository()
+    changes = ChangesReader(store)
     await put(store, entry_of(1))
     event = new_event(
         DATASET_REGISTERED,
@@ -309,20 +315,20 @@ async def test_lines_are_numbered_without_gaps_by_concurrent_writers(
             await feed.append(work, [line] * number)
 
     await asyncio.gather(*(append(number) for number in (1, 2, 3)))
-    lines = await feed.read(ANONYMOUS, after=0, limit=100)
+    lines = await changes.read(ANONYMOUS, after=0, limit=100)
     assert [found.sequence for found in lines] == [1, 2, 3, 4, 5, 6]
-    assert (await feed.first_sequence(), await feed.last_sequence()) == (1, 6)
-    assert [found.sequence for found in await feed.read(ANONYMOUS, after=4, limit=1)] == [5]
+    assert (await changes.first_sequence(), await changes.last_sequence()) == (1, 6)
+    assert [found.sequence for found in await changes.read(ANONYMOUS, after=4, limit=1)] == [5]
     async with store.unit_of_work() as work:
         assert await feed.prune(work, clock.now() + timedelta(seconds=1)) == 6
         await feed.append(work, [line])
-    assert [found.sequence for found in await feed.read(ANONYMOUS, after=0, limit=9)] == [7]
+    assert [found.sequence for found in await changes.read(ANONYMOUS, after=0, limit=9)] == [7]
 
 
 async def test_a_parked_harvest_is_told_until_it_is_released_or_replaced(
     store: Store, clock: SimulatedClock
 ) -> None:
-    book = SqlHarvestBook(store)
+    book = HarvestRepository(store)
     now = clock.now()
     source = HarvestSource("feed", "State", "Data office", "data@example.gov")
     begun = HarvestJob(uuid4(), "feed", now).claimed(now, timedelta(0), first_harvest=True).begun().begun()
@@ -357,7 +363,7 @@ async def test_a_parked_harvest_is_told_until_it_is_released_or_replaced(
 async def test_a_parked_dictionary_is_due_only_when_it_is_released(
     store: Store, clock: SimulatedClock
 ) -> None:
-    queue = SqlDictionaryQueue(store)
+    queue = DictionaryFetchRepository(store)
     dataset_id, url = uuid4(), "https://data.example/dictionary.json"
     now = clock.now()
     async with store.unit_of_work() as work:

@@ -9,15 +9,15 @@ import orjson
 import pytest
 from elasticsearch import AsyncElasticsearch
 
-from services.catalog.adapters import elasticsearch_writing
-from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings, connect
-from services.catalog.adapters.elasticsearch_generations import REBUILD_SILENT_SECONDS_MAX, Generations
-from services.catalog.adapters.elasticsearch_index import ElasticsearchCatalogIndex
-from services.catalog.adapters.elasticsearch_schema import to_source
-from services.catalog.adapters.elasticsearch_writing import BULK_BYTES_MAX
-from services.catalog.domain.cursor import CursorPosition
-from services.catalog.domain.search import InvalidSearchError, SearchDocument, SearchQuery
-from services.catalog.ports import CatalogIndex, CatalogIndexError
+from services.catalog.search.domain.cursor import CursorPosition
+from services.catalog.search.domain.index import CatalogIndex, CatalogIndexError
+from services.catalog.search.domain.search import InvalidSearchError, SearchDocument, SearchQuery
+from services.catalog.search.elasticsearch import writing
+from services.catalog.search.elasticsearch.client import ElasticsearchSettings, connect
+from services.catalog.search.elasticsearch.generations import REBUILD_SILENT_SECONDS_MAX, Generations
+from services.catalog.search.elasticsearch.index import ElasticsearchCatalogIndex
+from services.catalog.search.elasticsearch.schema import to_source
+from services.catalog.search.elasticsearch.writing import BULK_BYTES_MAX
 from tests.conformance.catalog_index_fixtures import (
     CODEC,
     dataset_id,
@@ -98,7 +98,7 @@ class TestMapping:
         settings: ElasticsearchSettings,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(elasticsearch_writing, "BULK_DOCUMENTS_MAX", 10)
+        monkeypatch.setattr(writing, "BULK_DOCUMENTS_MAX", 10)
 
         async def in_parts() -> AsyncIterator[SearchDocument]:
             for number, each in enumerate(wells(50)):

@@ -10,10 +10,10 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from pydantic import BaseModel, create_model
 
-from services.catalog.domain.entry import public_dataset
-from services.catalog.domain.feed_changes import FeedLine, cloud_event, feed_line
-from services.catalog.entrypoints.change_documents import ChangeDocument, ChangesDocument
-from services.catalog.entrypoints.documents import DatasetDocument
+from services.catalog.changes_feed.api.documents import ChangeDocument, ChangesDocument
+from services.catalog.changes_feed.domain.lines import FeedLine, cloud_event, feed_line
+from services.catalog.datasets.api.documents import DatasetDocument
+from services.catalog.datasets.domain.entry import public_dataset
 from services.catalog.handlers import CHANGES_HANDLERS
 from services.quality.alerts.reader import AlertDocument
 from services.quality.evaluation.api.documents import ProfileDocument

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from pydantic import SecretStr
 
-from services.catalog.commands.indexing import IndexWorker
+from services.catalog.search.commands.indexing import IndexWorker
 from services.host.api_docs.pages import build_api_docs
 from services.host.bootstrap_cluster import CLUSTER_SERVICES
 from services.host.operations.api import build_operations_api

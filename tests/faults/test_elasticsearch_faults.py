@@ -13,7 +13,7 @@ import httpx
 import orjson
 import pytest
 
-from services.catalog.adapters.elasticsearch_client import ElasticsearchSettings, connect
+from services.catalog.search.elasticsearch.client import ElasticsearchSettings, connect
 from services.catalog.settings import CatalogSettings
 from shared.clock import SystemClock
 from tests.conformance.catalog_index_fixtures import indices_of

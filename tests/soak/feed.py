@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from services.catalog.domain.search import SearchDocument
+from services.catalog.search.domain.search import SearchDocument
 from tests.benchmarks.corpus import Corpus
 
 __all__ = ["record_of", "write_feed"]

@@ -12,7 +12,7 @@ import orjson
 from fastapi import FastAPI
 
 from services.catalog.bootstrap import Catalog, bootstrap
-from services.catalog.ports import CatalogIndex, Downloader
+from services.catalog.search.domain.index import CatalogIndex
 from services.catalog.settings import CatalogSettings
 from shared.clock import Clock
 from shared.events.envelope import Event, decode, encode, new_event, tombstone
@@ -20,6 +20,7 @@ from shared.events.model import EventModel
 from shared.events.registry import EventType
 from shared.events.topics import TOPICS
 from shared.http.app import build_app
+from shared.http.downloads import Downloads
 from shared.http.settings import HTTPSettings
 from shared.identity.signing_key import SigningKey
 from shared.identity.tokens import AuthenticationError
@@ -139,7 +140,7 @@ async def running_catalog(
     clock: Clock,
     *,
     settings: CatalogSettings | None = None,
-    downloader: Downloader | None = None,
+    downloads: Downloads | None = None,
     open_index: Callable[[], Awaitable[CatalogIndex]] | None = None,
     database_url: str | None = None,
 ) -> AsyncIterator[RunningCatalog]:
@@ -162,7 +163,7 @@ async def running_catalog(
         metrics=metrics,
         base_url="https://data.example.org",
         jurisdiction_words={"state"},
-        downloader=downloader,
+        downloads=downloads,
         open_index=open_index,
     )
     runner = ServiceRunner(catalog.service, log=log, clock=clock)

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from services.catalog.adapters.feed_files import JSONFeed
+from services.catalog.harvesting.files.storage import JSONFeed
 from tests.support.host_in_process import run_host
 
 SOURCE = "deadly"

@@ -258,6 +258,9 @@ INDEX_RECONCILES = Table(
     Column("stale", Integer, nullable=False),
 )
 
+CATALOG_REVISION = "catalog"
+"""The counter that rises with every write of datasets."""
+
 COUNTERS = Table(
     "counters",
     METADATA,

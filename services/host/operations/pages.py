@@ -10,8 +10,8 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi import Path as PathParameter
 from starlette.responses import RedirectResponse, Response
 
-from services.catalog.commands.indexing import IndexWorker
-from services.catalog.ports import CatalogIndexError
+from services.catalog.search.commands.indexing import IndexWorker
+from services.catalog.search.domain.index import CatalogIndexError
 from services.host.operations.commands.parked_jobs import release_parked_job
 from services.host.operations.domain import REASON_CHARACTERS_MAX
 from services.host.operations.installation import OperatedInstallation

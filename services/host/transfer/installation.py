@@ -15,7 +15,7 @@ import orjson
 from sqlalchemy import func, select
 
 from services.catalog.bootstrap import Catalog, build_for_cluster
-from services.catalog.domain.reconciling import IndexDrift
+from services.catalog.search.domain.reconciling import IndexDrift
 from services.host.bootstrap import bootstrap_host
 from services.host.bootstrap_cluster import CLUSTER_SERVICES, SERVICE_SETTINGS
 from services.host.data_directory import DataDirectory

@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 
 from services.quality.profiling.domain.files import FetchedFile, FetchFailedError
-from shared.http.fetching import FetchError, GuardedFetcher
+from shared.http.downloads import FetchError
+from shared.http.fetching import GuardedFetcher
 
 GONE_STATUSES = frozenset({404, 410})
 

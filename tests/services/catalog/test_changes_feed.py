@@ -9,8 +9,7 @@ import orjson
 import pytest
 import uvicorn
 
-from services.catalog.adapters.sql_changes import SqlChangesFeed
-from services.catalog.entrypoints.api_changes import FEED, Bell, stream_changes
+from services.catalog.changes_feed.api.changes import FEED, Bell, stream_changes
 from shared.clock import SimulatedClock
 from shared.identity.viewer import ANONYMOUS
 from tests.support.catalog_service import RunningCatalog, dataset, feed_of
@@ -86,7 +85,7 @@ async def test_a_cursor_before_what_is_kept_is_answered_gone(
     await running.harvest(feed_of(dataset("a"), dataset("b"), dataset("c")))
     clock.advance(timedelta(days=91))
     await running.harvest(feed_of(dataset("a", title="New"), dataset("b"), dataset("c")))
-    upkeep = next(work for work in running.catalog.service.works if work.name == "catalog.upkeep")
+    upkeep = next(work for work in running.catalog.service.works if work.name == "catalog.changes-upkeep")
     await upkeep.run_once()
     assert (await running.get("/api/v1/events", cursor=place(running, 1))).status_code == 410
     kept = (await running.get("/api/v1/events")).json()["events"]
@@ -98,7 +97,7 @@ async def test_a_feed_whose_lines_are_all_pruned_goes_on_where_it_was(
 ) -> None:
     await running.harvest(feed_of(dataset("a"), dataset("b")))
     clock.advance(timedelta(days=91))
-    upkeep = next(work for work in running.catalog.service.works if work.name == "catalog.upkeep")
+    upkeep = next(work for work in running.catalog.service.works if work.name == "catalog.changes-upkeep")
     await upkeep.run_once()
     assert (await running.get("/api/v1/events", cursor=place(running, 1))).status_code == 410
     page = (await running.get("/api/v1/events", cursor="latest")).json()
@@ -124,8 +123,7 @@ def parsed(running: RunningCatalog, chunk: bytes) -> tuple[int, dict[str, Any]] 
 
 async def test_a_stream_gives_what_was_and_then_what_comes(running: RunningCatalog) -> None:
     await running.harvest(feed_of(dataset("a"), dataset("b")))
-    changes = running.catalog.ports.changes
-    assert isinstance(changes, SqlChangesFeed)
+    changes = running.catalog.readers.changes
     bell = Bell()
     stream = stream_changes(changes, running.app.state.cursors, bell, ANONYMOUS, after=1)
     told: list[tuple[int, str]] = []
@@ -148,7 +146,7 @@ async def test_a_stream_gives_what_was_and_then_what_comes(running: RunningCatal
 async def test_a_stream_ends_when_the_service_closes(running: RunningCatalog) -> None:
     bell = Bell()
     stream = stream_changes(
-        running.catalog.ports.changes, running.app.state.cursors, bell, ANONYMOUS, after=0
+        running.catalog.readers.changes, running.app.state.cursors, bell, ANONYMOUS, after=0
     )
     assert (await anext(stream)).startswith(b"retry")
     bell.close()

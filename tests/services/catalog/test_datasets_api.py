@@ -50,7 +50,7 @@ async def test_a_search_page_tells_totals_facets_marks_and_where_it_goes_on(
 @pytest.mark.parametrize(
     ("params", "status", "parameter"),
     [
-        ({"cursor": "made up"}, 400, "cursor"),
+        ({"cursor": "made up"}, 422, "cursor"),
         ({"limit": 0}, 422, "limit"),
         ({"limit": 101}, 422, "limit"),
         ({"sort": "backwards"}, 422, "sort"),

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from services.catalog.domain.entry import popularity_bucket
-from services.catalog.domain.views import DatasetView
+from services.catalog.datasets.domain.entry import popularity_bucket
+from services.catalog.datasets.domain.views import DatasetView
 from shared.clock import SimulatedClock
 from shared.events.catalog import DatasetChanged, PublicDatasetPublished
 from shared.events.governance import AgencyChanged, AgencyState, StewardshipChanged, StewardshipState
@@ -187,7 +187,7 @@ async def test_old_use_falls_out_of_the_thirty_days_as_time_goes_by(
     upkeep = next(work for work in running.catalog.service.works if work.name == "catalog.upkeep")
     await upkeep.run_once()
     assert (await only(running))["uses_30d"] == 0
-    view = await running.catalog.reader.dataset(UUID(dataset_id), ANONYMOUS)
+    view = await running.catalog.readers.datasets.dataset(UUID(dataset_id), ANONYMOUS)
     assert isinstance(view, DatasetView)
     assert sum(month.views for month in view.use.months) == 40
 

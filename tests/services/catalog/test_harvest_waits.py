@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.catalog.commands import harvesting
+from services.catalog.harvesting.commands import harvesting
 from shared.events.catalog import DatasetRegistered
 from shared.events.envelope import encode, new_event
 from shared.events.governance import StewardshipChanged, StewardshipState
@@ -98,7 +98,7 @@ async def registered(running: RunningCatalog) -> list[str]:
 async def test_a_record_that_was_said_to_be_hidden_is_never_public(
     running: RunningCatalog, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(harvesting, "HEARING_LOOKS_MAX", 3)
+    monkeypatch.setattr(harvesting, "DIRECTORY_LOOKS_MAX", 3)
     await tell_that_it_is_hidden(running)
     address = await order(running)
     waiting = await job_with(running, address, "running", "Changes to come: 1")

@@ -9,10 +9,11 @@ import orjson
 import pytest
 from sqlalchemy import func, select
 
-from services.catalog.adapters.feed_files import FeedFiles
 from services.catalog.bootstrap import Catalog, bootstrap
-from services.catalog.commands.harvesting import HarvestLimits, HarvestWorker
-from services.catalog.domain.harvest_job import HarvestJob, HarvestSource
+from services.catalog.harvesting.commands.harvesting import HarvestLimits, HarvestWorker
+from services.catalog.harvesting.domain.jobs import HarvestJob, HarvestSource
+from services.catalog.harvesting.files.storage import FileFeedStorage
+from services.catalog.harvesting.reader.directory_lag import DirectoryLag
 from services.catalog.migrations.tables import DELIVERY
 from services.catalog.settings import CatalogSettings
 from shared.clock import SimulatedClock
@@ -50,10 +51,10 @@ class NoDownloads:
         raise AssertionError("nothing is fetched here")
 
 
-class NoNews:
+class NoLag(DirectoryLag):
     """A directory that never said anything."""
 
-    async def unheard(self) -> int:
+    async def pending_changes(self) -> int:
         return 0
 
 
@@ -61,10 +62,10 @@ def worker(catalog: Catalog, folder: Path) -> HarvestWorker:
     limits = HarvestLimits(records_per_batch=10, lease_seconds=60)
     return HarvestWorker(
         catalog.service.store,
-        catalog.ports,
-        FeedFiles(folder / "feeds"),
+        catalog.harvests,
+        FileFeedStorage(folder / "feeds"),
         NoDownloads(),  # type: ignore[arg-type]  # it has no answer to give
-        NoNews(),
+        NoLag(),
         Metrics(),
         limits,
     )
@@ -72,13 +73,15 @@ def worker(catalog: Catalog, folder: Path) -> HarvestWorker:
 
 async def queue(catalog: Catalog, folder: Path) -> HarvestJob:
     """Queue a feed of 50 datasets."""
-    job = HarvestJob(uuid4(), "s", catalog.ports.clock.now())
-    FeedFiles(folder / "feeds").path_of(job.harvest_id).write_bytes(
+    job = HarvestJob(uuid4(), "s", catalog.service.store.clock.now())
+    FileFeedStorage(folder / "feeds").path_of(job.harvest_id).write_bytes(
         orjson.dumps(feed_of(*(dataset(f"d{number}") for number in range(DATASETS))))
     )
     async with catalog.service.store.unit_of_work() as work:
-        await catalog.ports.harvests.put_source(work, HarvestSource("s", "Owner", "Team", "team@example.org"))
-        await catalog.ports.harvests.put_job(work, job)
+        await catalog.harvests.harvests.put_source(
+            work, HarvestSource("s", "Owner", "Team", "team@example.org")
+        )
+        await catalog.harvests.harvests.put_job(work, job)
     return job
 
 
@@ -100,7 +103,7 @@ async def test_a_worker_that_was_overtaken_lets_the_job_go(
         await quick.run_once()
     await finish(slow)
     await finish(quick)
-    view = await catalog.reader.harvest(job.harvest_id)
+    view = await catalog.readers.harvests.harvest(job.harvest_id)
     assert view is not None
     assert (view.status, view.created, view.unchanged, view.processed) == ("completed", DATASETS, 0, DATASETS)
     async with catalog.service.store.read() as connection:
@@ -124,20 +127,20 @@ async def test_a_worker_whose_store_fails_takes_its_job_up_where_it_was_committe
         async def fail(*_arguments: object) -> None:
             raise OSError("the disk is full")
 
-        patch.setattr(type(catalog.ports.datasets), "put", fail)
+        patch.setattr(type(catalog.harvests.datasets.datasets), "put", fail)
         with pytest.raises(OSError, match="disk is full"):
             await one.run_once()
     await finish(one)
-    view = await catalog.reader.harvest(job.harvest_id)
+    view = await catalog.readers.harvests.harvest(job.harvest_id)
     assert view is not None
     assert (view.status, view.created, view.unchanged) == ("completed", DATASETS, 0)
 
 
 async def test_feeds_that_no_harvest_waits_for_go_at_the_next_start(catalog: Catalog, tmp_path: Path) -> None:
     job = await queue(catalog, tmp_path)
-    feeds = FeedFiles(tmp_path / "feeds")
+    feeds = FileFeedStorage(tmp_path / "feeds")
     orphan = feeds.path_of(uuid4())
     orphan.write_bytes(b"{}")
     orphan.with_suffix(".json.part").write_bytes(b"{")
-    feeds.prepare(await catalog.ports.harvests.awaited())
+    feeds.prepare(await catalog.harvests.harvests.awaited())
     assert [path.name for path in (tmp_path / "feeds").iterdir()] == [f"{job.harvest_id}.json"]

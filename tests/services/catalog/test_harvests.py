@@ -9,8 +9,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from services.catalog.domain.records import DictionaryFetch, Download
-from services.catalog.ports import FeedError
+from services.catalog.dictionary.domain import DictionaryFetch
 from shared.clock import SimulatedClock
 from shared.events.catalog import (
     DatasetChanged,
@@ -19,6 +18,7 @@ from shared.events.catalog import (
     HarvestCompleted,
     HarvestHeld,
 )
+from shared.http.downloads import Download, FetchError
 from shared.jobs.parking import PARKED_BECAUSE
 from tests.support.catalog_service import RunningCatalog, bearer, dataset, feed_of, running_catalog
 
@@ -43,7 +43,7 @@ class ServedFiles:
     ) -> Download:
         self.fetched.append(url)
         if url not in self.files:
-            raise FeedError("The source answered with status 404.", is_permanent=True)
+            raise FetchError("status", "The source answered with status 404.", is_permanent=True, status=404)
         content, tag = self.files[url]
         if tag == etag:
             return Download(is_new=False)
@@ -60,7 +60,7 @@ def served() -> ServedFiles:
 async def running(
     tmp_path: Path, clock: SimulatedClock, served: ServedFiles
 ) -> AsyncIterator[RunningCatalog]:
-    async with running_catalog(tmp_path, clock, downloader=served) as started:
+    async with running_catalog(tmp_path, clock, downloads=served) as started:
         yield started
 
 
@@ -380,11 +380,11 @@ async def test_a_dictionary_on_which_two_processes_died_is_fetched_when_an_opera
     served.files[url] = (b'{"fields": [{"name": "town"}]}', "1")
     await running.harvest(feed_of(dataset("one")))
     dataset_id = UUID((await ids_by_identifier(running))["one"])
-    ports, store = running.catalog.ports, running.catalog.service.store
+    context, store = running.catalog.harvests.dictionaries, running.catalog.service.store
     fetch = DictionaryFetch(dataset_id, url, next_attempt_at=running.clock.now(), unended_attempts=2)
     async with store.unit_of_work() as work:
-        await ports.dictionaries.put(work, fetch)
-        work.after_commit(ports.wake_dictionaries)
+        await context.fetches.put(work, fetch)
+        work.after_commit(context.wake_fetching)
     await running.idle()
     (queue,) = [one for one in running.catalog.service.queues if one.name == "catalog.dictionaries"]
     (parked,) = await queue.parked(10)

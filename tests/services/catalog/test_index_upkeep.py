@@ -10,13 +10,13 @@ from uuid import uuid4
 
 import orjson
 
-from services.catalog.adapters.sql_datasets import SqlIndexLedger
-from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
-from services.catalog.commands.indexing import IndexWorker
-from services.catalog.commands.reconciling import ReconcileSchedule
-from services.catalog.domain.cursor import SearchCursorCodec
-from services.catalog.domain.search import SearchDocument, UpsertOutcome
-from services.catalog.ports import CatalogIndex, CatalogIndexError
+from services.catalog.search.commands.indexing import IndexWorker
+from services.catalog.search.commands.reconciling import ReconcileSchedule
+from services.catalog.search.domain.cursor import SearchCursorCodec
+from services.catalog.search.domain.index import CatalogIndex, CatalogIndexError
+from services.catalog.search.domain.search import SearchDocument, UpsertOutcome
+from services.catalog.search.repository import IndexBacklog
+from services.catalog.search.tantivy.index import TantivyCatalogIndex
 from shared.clock import SimulatedClock
 from shared.telemetry.metrics import Metrics
 from tests.support.catalog_service import RunningCatalog, bearer, dataset, feed_of, running_catalog
@@ -35,7 +35,7 @@ async def reconcile(running: RunningCatalog, *, repair: bool = False) -> dict[st
 
 
 async def documents(running: RunningCatalog) -> list[SearchDocument]:
-    ledger = SqlIndexLedger(running.catalog.service.store)
+    ledger = IndexBacklog(running.catalog.service.store)
     return [document async for document in ledger.documents()]
 
 
@@ -94,9 +94,8 @@ async def test_drift_is_mended_by_itself_and_told_by_every_process(
     elsewhere = Metrics()
     replica = IndexWorker(
         running.catalog.service.store,
-        SqlIndexLedger(running.catalog.service.store),
+        IndexBacklog(running.catalog.service.store),
         index_of(running),
-        clock,
         elsewhere,
         engine="tantivy",
     )
@@ -148,7 +147,7 @@ async def test_what_cannot_be_mended_stays_in_the_gauge(
     await index_of(running).purge([first.dataset_id])
     store = running.catalog.service.store
     index: Any = RefusingIndex(index_of(running))
-    worker = IndexWorker(store, SqlIndexLedger(store), index, clock, running.metrics, engine="tantivy")
+    worker = IndexWorker(store, IndexBacklog(store), index, running.metrics, engine="tantivy")
     await worker.reconcile(repair=True)
     assert running.metrics.value("nutmeg_index_drift_documents", kind="missing") == 1
 

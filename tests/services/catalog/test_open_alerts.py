@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 from sqlalchemy import select
 
-from services.catalog.domain.views import AlertView, DatasetView
+from services.catalog.datasets.domain.views import AlertView, DatasetView
 from services.catalog.migrations.tables import ALERT_DELIVERIES
 from shared.clock import SimulatedClock
 from shared.events.alerts import AlertChanged, AlertOpened, AlertResolved, AlertState
@@ -61,7 +61,7 @@ def alert(running: RunningCatalog, dataset_id: UUID, number: int, **changes: obj
 async def shown(
     running: RunningCatalog, dataset_id: UUID, viewer: Viewer = ANONYMOUS
 ) -> tuple[AlertView, ...]:
-    view = await running.catalog.reader.dataset(dataset_id, viewer)
+    view = await running.catalog.readers.datasets.dataset(dataset_id, viewer)
     assert isinstance(view, DatasetView)
     return view.alerts
 
@@ -290,7 +290,7 @@ async def test_home_shows_those_who_answer_for_datasets_their_own_with_open_aler
     viewers = {"anybody": ANONYMOUS, "officer-a": officer_a, **VIEWERS}
     found: dict[str, tuple[int, int, list[str]] | None] = {}
     for name, viewer in viewers.items():
-        own = (await running.catalog.reader.home(viewer)).own
+        own = (await running.catalog.readers.home.home(viewer)).own
         names = sorted(one.identifier for one in own.worst) if own else []
         found[name] = None if own is None else (own.datasets, own.with_alerts, names)
     assert found == {
@@ -316,7 +316,7 @@ async def test_home_tells_several_changes_of_a_dataset_in_one_line(running: Runn
                 dataset("d3", title=title), *(dataset(f"d{number}") for number in range(12) if number != 3)
             )
         )
-    home = await running.catalog.reader.home(ANONYMOUS)
+    home = await running.catalog.readers.home.home(ANONYMOUS)
     assert home.changed_today_total == 12
     assert len(home.changed_today) == 10
     first = home.changed_today[0]

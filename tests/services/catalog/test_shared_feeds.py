@@ -10,11 +10,11 @@ import orjson
 import pytest
 from sqlalchemy import func, select
 
-from services.catalog.adapters.shared_feeds import SharedFeeds
 from services.catalog.bootstrap import MIGRATIONS
-from services.catalog.domain.dcat_us import SourceDefaults
+from services.catalog.dcat.domain.records import SourceDefaults
+from services.catalog.harvesting.domain.feeds import FeedError
+from services.catalog.harvesting.postgresql import PostgreSQLFeedStorage
 from services.catalog.migrations.tables import DELIVERY, FEED_CHUNKS, METADATA
-from services.catalog.ports import FeedError
 from shared.clock import SimulatedClock
 from shared.store.engine import Store
 from tests.support.databases import Databases
@@ -28,8 +28,8 @@ class Replicas:
     """An api and a worker with a folder each, over one database."""
 
     store: Store
-    api: SharedFeeds
-    worker: SharedFeeds
+    api: PostgreSQLFeedStorage
+    worker: PostgreSQLFeedStorage
 
     async def chunks(self) -> int:
         async with self.store.read() as connection:
@@ -47,7 +47,9 @@ async def replicas(databases: Databases, tmp_path: Path, clock: SimulatedClock) 
         clock=clock,
     )
     await store.open()
-    api, worker = (SharedFeeds(tmp_path / name, store, chunk_bytes=CHUNK_BYTES) for name in ("api", "worker"))
+    api, worker = (
+        PostgreSQLFeedStorage(tmp_path / name, store, chunk_bytes=CHUNK_BYTES) for name in ("api", "worker")
+    )
     api.make_folder()
     worker.make_folder()
     yield Replicas(store, api, worker)

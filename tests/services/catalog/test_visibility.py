@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from services.catalog.entrypoints.api_changes import Bell, stream_changes
+from services.catalog.changes_feed.api.changes import Bell, stream_changes
 from shared.events.alerts import AlertOpened, AlertState
 from shared.events.catalog import Visibility
 from shared.events.governance import (
@@ -170,10 +170,14 @@ async def test_a_hidden_and_an_unknown_dataset_are_answered_alike(
 async def test_no_page_view_tells_of_a_hidden_record(running: RunningCatalog, viewer: str | None) -> None:
     ids = await plant(running)
     hidden = hidden_from(viewer)
-    reader = running.catalog.reader
+    readers = running.catalog.readers
     who = VIEWERS[viewer] if viewer else VIEWERS["requester"]
-    shown = [await reader.home(who), await reader.themes(who), await reader.agencies(who)]
-    public = await reader.dataset(UUID(ids["public"]), who)
+    shown = [
+        await readers.home.home(who),
+        await readers.searches.themes(who),
+        await readers.datasets.agencies(who),
+    ]
+    public = await readers.datasets.dataset(UUID(ids["public"]), who)
     assert_tells_nothing(str([*shown, public]), hidden, ids)
 
 
@@ -318,12 +322,12 @@ async def change_hidden(running: RunningCatalog, title: str) -> None:
 
 async def test_a_cursor_says_nothing_of_what_its_reader_may_not_see(running: RunningCatalog) -> None:
     await plant(running)
-    numbered = await running.catalog.ports.changes.last_sequence()
+    numbered = await running.catalog.readers.changes.last_sequence()
     first = (await running.get("/api/v1/events", cursor="latest")).json()
     still = (await running.get("/api/v1/events", cursor=first["next_cursor"])).json()
     await change_hidden(running, "Once")
     after = (await running.get("/api/v1/events", cursor=still["next_cursor"])).json()
-    assert await running.catalog.ports.changes.last_sequence() > numbered
+    assert await running.catalog.readers.changes.last_sequence() > numbered
     assert (first["events"], still["events"], after["events"]) == ([], [], [])
     cursors = [page["next_cursor"] for page in (first, still, after)]
     # Another text at each answer, of one length: that it changes is no sign of a hidden change.
@@ -333,7 +337,7 @@ async def test_a_cursor_says_nothing_of_what_its_reader_may_not_see(running: Run
 
 async def test_a_hidden_change_is_no_sign_of_life_in_a_stream(running: RunningCatalog) -> None:
     await plant(running)
-    changes, cursors, bell = running.catalog.ports.changes, running.app.state.cursors, Bell()
+    changes, cursors, bell = running.catalog.readers.changes, running.app.state.cursors, Bell()
     start = await changes.last_sequence()
     stream = stream_changes(changes, cursors, bell, ANONYMOUS, after=start)
     assert (await anext(stream)).startswith(b"retry")

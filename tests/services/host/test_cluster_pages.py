@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from services.catalog.commands.indexing import IndexWorker
+from services.catalog.search.commands.indexing import IndexWorker
 from services.host.cli.connection import Connection
 from services.host.cli.operations import _until_replayed
 from services.host.operations.api import build_operations_api

@@ -11,9 +11,9 @@ from uuid import NAMESPACE_URL, uuid5
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from services.catalog.domain.dcat_export import Installation
-from services.catalog.domain.dcat_us import ParsedRecord, SourceDefaults, parse_record
-from services.catalog.domain.harvest import dataset_state
+from services.catalog.dcat.domain.export import Installation
+from services.catalog.dcat.domain.records import ParsedRecord, SourceDefaults, parse_record
+from services.catalog.harvesting.domain.differences import dataset_state
 from shared.events.catalog import DatasetState, RejectedRecord
 
 REAL_DATA = Path(__file__).resolve().parents[4] / "shared" / "data"

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from services.catalog.domain.entry import CatalogEntry, Surroundings
+from services.catalog.datasets.domain.entry import CatalogEntry, GovernanceContext
 from shared.events.catalog import DatasetState
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
-NOTHING_AROUND = Surroundings({}, {}, {})
+NOTHING_AROUND = GovernanceContext({}, {}, {})
 
 
 def state_of(number: int = 1, **fields: Any) -> DatasetState:

@@ -2,25 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from fastapi import FastAPI
 
-from services.catalog.domain.dcat_export import Installation
-from services.catalog.domain.search import SearchQuery, Suggestion
-from services.catalog.domain.views import (
-    AgencyView,
-    DatasetView,
-    HarvestView,
-    HomeView,
-    RetiredView,
-    SearchView,
-    ThemeTile,
-)
-from services.catalog.entrypoints.harvest_pages import build_harvest_pages
-from services.catalog.entrypoints.pages import build_pages
-from services.catalog.ports import CatalogPorts
+from services.catalog.datasets.domain.views import AgencyView, DatasetView, RetiredView
+from services.catalog.datasets.pages.routes import build_dataset_pages
+from services.catalog.dcat.domain.export import Installation
+from services.catalog.harvesting.commands.context import HarvestContext
+from services.catalog.harvesting.domain.views import HarvestView
+from services.catalog.harvesting.pages import build_harvest_pages
+from services.catalog.search.domain.search import SearchQuery, Suggestion
+from services.catalog.search.domain.views import HomeView, SearchView, ThemeTile
+from services.catalog.search.pages.routes import build_search_pages
 from shared.clock import SimulatedClock
 from shared.http.app import build_app
 from shared.http.settings import HTTPSettings
@@ -86,12 +81,13 @@ class FixedReader:
 
 def build(reader: FixedReader | None = None) -> FastAPI:
     """The pages; confirming a harvest has no store here and is tested with the service."""
-    reader = reader or FixedReader()
+    every: Any = reader or FixedReader()  # it answers for each of the readers
     return build_app(
         title="Test",
         routers=[
-            build_pages(reader, INSTALLATION),
-            build_harvest_pages(cast("Store", None), cast("CatalogPorts", None), reader),
+            build_search_pages(every, every, every, INSTALLATION),
+            build_dataset_pages(every, INSTALLATION),
+            build_harvest_pages(cast("Store", None), cast("HarvestContext", None), every),
         ],
         authenticator=KnownTokens(),
         signing_key=SIGNING_KEY,

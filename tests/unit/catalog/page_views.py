@@ -3,24 +3,21 @@
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid5
 
-from services.catalog.domain.condition import OpenAlerts
-from services.catalog.domain.search import Facet, FacetCount, Reason, Segment
-from services.catalog.domain.views import (
+from services.catalog.changes_feed.domain.history import ChangeView
+from services.catalog.datasets.domain.condition import OpenAlerts
+from services.catalog.datasets.domain.views import (
     AgencyView,
     AlertView,
-    ChangeView,
     DatasetSummary,
     DatasetView,
-    HarvestView,
-    HomeView,
-    ResultView,
     RetiredView,
-    SearchView,
-    ThemeTile,
     UseOfDay,
     UseOfMonth,
     UseView,
 )
+from services.catalog.harvesting.domain.views import HarvestView
+from services.catalog.search.domain.search import Facet, FacetCount, Reason, Segment
+from services.catalog.search.domain.views import HomeView, ResultView, SearchView, ThemeTile
 from shared.events.catalog import Column, Cure, DatasetState, Distribution, RejectedRecord, TruncatedText
 from shared.events.quality import ColumnProfiled, DimensionScore, Measurement, ValueCount
 from tests.unit.web.web_style_guide import LONG_TITLE

@@ -6,15 +6,15 @@ from typing import get_args
 
 import pytest
 
-from services.catalog.domain.condition import (
+from services.catalog.datasets.domain.condition import (
     CONDITION_STATUSES,
     AlertFacts,
     Condition,
+    Freshness,
     OpenAlerts,
     open_alerts_of,
     worst_of,
 )
-from services.catalog.domain.search import Freshness
 
 NOW = datetime(2026, 3, 15, tzinfo=UTC)
 SCORES = (None, 0.0, 0.5, 0.75, 1.0)

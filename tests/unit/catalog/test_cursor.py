@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from services.catalog.domain.cursor import CursorPosition, SearchCursorCodec
-from services.catalog.domain.search import InvalidSearchError, SearchQuery, ViewerScope
+from services.catalog.search.domain.cursor import CursorPosition, SearchCursorCodec
+from services.catalog.search.domain.search import InvalidSearchError, SearchQuery, ViewerScope
 
 CODEC = SearchCursorCodec("a secret of this test")
 QUERY = SearchQuery("wells", filters={"agency": frozenset({"a", "b"})}, viewer=ViewerScope.government())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.catalog.domain.dcat_export import RIGHTS_NOT_STATED, export_catalog, export_dataset, is_exported
+from services.catalog.dcat.domain.export import RIGHTS_NOT_STATED, export_catalog, export_dataset, is_exported
 from shared.events.catalog import DatasetState, Distribution
 from tests.unit.catalog.dcat_inputs import (
     GOOD_RECORD,

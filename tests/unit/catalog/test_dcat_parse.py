@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.catalog.domain.dcat_us import (
+from services.catalog.dcat.domain.records import (
     IDENTIFIER_CHARACTERS_MAX,
     PARSED_BYTES_MAX,
     ParsedRecord,
     content_hash,
     parse_record,
 )
-from services.catalog.domain.repairs import CURES_MAX
+from services.catalog.dcat.domain.repairs import CURES_MAX
 from shared.events.catalog import RejectedRecord
 from tests.unit.catalog.dcat_inputs import (
     DEFAULTS,

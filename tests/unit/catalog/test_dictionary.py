@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.catalog.domain.dictionary import (
+from services.catalog.datasets.domain.columns import STATE_BYTES_MAX, attach_columns
+from services.catalog.dictionary.domain import (
     COLUMNS_MAX,
-    STATE_BYTES_MAX,
     TABLE_SCHEMA_TYPES,
-    attach_columns,
     parse_dictionary,
     parse_socrata_view,
     parse_table_schema,

@@ -6,19 +6,19 @@ from uuid import UUID
 
 import pytest
 
-from services.catalog.domain.entry import (
-    Decisions,
-    Surroundings,
+from services.catalog.datasets.domain.entry import (
+    GovernanceContext,
+    Overrides,
     compose,
-    dictionary_address,
     known_freshness,
     popularity_bucket,
     public_dataset,
     register,
     retire,
     revise,
-    search_document,
 )
+from services.catalog.dictionary.domain import dictionary_address
+from services.catalog.search.domain.documents import search_document
 from shared.events.catalog import Column, Distribution
 from shared.events.governance import StewardshipState
 from tests.unit.catalog.entries import NOTHING_AROUND, NOW, entry_of, state_of
@@ -28,12 +28,12 @@ NAMES = {ROADS: "Department of Roads", HEALTH: "Department of Health"}
 LATER = datetime(2026, 4, 1, tzinfo=UTC)
 
 
-def around(**stewardship: object) -> Surroundings:
+def around(**stewardship: object) -> GovernanceContext:
     """A directory that knows the publisher, and one stewardship of ``d1`` where fields are given."""
     states = (
         {"d1": StewardshipState.model_validate({"identifier": "d1"} | stewardship)} if stewardship else {}
     )
-    return Surroundings(NAMES, {"Department of Roads": ROADS}, states)
+    return GovernanceContext(NAMES, {"Department of Roads": ROADS}, states)
 
 
 def test_the_publisher_names_the_agency() -> None:
@@ -55,7 +55,7 @@ def test_a_persons_decision_stands_over_governance_and_governance_over_the_sourc
     entry = entry_of(source={"access_level": "public"})
     given = around(access_level="restricted public", visibility="government", accrual_periodicity="R/P1W")
     assert compose(entry, given).access_level == "restricted public"
-    decided = replace(entry, decisions=Decisions(access_level="non-public", rights="Ask the clerk."))
+    decided = replace(entry, decisions=Overrides(access_level="non-public", rights="Ask the clerk."))
     state = compose(decided, given)
     told = (state.access_level, state.visibility, state.accrual_periodicity, state.rights)
     assert told == ("non-public", "government", "R/P1W", "Ask the clerk.")

@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from services.catalog.domain.feed_changes import FeedLine, cloud_event, feed_line
+from services.catalog.changes_feed.domain.lines import FeedLine, cloud_event, feed_line
 from services.catalog.handlers import CHANGES_HANDLERS
 from shared.events.envelope import Event, decode
 from shared.events.registry import EVENT_TYPES, SHARING_REQUEST_REDACTED

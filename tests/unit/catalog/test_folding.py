@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from services.catalog.domain.folding import fold_changes
+from services.catalog.changes_feed.domain.history import fold_changes
 from tests.unit.catalog import page_views as views
 
 

@@ -8,9 +8,11 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import pytest
 
-from services.catalog.domain.dcat_us import ParsedRecord, content_hash, parse_record
-from services.catalog.domain.harvest import HarvestDiff, KnownRecord, changed_fields, plan_harvest
-from services.catalog.domain.stewardship import Stewardship, merge_stewardship
+from services.catalog.datasets.domain.differences import changed_fields
+from services.catalog.datasets.domain.entry import KnownRecord
+from services.catalog.datasets.domain.stewardship import Stewardship, merge_stewardship
+from services.catalog.dcat.domain.records import ParsedRecord, content_hash, parse_record
+from services.catalog.harvesting.domain.differences import HarvestDiff, plan_harvest
 from shared.events.catalog import RejectedRecord
 from tests.unit.catalog.dcat_inputs import DEFAULTS, NOW, parse_all, parsed, real_file, record, state_of
 

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.catalog.domain.highlighting import EXCERPT_CHARACTERS, highlights
-from services.catalog.domain.query_text import composed, plan_query
-from services.catalog.domain.search_vocabulary import DEFAULT_VOCABULARY
+from services.catalog.search.domain.highlighting import EXCERPT_CHARACTERS, highlights
+from services.catalog.search.domain.query_text import composed, plan_query
+from services.catalog.search.domain.vocabulary import DEFAULT_VOCABULARY
 
 
 def marked(query: str, title: str, description: str = "") -> dict[str, list[str]]:

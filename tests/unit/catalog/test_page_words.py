@@ -2,18 +2,17 @@
 
 import pytest
 
-from services.catalog.entrypoints.search_address import SearchAddress
-from services.catalog.entrypoints.words import (
-    facet_words,
+from services.catalog.datasets.reader.words import (
     field_words,
     first_sentence,
     frequency_words,
     is_web_address,
     license_words,
     moment_words,
-    theme_icon,
     uses_words,
 )
+from services.catalog.search.pages.address import SearchAddress
+from services.catalog.search.pages.words import facet_words, theme_icon
 
 
 @pytest.mark.parametrize(

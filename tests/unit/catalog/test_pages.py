@@ -8,9 +8,9 @@ from xml.etree import ElementTree as ET
 import httpx
 import pytest
 
-from services.catalog.domain.search import InvalidSearchError
-from services.catalog.entrypoints.pages import DatasetAct
-from services.catalog.ports import CatalogIndexError
+from services.catalog.datasets.pages.routes import DatasetAct
+from services.catalog.search.domain.index import CatalogIndexError
+from services.catalog.search.domain.search import InvalidSearchError
 from shared.events.catalog import DatasetState
 from shared.identity.viewer import Viewer
 from tests.unit.catalog import page_views as views
@@ -136,7 +136,7 @@ async def test_a_cursor_of_another_search_leads_to_the_first_page(
 ) -> None:
     reader.error = InvalidSearchError("cursor", "This cursor belongs to another query.")
     answer = await visitor.get("/search?q=town&cursor=old")
-    assert answer.status_code == 400
+    assert answer.status_code == 422
     assert 'href="/search?q=town"' in answer.text
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.catalog.domain.query_text import (
+from services.catalog.search.domain.query_text import (
     GROUPS_MAX,
     TERM_CHARACTERS_MAX,
     Alternative,
@@ -15,7 +15,7 @@ from services.catalog.domain.query_text import (
     tokens,
     words,
 )
-from services.catalog.domain.search_vocabulary import DEFAULT_VOCABULARY, Vocabulary
+from services.catalog.search.domain.vocabulary import DEFAULT_VOCABULARY, Vocabulary
 
 
 def alternatives_of(text: str, vocabulary: Vocabulary = DEFAULT_VOCABULARY) -> list[set[tuple[str, ...]]]:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.catalog.domain.query_text import plan_query
-from services.catalog.domain.ranking import (
+from services.catalog.datasets.domain.condition import Freshness
+from services.catalog.search.domain.query_text import plan_query
+from services.catalog.search.domain.ranking import (
     CLASS_STEP_POINTS,
     explain,
     explain_standing,
@@ -15,8 +16,8 @@ from services.catalog.domain.ranking import (
     score,
     standing,
 )
-from services.catalog.domain.search import Freshness, SearchDocument
-from services.catalog.domain.search_vocabulary import DEFAULT_VOCABULARY
+from services.catalog.search.domain.search import SearchDocument
+from services.catalog.search.domain.vocabulary import DEFAULT_VOCABULARY
 
 FRESHNESS: tuple[Freshness, ...] = ("ok", "late", "stale", "not-applicable", "not-known")
 

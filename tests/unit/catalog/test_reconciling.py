@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.catalog.commands.reconciling import next_reconcile
-from services.catalog.domain.reconciling import reconcile
-from services.catalog.domain.records import ExpectedDocument
-from services.catalog.domain.search import IndexedRevision
+from services.catalog.search.commands.reconciling import next_reconcile
+from services.catalog.search.domain.reconciling import ExpectedDocument, reconcile
+from services.catalog.search.domain.search import IndexedRevision
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 HORIZON = NOW - timedelta(seconds=60)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.catalog.domain.source_choice import (
+from services.catalog.harvesting.domain.source_choice import (
     NAME_CHARACTERS_MAX,
     FeedSketch,
     SourceMatch,

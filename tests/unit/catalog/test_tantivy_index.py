@@ -13,10 +13,10 @@ from uuid import UUID
 
 import pytest
 
-from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
-from services.catalog.domain.cursor import SearchCursorCodec
-from services.catalog.domain.search import SearchDocument, SearchQuery, UpsertOutcome
-from services.catalog.ports import CatalogIndexError, IndexLockedError
+from services.catalog.search.domain.cursor import SearchCursorCodec
+from services.catalog.search.domain.index import CatalogIndexError, IndexLockedError
+from services.catalog.search.domain.search import SearchDocument, SearchQuery, UpsertOutcome
+from services.catalog.search.tantivy.index import TantivyCatalogIndex
 
 CODEC = SearchCursorCodec("a secret of this test")
 PROJECT_ROOT = Path(__file__).parent.parent.parent.parent
@@ -25,9 +25,9 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from uuid import UUID
-from services.catalog.adapters.tantivy_index import TantivyCatalogIndex
-from services.catalog.domain.cursor import SearchCursorCodec
-from services.catalog.domain.search import SearchDocument
+from services.catalog.search.tantivy.index import TantivyCatalogIndex
+from services.catalog.search.domain.cursor import SearchCursorCodec
+from services.catalog.search.domain.search import SearchDocument
 
 async def documents(revision):
     for number in range(40):

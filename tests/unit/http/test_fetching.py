@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from shared.http.fetching import FetchError, GuardedFetcher, Resolver
+from shared.http.downloads import FetchError
+from shared.http.fetching import GuardedFetcher, Resolver
 from shared.http.networks import Network
 
 LOOPBACK: Sequence[Network] = [ip_network("127.0.0.0/8")]

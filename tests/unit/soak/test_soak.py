@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from services.catalog.domain.dcat_us import ParsedRecord, SourceDefaults, parse_record
+from services.catalog.dcat.domain.records import ParsedRecord, SourceDefaults, parse_record
 from tests.benchmarks.corpus import Corpus
 from tests.soak.feed import record_of, write_feed
 from tests.soak.load import DATASETS, HITS_PER_SECOND, Feed, Hits
